@@ -1,0 +1,39 @@
+"""What lastout raises: one base class, each error named by whose act it was."""
+
+from __future__ import annotations
+
+
+class LastoutError(Exception):
+    """The base of every error that lastout raises on purpose.
+
+    Each one says in its text what happened, where, and what to do, and holds
+    the same data as attributes.  All of them can be pickled: an error made in
+    a worker reaches its parent whole.
+    """
+
+    def __init__(self, message: str, **data: object) -> None:
+        super().__init__(message)
+        self.__dict__.update(data)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild, (type(self), str(self), dict(self.__dict__))
+
+
+def _rebuild(cls: type[LastoutError], message: str, data: dict[str, object]) -> LastoutError:
+    return cls(message, **data)
+
+
+class UsageError(LastoutError, ValueError):
+    """The caller asked for something that cannot be done; nothing was changed."""
+
+
+class HandlerTimeout(LastoutError, TimeoutError):
+    """An exit handler did not finish in its time and was abandoned.
+
+    Attributes:
+        handler: the name of the handler.
+        seconds: how long it was waited for.
+    """
+
+    handler: str
+    seconds: float
