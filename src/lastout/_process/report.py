@@ -1,0 +1,172 @@
+"""What an unwinding did: values that say what ran, how long, and what failed."""
+
+from __future__ import annotations
+
+from ..errors import HandlerTimeout
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from typing import Literal
+
+    Status = Literal["done", "failed", "timed out"]
+
+
+class Failure:
+    """Why one step failed: the exception, and its traceback as text.
+
+    The text is there because an exception that crosses a process border loses
+    its traceback.
+    """
+
+    __slots__ = ("exception", "traceback")
+
+    def __init__(self, exception: BaseException, traceback: str = "") -> None:
+        self.exception = exception
+        self.traceback = traceback or _as_text(exception)
+
+    def __repr__(self) -> str:
+        return f"Failure({self.exception!r})"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Failure):
+            return NotImplemented
+        return (self.exception, self.traceback) == (other.exception, other.traceback)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Failure, (self.exception, self.traceback)
+
+
+class Outcome:
+    """How one step ended.
+
+    Attributes:
+        name: what ran, as `module.qualname` or a short description.
+        seconds: how long it ran, or how long it was waited for.
+        failure: what went wrong, or `None`.
+    """
+
+    __slots__ = ("failure", "name", "seconds")
+
+    def __init__(self, name: str, seconds: float, failure: Failure | None = None) -> None:
+        self.name = name
+        self.seconds = seconds
+        self.failure = failure
+
+    @property
+    def status(self) -> Status:
+        """`"done"`, `"failed"` or `"timed out"`."""
+        if self.failure is None:
+            return "done"
+        return "timed out" if isinstance(self.failure.exception, HandlerTimeout) else "failed"
+
+    def __repr__(self) -> str:
+        return f"Outcome({self.name!r}, {self.seconds:.6f}, {self.status!r})"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Outcome):
+            return NotImplemented
+        mine = (self.name, self.seconds, self.failure)
+        return mine == (other.name, other.seconds, other.failure)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Outcome, (self.name, self.seconds, self.failure)
+
+
+class Report:
+    """What ran, in the order it ran, how long each took, and what failed.
+
+    A report is a sequence of `Outcome` values; it is true when nothing failed.
+
+        >>> report = Report([Outcome("app.close", 0.25)])
+        >>> report.ok, len(report), report.seconds
+        (True, 1, 0.25)
+        >>> print(report)
+        1 done in 0.250 s
+          done       0.250 s  app.close
+    """
+
+    __slots__ = ("outcomes",)
+
+    def __init__(self, outcomes: Iterable[Outcome] = ()) -> None:
+        self.outcomes = tuple(outcomes)
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing failed and nothing ran out of time."""
+        return not self.failed and not self.timed_out
+
+    @property
+    def done(self) -> tuple[Outcome, ...]:
+        """Those that ended as they should."""
+        return self._with("done")
+
+    @property
+    def failed(self) -> tuple[Outcome, ...]:
+        """Those that raised."""
+        return self._with("failed")
+
+    @property
+    def timed_out(self) -> tuple[Outcome, ...]:
+        """Those that were abandoned when their time was over."""
+        return self._with("timed out")
+
+    @property
+    def seconds(self) -> float:
+        """The time of all of them together."""
+        return sum(outcome.seconds for outcome in self.outcomes)
+
+    def raise_failures(self) -> None:
+        """Raise everything that went wrong, as one `BaseExceptionGroup`; nothing if all went well."""
+        wrong = [outcome.failure.exception for outcome in self.outcomes if outcome.failure]
+        if wrong:
+            raise BaseExceptionGroup(f"{len(wrong)} of {len(self)} cleanups failed", wrong)
+
+    def _with(self, status: Status) -> tuple[Outcome, ...]:
+        return tuple(outcome for outcome in self.outcomes if outcome.status == status)
+
+    def __iter__(self) -> Iterator[Outcome]:
+        return iter(self.outcomes)
+
+    def __len__(self) -> int:
+        return len(self.outcomes)
+
+    def __bool__(self) -> bool:
+        return self.ok
+
+    def __eq__(self, other: object) -> bool:
+        return self.outcomes == other.outcomes if isinstance(other, Report) else NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Report, (self.outcomes,)
+
+    def __repr__(self) -> str:
+        return f"Report({list(self.outcomes)!r})"
+
+    def __str__(self) -> str:
+        counts = [
+            f"{len(group)} {status}"
+            for status, group in (
+                ("done", self.done),
+                ("failed", self.failed),
+                ("timed out", self.timed_out),
+            )
+            if group
+        ]
+        lines = [f"{', '.join(counts) or 'nothing to do'} in {self.seconds:.3f} s"]
+        for outcome in self.outcomes:
+            why = f": {outcome.failure.exception!r}" if outcome.failure else ""
+            lines.append(f"  {outcome.status:<9}{outcome.seconds:>7.3f} s  {outcome.name}{why}")
+        return "\n".join(lines)
+
+
+def _as_text(exception: BaseException) -> str:
+    import traceback  # only when something failed: it loads slowly
+
+    return "".join(traceback.format_exception(exception))
