@@ -5,6 +5,8 @@ from __future__ import annotations
 from math import isnan
 from time import monotonic
 
+from ..errors import UsageError
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
@@ -49,12 +51,12 @@ def check_seconds(value: float | None, what: str) -> float | None:
 
     Raises:
         TypeError: it is not a number.
-        ValueError: it is negative or not a number at all (NaN).
+        UsageError: it is negative or not a number at all (NaN).
     """
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{what} must be a number of seconds or None, not {value!r}")
     if isnan(value) or value < 0:
-        raise ValueError(f"{what} must be zero or more seconds, not {value!r}")
+        raise UsageError(f"{what} must be zero or more seconds, not {value!r}")
     return None if value == float("inf") else float(value)

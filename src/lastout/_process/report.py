@@ -80,7 +80,7 @@ class Outcome:
 class Report:
     """What ran, in the order it ran, how long each took, and what failed.
 
-    A report is a sequence of `Outcome` values; it is true when nothing failed.
+    Iterating over a report gives its `Outcome` values.
 
         >>> report = Report([Outcome("app.close", 0.25)])
         >>> report.ok, len(report), report.seconds
@@ -134,9 +134,6 @@ class Report:
 
     def __len__(self) -> int:
         return len(self.outcomes)
-
-    def __bool__(self) -> bool:
-        return self.ok
 
     def __eq__(self, other: object) -> bool:
         return self.outcomes == other.outcomes if isinstance(other, Report) else NotImplemented
