@@ -1,0 +1,81 @@
+"""Handler: an exit handler as a value."""
+
+from __future__ import annotations
+
+from .._platform import safe_repr
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any
+
+    # `register` pushes the first form, because it is the fastest one to make.
+    Entry = tuple[Callable[..., object], tuple[Any, ...], Mapping[str, Any]] | "Handler"
+
+
+class Handler(tuple):  # type: ignore[type-arg]
+    """A callable with its arguments and its options, to run once at the end.
+
+    It is a tuple that begins as the plain entries of `register` do: callable,
+    arguments, keyword arguments.
+
+    Attributes:
+        timeout: seconds it may run before it is abandoned, or `None`.
+        inherit: whether child processes get it too.
+    """
+
+    __slots__ = ()
+
+    def __new__(
+        cls,
+        func: Callable[..., object],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        timeout: float | None = None,
+        inherit: bool = False,
+    ) -> Handler:
+        return tuple.__new__(cls, (func, args, kwargs or {}, timeout, inherit))
+
+    @property
+    def func(self) -> Callable[..., object]:
+        return self[0]  # type: ignore[no-any-return]
+
+    @property
+    def args(self) -> tuple[Any, ...]:
+        return self[1]  # type: ignore[no-any-return]
+
+    @property
+    def kwargs(self) -> Mapping[str, Any]:
+        return self[2]  # type: ignore[no-any-return]
+
+    @property
+    def timeout(self) -> float | None:
+        return self[3]  # type: ignore[no-any-return]
+
+    @property
+    def inherit(self) -> bool:
+        return self[4]  # type: ignore[no-any-return]
+
+    @property
+    def name(self) -> str:
+        """`module.qualname` of the callable, the same in every process that runs it."""
+        return name_of(self[0])
+
+    @classmethod
+    def of(cls, entry: Entry) -> Handler:
+        """The handler that a stack entry stands for."""
+        return entry if isinstance(entry, Handler) else cls(*entry)
+
+
+def name_of(func: object) -> str:
+    """`module.qualname` where `func` has them, else its `repr`; never raises."""
+    try:
+        module, qualname = getattr(func, "__module__", None), getattr(func, "__qualname__", None)
+    except Exception:  # a report must not fail over somebody's odd callable
+        return safe_repr(func)
+    if not isinstance(qualname, str):
+        return safe_repr(func)
+    if not isinstance(module, str):  # a bound method of a built-in, such as list.append
+        return qualname
+    # A spawned child imports the main script under this other name.
+    return f"{'__main__' if module == '__mp_main__' else module}.{qualname}"

@@ -1,0 +1,112 @@
+"""Run one call with a time limit, on a thread that can be left behind.
+
+Python cannot stop a running call, so a call with a limit runs on a thread of
+its own: when its time is over it is abandoned, and ends with the process.
+
+Where that cannot be had, the call runs here and now, and is only reported late:
+in a subinterpreter (CPython aborts the process when a thread outlives its
+interpreter), and where no thread can be started any more.  CPython 3.12 starts
+none once the interpreter has begun to end, which is when exit handlers run: on
+it, `reserve` parks a thread for each handler with a limit ahead of time.
+"""
+
+from __future__ import annotations
+
+import _thread
+from time import monotonic
+
+from .._platform import THREADS_START_AT_EXIT, in_main_interpreter
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class _Call:
+    """One call, from its start on some thread to its end."""
+
+    __slots__ = ("ended", "error", "func")
+
+    def __init__(self, func: Callable[[], object]) -> None:
+        self.func = func
+        self.error: BaseException | None = None
+        self.ended = _thread.allocate_lock()
+        self.ended.acquire()
+
+    def run(self) -> None:
+        try:
+            self.func()
+        except BaseException as error:
+            self.error = error
+        finally:
+            self.ended.release()
+
+
+class _Parked:
+    """A thread that waits for the one call it will run."""
+
+    __slots__ = ("_go", "call")
+
+    def __init__(self) -> None:
+        self.call: _Call | None = None
+        self._go = _thread.allocate_lock()
+        self._go.acquire()
+        _thread.start_new_thread(self._wait, ())
+
+    def _wait(self) -> None:
+        self._go.acquire()
+        if self.call is not None:
+            self.call.run()
+
+    def start(self, call: _Call) -> None:
+        self.call = call
+        self._go.release()
+
+
+_parked: list[_Parked] = []
+
+
+def reserve(count: int) -> None:
+    """See to it that `count` calls with a limit can still run when this process ends."""
+    if THREADS_START_AT_EXIT or not in_main_interpreter():
+        return
+    while len(_parked) < count:
+        _parked.append(_Parked())
+
+
+def forget_threads() -> None:
+    """After a fork: no thread of the parent lives here."""
+    _parked.clear()
+
+
+def call_within(func: Callable[[], object], seconds: float) -> bool:
+    """Call `func` and wait for it for at most `seconds`.
+
+    Returns:
+        Whether it ended in time; if not, it still runs, on a thread of its own.
+
+    Raises:
+        Exception: whatever `func` raised in its time.
+    """
+    call = _Call(func)
+    if not _start(call):
+        started = monotonic()
+        func()
+        return monotonic() - started <= seconds
+    if not call.ended.acquire(timeout=min(seconds, _thread.TIMEOUT_MAX)):
+        return False
+    if call.error is not None:
+        raise call.error
+    return True
+
+
+def _start(call: _Call) -> bool:
+    if not in_main_interpreter():
+        return False
+    try:
+        _thread.start_new_thread(call.run, ())
+    except RuntimeError:  # at the interpreter's end, or no more threads to be had
+        if not _parked:
+            return False
+        _parked.pop().start(call)
+    return True
