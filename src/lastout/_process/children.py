@@ -92,13 +92,7 @@ def _finalize_last(name: str) -> None:
 
 def _after_bootstrap(_: object) -> None:
     """A package has begun its child and dropped the finalizers and, from 3.13, atexit's."""
-    registry.disarm()
-    _arm_if_needed()
-
-
-def _arm_if_needed() -> None:
-    if registry._ncallbacks():
-        registry.arm_hooks()
+    arm()
 
 
 def _follow() -> None:
@@ -125,7 +119,7 @@ def _in_child() -> None:
     _guarded(registry.start_afresh)
     for _, _, in_child in _followers:
         _guarded(in_child)
-    _guarded(_arm_if_needed)
+    _guarded(arm)
 
 
 def _guarded(call: Callable[[], object]) -> None:

@@ -51,6 +51,10 @@ class Stack:
         self._unwinders: set[int] = set()
         self._pid = getpid()
 
+    def settle(self) -> None:
+        """This process is the one that the stack belongs to."""
+        self._pid = getpid()
+
     def __len__(self) -> int:
         return len(self.entries) - self.entries.count(None)
 
