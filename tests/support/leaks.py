@@ -157,6 +157,6 @@ def _in_nobodys_hands(found: dict[str, str]) -> dict[str, str]:
 
 def _made_by(name: str) -> bool:
     """Whether a living process that is no child of this one is named in it, as loky does."""
-    pids = {int(number) for number in re.findall(r"\d+", name)} - {os.getpid()}
+    pids = {int(number) for number in re.findall(r"(?<![0-9a-zA-Z])\d+(?![0-9a-zA-Z])", name)} - {os.getpid()}
     ours = {child.pid for child in psutil.Process().children(recursive=True)}
     return any(psutil.pid_exists(pid) for pid in pids - ours if 1 < pid < 2**22)
