@@ -31,8 +31,8 @@ class Deadline:
         """Whether no time is left."""
         return self._end is not None and monotonic() >= self._end
 
-    def share(self, waiting: int, limit: float | None = None) -> float | None:
-        """Seconds that the next one may use while `waiting` others stand behind it.
+    def share(self, others_wait: bool, limit: float | None = None) -> float | None:
+        """Seconds that the next one may use, given whether others stand behind it.
 
         Half of what is left, or all of it for the last one: a single one that
         hangs can never use up the time of those behind it, and what a quick
@@ -42,7 +42,7 @@ class Deadline:
         left = self.left()
         if left is None:
             return limit
-        part = left / 2 if waiting else left
+        part = left / 2 if others_wait else left
         return part if limit is None else min(part, limit)
 
 

@@ -1,34 +1,99 @@
 """Index: find the entries of a stack by their callable, without looking at each.
 
-`unregister` promises to compare by `==`.  For most callables equality is
-identity, or is as their hash says, and a dictionary finds them.  The rest (an
-object with an `__eq__` of its own, or without a hash) is compared one by one;
-and where the callable looked for is itself such a one, all are.
+`unregister` promises to compare by `==`.  For most callables equality is as
+their hash says, and a dictionary finds them.  The rest (an object with an
+`__eq__` of its own, or without a hash) are compared one by one; and where the
+callable looked for is itself such a one, all are.
 
 Entries are taken in late, when something is first looked for: registering
-costs nothing here.
+costs nothing here.  What the index says is checked against the stack before
+it is used, so it may know too much, but never too little.
 """
 
 from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
+    from typing import Any
 
     from .handler import Entry
 
-    Place = tuple[int, Entry]
+    Places = dict[int, Entry]
 
 _Function = type(lambda: None)
 _Builtin = type(len)
-_Method = type("".__class__.mro.__get__) if False else type(_Function.__get__(lambda: None, object()))
 
 
-def hashes_as_it_equals(func: object) -> bool:
-    """Whether a dictionary lookup gives the same answer as `==` against each."""
-    kind = type(func)
+class _Class:
+    def method(self) -> None: ...
+
+
+_Method = type(_Class().method)
+
+
+def hashes_as_it_equals(func: Any) -> bool:
+    """Whether a dictionary gives the same answer for `func` as `==` against each."""
+    kind: Any = type(func)
     if kind is _Function or kind is _Builtin:
         return True
-    if kind is _Method:
-        return type(func.__func__) is _Function  # type: ignore[attr-defined]
+    if kind is _Method:  # equal when both the function and the object are the same
+        return type(func.__func__) is _Function
     return kind.__eq__ is object.__eq__ and kind.__hash__ is object.__hash__
+
+
+class Index:
+    """Which places of a stack hold which callable."""
+
+    def __init__(self) -> None:
+        self._taken_in = 0  # entries below this place are known here
+        self._alive = 0
+        self._by_func: dict[Callable[..., object], Places] = {}
+        self._odd: Places = {}
+
+    def take_in(self, entries: Sequence[Entry | None]) -> None:
+        """Learn the entries that were pushed since the last time."""
+        while self._taken_in < len(entries):
+            place = self._taken_in
+            entry = entries[place]
+            if entry is not None:
+                places = self._places_of(entry)
+                self._alive += place not in places
+                places[place] = entry
+            self._taken_in = place + 1
+
+    def matches(self, func: object, entries: Sequence[Entry | None]) -> Iterator[tuple[int, Entry]]:
+        """Each place and entry whose callable equals `func`.
+
+        Raises:
+            Exception: what a comparison raised.
+        """
+        if hashes_as_it_equals(func):
+            yield from list(self._by_func.get(func, {}).items())  # type: ignore[call-overload]
+            suspects = list(self._odd.items())
+        else:
+            suspects = [(place, e) for place, e in enumerate(entries) if e is not None]
+        for place, entry in suspects:
+            if entry[0] is func or entry[0] == func:
+                yield place, entry
+
+    def forget(self, place: int, entry: Entry) -> None:
+        """The entry at `place` is gone from the stack."""
+        if place < self._taken_in:
+            places = self._places_of(entry)
+            if places.pop(place, None) is not None:
+                self._alive -= 1
+            if not places and places is not self._odd:
+                self._by_func.pop(entry[0], None)
+
+    def forget_beyond(self, length: int) -> None:
+        """The stack may hold other entries from place `length` on."""
+        self._taken_in = min(self._taken_in, max(length, 0))
+
+    def sparse(self) -> bool:
+        """Whether most of the places known here are holes by now."""
+        return self._taken_in > 32 and self._alive * 2 < self._taken_in
+
+    def _places_of(self, entry: Entry) -> Places:
+        func = entry[0]
+        return self._by_func.setdefault(func, {}) if hashes_as_it_equals(func) else self._odd

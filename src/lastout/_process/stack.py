@@ -45,10 +45,14 @@ class Stack:
         self._start_afresh()
 
     def _start_afresh(self) -> None:
-        self._index = Index()
+        self._index: Index | None = Index()
         self._edit = _thread.RLock()
-        self._turn = _thread.allocate_lock()
+        self._turn = _thread.RLock()
         self._unwinders: set[int] = set()
+        self._pid = getpid()
+
+    def settle(self) -> None:
+        """This process is the one that the stack belongs to."""
         self._pid = getpid()
 
     def __len__(self) -> int:
@@ -65,25 +69,28 @@ class Stack:
             Exception: what a comparison raised; the entries found so far are removed.
         """
         with self._edit:
-            self._index.take_in(self.entries)
-            for place, entry in self._index.matches(func, self.entries):
-                if place < len(self.entries) and self.entries[place] is entry:
-                    self.entries[place] = None
-            self._cut_holes()
+            entries, index = self.entries, self._borrow_index()
+            index.take_in(entries)
+            for place, entry in index.matches(func, entries):
+                if _take(entries, place, entry):
+                    index.forget(place, entry)
+            self._cut_holes(index)
+            self._compact(index)
+            self._return_index(index)
 
     def clear(self) -> None:
         """Forget every entry."""
         with self._edit:
-            self.entries.clear()
             self._index = Index()
+            self.entries.clear()
 
     def inheritable(self) -> list[Handler]:
         """The handlers that child processes get too, oldest first."""
-        return [e for e in list(self.entries) if type(e) is Handler and e.inherit]
+        return [e for e in list(self.entries) if isinstance(e, Handler) and e.inherit]
 
     def timed(self) -> int:
         """How many handlers have a time limit."""
-        return sum(type(e) is Handler and e.timeout is not None for e in list(self.entries))
+        return sum(isinstance(e, Handler) and e.timeout is not None for e in list(self.entries))
 
     def forget_parent(self) -> None:
         """After a fork: keep nothing of the parent's but what is inheritable.
@@ -92,32 +99,35 @@ class Stack:
         reference to, say, a `TemporaryDirectory` would remove the parent's
         directory from within the child.
         """
-        mine: list[Entry | None] = list(self.inheritable())
-        self._of_parents.append(self.entries)
-        self.entries = mine
+        mine = self.inheritable()
+        self._of_parents.append(list(self.entries))
+        self.entries[:] = mine  # the same list: `push` may be bound to it elsewhere
         self._start_afresh()
 
     def unwind(
         self, deadline: Deadline, show: Callable[[BaseException, object], None] = show_unraisable
     ) -> list[Outcome]:
-        """Run every handler, last in first out, also those pushed meanwhile; never raises.
+        """Run every handler, last in first out, also those pushed meanwhile.
 
         One thread at a time: another one waits until the first is through, but
-        a handler that unwinds, unwinds the rest at once.
+        a handler that unwinds, unwinds the rest at once.  What a handler raises
+        is shown and never comes out of here.
         """
+        self._notice_bare_fork()
         me = _thread.get_ident()
         if me in self._unwinders:
             return self._run_all(deadline, show)
-        turn, started = self._turn, monotonic()
-        left = deadline.left()
-        if not turn.acquire(timeout=-1 if left is None else min(left, _thread.TIMEOUT_MAX)):
-            return [_overrun("lastout.unwind, behind another thread", monotonic() - started)]
+        turn, unwinders, started = self._turn, self._unwinders, monotonic()
         try:
-            self._unwinders.add(me)
+            if not turn.acquire(timeout=_lock_timeout(deadline)):
+                return [_overrun("lastout.unwind, behind another thread", monotonic() - started)]
+            unwinders.add(me)
             return self._run_all(deadline, show)
         finally:
-            self._unwinders.discard(me)
-            turn.release()
+            # Asked of the lock, because Ctrl-C may come right after it was taken.
+            unwinders.discard(me)
+            if turn._is_owned():  # type: ignore[attr-defined]
+                turn.release()
 
     def _run_all(
         self, deadline: Deadline, show: Callable[[BaseException, object], None]
@@ -127,9 +137,7 @@ class Stack:
             try:
                 if not self._run_last(deadline, show, outcomes):
                     return outcomes
-            except (MemoryError, RecursionError):
-                raise
-            except BaseException as error:
+            except KeyboardInterrupt as error:
                 # Ctrl-C between two handlers: shown like one in a handler, and
                 # the rest still runs.
                 show(error, self.unwind)
@@ -140,39 +148,53 @@ class Stack:
         show: Callable[[BaseException, object], None],
         outcomes: list[Outcome],
     ) -> bool:
-        entry, started, running = None, monotonic(), False
+        """Claim the topmost handler and run it; False when there is none."""
+        self._notice_bare_fork()
+        started, running = monotonic(), False
+        entry: Entry | None = None
+        claimed: list[Entry | None] = [None]
         failure: BaseException | None = None
         try:
-            # An exception can come out of the blue (Ctrl-C) only at a call or
-            # a jump back.  There is none between the claim's two halves, nor
-            # between `running = True` and the call: a handler is either put
-            # back below or has been started.
-            with self._edit:
-                place = self._last()
-                if place >= 0:
-                    entry = self.entries[place]
-                    self.entries[place] = None
+            self._claim(claimed)
+            entry = claimed[0]
             if entry is None:
                 return False
             func, args, kwargs = entry[0], entry[1], entry[2]
-            limit = deadline.share(len(self), Handler.of(entry).timeout)
+            limit = deadline.share(self._others_wait(), Handler.of(entry).timeout)
+            # Ctrl-C raises at calls and jumps only: not between the next two lines.
+            running = True
             if limit is None:
-                running = True
                 func(*args, **kwargs)
             else:
-                running = True
                 failure = self._run_within(limit, entry)
         except BaseException as error:
-            if entry is not None and not running:
-                self.entries.append(entry)
-                raise
-            if entry is None:
+            if not running or entry is None:
+                self.entries.extend(e for e in claimed if e is not None)
                 raise
             failure = error
         outcomes.append(_outcome(entry, monotonic() - started, failure))
         if failure is not None:
             show(failure, entry[0])
         return True
+
+    def _claim(self, claimed: list[Entry | None]) -> None:
+        """Move the topmost entry into `claimed`, so that it is always in one of the two."""
+        with self._edit:
+            entries, index = self.entries, self._borrow_index()
+            while claimed[0] is None:
+                self._cut_holes(index)
+                place = len(entries) - 1
+                if place < 0:
+                    break
+                try:
+                    # No call and no jump between these two: see above.
+                    claimed[0] = entries[place]
+                    entries[place] = None
+                except IndexError:  # a signal handler unwound the stack meanwhile
+                    continue
+                if claimed[0] is not None:
+                    index.forget(place, claimed[0])
+            self._return_index(index)
 
     def _run_within(self, limit: float, entry: Entry) -> HandlerTimeout | None:
         """Run one entry with a time limit; its thread counts as the unwinding one."""
@@ -195,25 +217,60 @@ class Stack:
         unwinders.difference_update(runner)
         return _timeout(Handler.of(entry).name, limit)
 
-    def _last(self) -> int:
-        """The place of the topmost entry, or -1."""
-        if self._pid != getpid():  # a fork that ran no hooks: C code called fork()
-            self.forget_parent()
-        self._cut_holes()
-        return len(self.entries) - 1
+    def _others_wait(self) -> bool:
+        return any(entry is not None for entry in reversed(self.entries))
 
-    def _cut_holes(self) -> None:
+    def _notice_bare_fork(self) -> None:
+        """C code can call fork() without any of Python's hooks."""
+        if self._pid != getpid():
+            self.forget_parent()
+
+    def _borrow_index(self) -> Index:
+        """The index, for one change.
+
+        Whoever comes back to the stack in the middle of a change finds none
+        and leaves a new one, which tells that the borrowed one is out of date.
+        """
+        index, self._index = self._index, None
+        return index or Index()
+
+    def _return_index(self, index: Index) -> None:
+        self._index = index if self._index is None else Index()
+
+    def _cut_holes(self, index: Index) -> None:
         entries = self.entries
-        while entries and entries[-1] is None:
+        while True:
+            # In this order: an entry that another thread pushes in between is
+            # neither cut off nor thought to be known.
+            index.forget_beyond(len(entries) - 1)
+            if not entries or entries[-1] is not None:
+                return
             del entries[-1]
-        self._index.forget_beyond(len(entries))
-        if self._index.sparse(entries):
-            # `register` appends without a lock: only the part that was looked
-            # at is replaced.
-            end = len(entries)
+
+    def _compact(self, index: Index) -> None:
+        """Close up the holes once there are more of them than entries."""
+        if index.sparse():
+            entries, end = self.entries, len(self.entries)
             alive = [entry for entry in entries[:end] if entry is not None]
-            self._index = Index()
-            entries[:end] = alive
+            if self._index is None:  # nobody came back to the stack meanwhile
+                entries[:end] = alive  # only what was looked at: pushing takes no lock
+                self._index = Index()
+
+
+def _take(entries: list[Entry | None], place: int, entry: Entry) -> bool:
+    """Make a hole of `entry` if it still lies at `place`."""
+    try:
+        if entries[place] is entry:
+            entries[place] = None
+            return True
+    except IndexError:  # unwound meanwhile
+        return False
+    return False
+
+
+def _lock_timeout(deadline: Deadline) -> float:
+    left = deadline.left()
+    return -1 if left is None else min(left, _thread.TIMEOUT_MAX)
 
 
 def _outcome(entry: Entry, seconds: float, failure: BaseException | None) -> Outcome:

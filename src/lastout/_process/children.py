@@ -1,0 +1,129 @@
+"""Children: each child process gets a registry of its own that runs when it ends.
+
+A child can begin and end in many ways, and no single hook sees all of them:
+
+    how a child begins            what tells us
+    os.fork                       os.register_at_fork
+    fork, forkserver (packages)   ... and then their after-fork callbacks, because
+                                  `_bootstrap` drops the finalizers made before it
+    spawn, forkserver, loky       `carrier`, for what the child inherits
+
+    how a process ends            what runs the handlers
+    the interpreter's end         atexit
+    `os._exit` of a package       its `Finalize` with the lowest priority
+
+So the same run-once entry, `registry.end`, is hung into all of them: whichever
+comes first runs the handlers, and the others find none.  "The packages" are
+multiprocessing and multiprocess, when they are loaded; they are never imported
+from here.  In a subinterpreter there is only atexit, which CPython runs at its
+end.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+
+from .._platform import HAS_FORK, in_main_interpreter, show_unraisable
+from . import registry
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any
+
+PACKAGES = ("multiprocessing", "multiprocess")
+
+_LAST = -(10**9)  # the priority of a finalizer that runs after all others
+_following = False
+_followers: list[tuple[Callable[[], object], Callable[[], object], Callable[[], object]]] = []
+_called_back_by: set[str] = set()
+_finalizers: dict[str, tuple[int | None, Any]] = {}
+
+
+def follow_forks(
+    before: Callable[[], object], in_parent: Callable[[], object], in_child: Callable[[], object]
+) -> None:
+    """Call these three around each fork of this process, from now on and for ever.
+
+    `before` is called last subscribed first, the others in order of
+    subscription, after the registry has been seen to.  What they raise is
+    shown and does not stop the fork.
+    """
+    _followers.append((before, in_parent, in_child))
+    _follow()
+
+
+def arm() -> None:
+    """Hang `registry.end` into every hook that there is in this process now."""
+    atexit.unregister(registry.end)
+    atexit.register(registry.end)
+    if in_main_interpreter():
+        _follow()
+        _call_back_after_bootstraps()
+        _finalize_last()
+
+
+def _loaded_packages() -> Iterator[tuple[str, Any]]:
+    """The name of each package that is loaded, and its `util` module."""
+    for name in PACKAGES:
+        util = sys.modules.get(f"{name}.util")
+        # One that another thread is importing right now is not complete.
+        if hasattr(util, "Finalize") and hasattr(util, "register_after_fork"):
+            yield name, util
+
+
+def _call_back_after_bootstraps() -> None:
+    for name, util in _loaded_packages():
+        if name not in _called_back_by:
+            _called_back_by.add(name)  # kept across forks, as the package keeps its callbacks
+            util.register_after_fork(_after_bootstrap, _after_bootstrap)
+
+
+def _finalize_last() -> None:
+    for name, util in _loaded_packages():
+        pid, finalizer = _finalizers.get(name, (None, None))
+        if pid != os.getpid() or not finalizer.still_active():
+            _finalizers[name] = os.getpid(), util.Finalize(None, registry.end, exitpriority=_LAST)
+
+
+def _after_bootstrap(_: object) -> None:
+    """A package has begun its child and dropped the finalizers and, from 3.13, atexit's."""
+    arm()
+
+
+def _follow() -> None:
+    # At-fork hooks cannot be removed: one triple, once.
+    global _following
+    if not _following and HAS_FORK and in_main_interpreter():
+        _following = True
+        os.register_at_fork(before=_before, after_in_parent=_in_parent, after_in_child=_in_child)
+
+
+def _before() -> None:
+    _guarded(_call_back_after_bootstraps)
+    for before, _, _ in reversed(_followers):
+        _guarded(before)
+
+
+def _in_parent() -> None:
+    for _, in_parent, _ in _followers:
+        _guarded(in_parent)
+
+
+def _in_child() -> None:
+    _guarded(registry.start_afresh)
+    for _, _, in_child in _followers:
+        _guarded(in_child)
+    _guarded(arm)
+
+
+def _guarded(call: Callable[[], object]) -> None:
+    try:
+        call()
+    except BaseException as error:
+        show_unraisable(error, call)
+
+
+registry.call_to_arm(arm)

@@ -1,0 +1,277 @@
+"""Registry: the exit handlers of this process and interpreter, used as `atexit` is.
+
+Module state is what makes it one per interpreter: a subinterpreter imports a
+module of its own.  What makes it one per process is `children`, which tells it
+of each fork.  Nothing is hooked anywhere before the first registration.
+"""
+
+from __future__ import annotations
+
+from .._platform import show_unraisable
+from .deadline import Deadline, check_seconds
+from .handler import Handler
+from .report import Report
+from .runner import forget_threads, reserve
+from .stack import Stack
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from typing import Any, ParamSpec, TypeVar, overload
+
+    P = ParamSpec("P")
+    R = TypeVar("R")
+    F = TypeVar("F", bound=Callable[..., object])
+
+_stack = Stack()
+_push = _stack.entries.append
+_armed = False
+_arm: list[Callable[[], None]] = []
+_inherited: list[Callable[[], None]] = []
+_after_end: list[Callable[[], None]] = []
+
+
+def register(func: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Callable[P, R]:
+    """Call `func(*args, **kwargs)` when this process, or this interpreter, ends.
+
+    It does not run when the process is killed by a signal that is not handled
+    (see `handle_signals`) or ends by `os._exit`, `os.exec*` or `os.abort`.
+    Handlers run last in, first out.
+
+    Args:
+        func: any callable; without arguments it can be registered by decoration.
+        args: positional arguments to call it with.
+        kwargs: keyword arguments to call it with.
+
+    Returns:
+        `func`, which makes it usable as a decorator.
+
+    Raises:
+        TypeError: `func` is not callable.
+
+    Source: `atexit.register` of the standard library.
+
+    >>> import lastout as atexit
+    >>> @atexit.register
+    ... def goodbye() -> None:
+    ...     print("goodbye")
+    >>> atexit.unregister(goodbye)
+    """
+    # This is the hot path: 3 x C's atexit.register at most (see benchmarks/).
+    if not callable(func):
+        raise TypeError(f"the first argument must be callable, not {func!r}")
+    if not _armed:
+        arm_hooks()
+    _push((func, args, kwargs))
+    return func
+
+
+def unregister(func: Callable[..., object], /) -> None:
+    """Remove every handler whose callable equals (`==`) `func`; silent if there is none.
+
+    It takes as long for one handler as for many, but for callables with an
+    `__eq__` of their own, which have to be compared one by one.
+
+    Args:
+        func: the callable as it was registered.
+
+    Raises:
+        Exception: whatever a comparison raised.
+
+    Source: `atexit.unregister` of the standard library.
+    """
+    _stack.remove(func)
+
+
+if TYPE_CHECKING:
+
+    @overload
+    def handler(func: F, /) -> F: ...
+    @overload
+    def handler(
+        *,
+        timeout: float | None = None,
+        inherit: bool = False,
+        args: Iterable[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Callable[[F], F]: ...
+
+
+def handler(
+    func: Callable[..., object] | None = None,
+    /,
+    *,
+    timeout: float | None = None,
+    inherit: bool = False,
+    args: Iterable[Any] = (),
+    kwargs: Mapping[str, Any] | None = None,
+) -> Any:
+    """Register a function as an exit handler, with options; used as a decorator.
+
+    A handler that runs out of time is abandoned, not stopped: it goes on in a
+    thread of its own until the process is gone.  A handler with a `timeout`
+    does not run on the main thread.
+
+    Args:
+        timeout: seconds that it may take before it is abandoned and reported;
+            `None` for no limit.
+        inherit: whether each child process that is started later gets it too.
+            To reach a child started by spawn or forkserver it must be picklable.
+        args: positional arguments to call it with.
+        kwargs: keyword arguments to call it with.
+
+    Returns:
+        A decorator that registers a function and returns it unchanged.
+
+    Raises:
+        TypeError: something not callable is decorated, or an option is of the
+            wrong type.
+        UsageError: `timeout` is negative or not a number (NaN).
+
+    >>> import lastout
+    >>> @lastout.handler(timeout=2.0, args=("bye",))
+    ... def say(word: str) -> None:
+    ...     print(word)
+    >>> print(lastout.unwind())  # doctest: +ELLIPSIS
+    bye
+    1 done in 0.0... s
+      done ... say
+    """
+    seconds = check_seconds(timeout, "timeout")
+    if isinstance(args, (str, bytes)):
+        raise TypeError(f"args must be a tuple of arguments, not {args!r}; write ({args!r},)")
+    arguments, options = tuple(args), dict(kwargs or {})
+    if not all(isinstance(name, str) for name in options):
+        raise TypeError(f"kwargs must have strings as keys, not {options!r}")
+
+    def decorate(func: Callable[..., object]) -> Callable[..., object]:
+        if not callable(func):
+            raise TypeError(f"the decorated object must be callable, not {func!r}")
+        add(Handler(func, arguments, options, seconds, bool(inherit)))
+        return func
+
+    return decorate if func is None else decorate(func)
+
+
+def add(new: Handler) -> None:
+    """Register a handler with its options."""
+    if not _armed:
+        arm_hooks()
+    _push(new)
+    if new.timeout is not None:
+        reserve(_stack.timed())
+    if new.inherit:
+        for notice in _inherited:
+            notice()
+
+
+def unwind(timeout: float | None = None) -> Report:
+    """Run every exit handler now, last in first out, and say what happened.
+
+    Nothing that a handler raises comes out of here: it is shown through
+    `sys.unraisablehook`, and it is in the report.
+
+    Args:
+        timeout: seconds for all of them together, or `None` for no limit.  One
+            that takes too long is abandoned early enough for those behind it.
+
+    Returns:
+        A report: for each handler its name, seconds and outcome.
+
+    Raises:
+        TypeError: `timeout` is not a number.
+        UsageError: `timeout` is negative or not a number (NaN).  Nothing was run.
+
+    >>> import lastout
+    >>> lastout.unwind(timeout=5.0).ok
+    True
+    """
+    return Report(_stack.unwind(Deadline(check_seconds(timeout, "timeout"))))
+
+
+def run_exit_handlers() -> None:
+    """Run every exit handler now, print each failure, and raise the last one again.
+
+    This is what the documentation of `atexit` promises for the end of a
+    program.  The traceback of a `SystemExit` is not printed.
+
+    Raises:
+        BaseException: the last one that a handler raised, after all have run.
+    """
+    outcomes = _stack.unwind(Deadline(), _print_failure)
+    failures = [outcome.failure for outcome in outcomes if outcome.failure]
+    if failures:
+        raise failures[-1].exception
+
+
+def _print_failure(exception: BaseException, func: object) -> None:
+    if not isinstance(exception, SystemExit):
+        import traceback
+
+        traceback.print_exception(exception)
+
+
+def _run_exitfuncs() -> None:
+    """Run every exit handler now; failures go to `sys.unraisablehook`."""
+    _stack.unwind(Deadline())
+
+
+def _clear() -> None:
+    """Forget every exit handler without running it."""
+    _stack.clear()
+
+
+def _ncallbacks() -> int:
+    """How many exit handlers are registered."""
+    return len(_stack)
+
+
+def inheritable() -> list[Handler]:
+    """The handlers that a child process started now would get, oldest first."""
+    return _stack.inheritable()
+
+
+# What children and signals hang themselves into.
+
+
+def call_to_arm(arm: Callable[[], None]) -> None:
+    """Have `arm` called at the first registration in this process."""
+    _arm.append(arm)
+
+
+def call_when_inherited(notice: Callable[[], None]) -> None:
+    """Have `notice` called when an inheritable handler was registered."""
+    _inherited.append(notice)
+
+
+def call_after_end(callback: Callable[[], None]) -> None:
+    """Have `callback` called when the process ends and its handlers have run."""
+    _after_end.append(callback)
+
+
+def arm_hooks() -> None:
+    """Set the hooks that run the handlers when this process ends."""
+    global _armed
+    if not _armed:  # no fork was noticed so far
+        _stack.settle()
+    for arm in _arm:
+        arm()
+    _armed = True
+
+
+def start_afresh() -> None:
+    """After a fork: this is a new process, with inheritable handlers at most."""
+    forget_threads()
+    _stack.forget_parent()
+
+
+def end() -> None:
+    """The process ends: run every handler; nothing comes out of here."""
+    try:
+        _stack.unwind(Deadline())
+        for callback in _after_end:
+            callback()
+    except BaseException as error:
+        # SystemExit out of a finalizer of multiprocessing would end the
+        # remaining ones and the joins.
+        show_unraisable(error, end)
