@@ -27,7 +27,6 @@ from .deadline import Deadline
 from .handler import Handler
 from .index import Index
 from .report import Failure, Outcome
-from .runner import call_within
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -198,6 +197,8 @@ class Stack:
 
     def _run_within(self, limit: float, entry: Entry) -> HandlerTimeout | None:
         """Run one entry with a time limit; its thread counts as the unwinding one."""
+        from .runner import call_within  # seldom needed; loaded when a limit is set
+
         func, args, kwargs = entry[0], entry[1], entry[2]
         unwinders = self._unwinders
         runner: list[int] = []
