@@ -1,0 +1,68 @@
+"""Fixtures for all tests: programs in processes of their own, and a check for leaks."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from functools import partial
+from typing import TYPE_CHECKING
+
+import pytest
+from support import Program
+from support.leaks import KINDS, MARK, Leaks
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Declare our marks."""
+    config.addinivalue_line(
+        "markers",
+        f"leaks(*kinds, reason): this test has to leave something behind; kinds: {', '.join(KINDS)}",
+    )
+
+
+@pytest.fixture(autouse=True)
+def nothing_left(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
+    """Fail a test that leaves a process, thread, descriptor, scope or shared memory.
+
+    Scopes of the test lie in a root of its own, never in the user's.
+    """
+    token = uuid.uuid4().hex
+    monkeypatch.setenv(MARK, token)
+    monkeypatch.setenv("LASTOUT_ROOT", str(tmp_path / "root"))
+    monkeypatch.delenv("LASTOUT_SCOPE", raising=False)
+    leaks = Leaks(tmp_path / "root", token)
+    me = os.getpid()
+    yield
+    assert os.getpid() == me, "a forked child came out of its test: end it with os._exit"
+    left = leaks.found(_allowed(request.node))
+    assert not left, "left behind:\n  " + "\n  ".join(left)
+
+
+def _allowed(node: pytest.Item) -> frozenset[str]:
+    allowed: set[str] = set()
+    for mark in node.iter_markers("leaks"):
+        assert mark.kwargs.get("reason"), "the mark `leaks` needs a reason"
+        assert set(mark.args) <= set(KINDS), f"the mark `leaks` knows {KINDS}, not {mark.args}"
+        allowed.update(mark.args)
+    return frozenset(allowed)
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Iterator[Callable[..., Program]]:
+    """Start scripts in processes of their own; see `support`."""
+    started: list[Program] = []
+
+    def start(text: str, **options: object) -> Program:
+        make = partial(Program, text, tmp_path / f"program{len(started)}")
+        started.append(make(**options))  # type: ignore[arg-type]
+        return started[-1]
+
+    yield start
+    for child in started:
+        child.close()

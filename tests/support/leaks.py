@@ -1,0 +1,154 @@
+"""What a test left behind: processes, threads, descriptors, scopes, shared memory.
+
+A test that leaves nothing is checked by a handful of directory listings.  Only
+where something seems to be left does it wait, up to `GRACE` seconds, for what
+is just about to go.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+
+from .waiting import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+KINDS = ("processes", "threads", "descriptors", "scopes", "shared memory")
+GRACE = 3.0
+MARK = "LASTOUT_TEST"  # an environment variable: what a test starts inherits it
+SHARED_MEMORY = Path("/dev/shm")
+
+# Both packages, and loky, keep these for as long as the test run itself.
+LASTING = ("resource_tracker", "forkserver", "semaphore_tracker")
+
+
+class Leaks:
+    """What there was when a test began; `found` says what has come since.
+
+    Args:
+        root: the directory that scopes lie in, `$LASTOUT_ROOT` of the test.
+        token: the value of `$LASTOUT_TEST` in every process that the test starts.
+    """
+
+    def __init__(self, root: Path, token: str) -> None:
+        self._root = root
+        self._token = f"{MARK}={token}".encode()
+        self._looks: dict[str, Callable[[], dict[str, str]]] = {
+            "processes": self._processes,
+            "threads": _threads,
+            "descriptors": _descriptors,
+            "scopes": self._scopes,
+            "shared memory": _shared_memory,
+        }
+        self._before = {kind: look() for kind, look in self._looks.items() if kind != "processes"}
+
+    def found(self, allowed: frozenset[str] = frozenset()) -> list[str]:
+        """One line for each thing that is left, of the kinds that are not `allowed`."""
+        kinds = [kind for kind in KINDS if kind not in allowed]
+        suspect = [kind for kind in kinds if self._new(kind)]
+        if suspect:
+            gc.collect()
+        return [line for kind in suspect for line in self._stays(kind)]
+
+    def _stays(self, kind: str) -> list[str]:
+        if eventually(lambda: not self._new(kind), GRACE):
+            return []
+        return [f"{kind}: {what}" for what in self._new(kind).values()]
+
+    def _new(self, kind: str) -> dict[str, str]:
+        before = self._before.get(kind, {})
+        now = {key: what for key, what in self._looks[kind]().items() if key not in before}
+        return _in_nobodys_hands(now) if kind == "shared memory" else now
+
+    def _processes(self) -> dict[str, str]:
+        """Children of this process, and all that were started with this test's mark."""
+        pids = {child.pid for child in psutil.Process().children()}
+        for entry in os.scandir("/proc") if sys.platform == "linux" else ():
+            if entry.name.isdigit():
+                # It has ended meanwhile, or it is somebody else's.
+                with contextlib.suppress(OSError):
+                    if self._token in Path(entry.path, "environ").read_bytes().split(b"\0"):
+                        pids.add(int(entry.name))
+        return {str(pid): what for pid in pids - {os.getpid()} if (what := _process(pid))}
+
+    def _scopes(self) -> dict[str, str]:
+        if not self._root.is_dir():
+            return {}
+        return {path.name: str(path) for path in self._root.iterdir()}
+
+
+def _process(pid: int) -> str:
+    """A description of a process; empty if it has ended or lasts as long as the test run."""
+    try:
+        process = psutil.Process(pid)
+        command = " ".join(process.cmdline())
+        if any(word in command for word in LASTING):
+            return ""
+        return f"{pid} {process.status()} {command}"
+    except psutil.ZombieProcess:
+        # One whose parent is not this process is not ours to wait for.
+        return f"{pid} not waited for" if psutil.Process(pid).ppid() == os.getpid() else ""
+    except psutil.NoSuchProcess:
+        return ""
+
+
+def _threads() -> dict[str, str]:
+    """The threads of this process, also those that `threading` does not know."""
+    threads = sorted(thread.id for thread in psutil.Process().threads())
+    # Kept on purpose where none can be started at exit; they are the newest.
+    parked = len(getattr(sys.modules.get("lastout._process.runner"), "_parked", ()))
+    return {str(thread): f"thread {thread}" for thread in threads[: len(threads) - parked]}
+
+
+def _descriptors() -> dict[str, str]:
+    listing = "/proc/self/fd" if sys.platform == "linux" else "/dev/fd"
+    found = {}
+    for name in os.listdir(listing):
+        # The one that this listing itself used is closed by now.
+        with contextlib.suppress(OSError):
+            target = os.readlink(f"{listing}/{name}") if sys.platform == "linux" else ""
+            if int(name) not in _lasting_descriptors():
+                found[f"{name} {target}"] = f"{name} {target}"
+    return found
+
+
+def _lasting_descriptors() -> set[int | None]:
+    """Those that multiprocessing, multiprocess and loky keep to their helper processes."""
+    kept: set[int | None] = set()
+    for name, module in list(sys.modules.items()):
+        if name.endswith("resource_tracker"):
+            kept.add(getattr(getattr(module, "_resource_tracker", None), "_fd", None))
+        if name.endswith(".forkserver"):
+            server = getattr(module, "_forkserver", None)
+            kept.add(getattr(server, "_forkserver_alive_fd", None))
+    return kept
+
+
+def _shared_memory() -> dict[str, str]:
+    if not SHARED_MEMORY.is_dir():
+        return {}
+    return {name: f"{SHARED_MEMORY}/{name}" for name in os.listdir(SHARED_MEMORY)}
+
+
+def _in_nobodys_hands(found: dict[str, str]) -> dict[str, str]:
+    """Those of ours that no process has mapped: others on this machine use /dev/shm too."""
+    if not found:
+        return {}
+    mapped = ""
+    for maps in Path("/proc").glob("[0-9]*/maps"):
+        with contextlib.suppress(OSError):
+            mapped += maps.read_text(errors="replace")
+    left = {}
+    for name, path in found.items():
+        with contextlib.suppress(FileNotFoundError):
+            if os.stat(path).st_uid == os.getuid() and path not in mapped:
+                left[name] = path
+    return left

@@ -1,0 +1,164 @@
+"""The tests' own tools: a check that finds nothing because it looks at nothing proves nothing."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from contextlib import closing
+from multiprocessing import resource_tracker
+from multiprocessing.shared_memory import SharedMemory
+from typing import TYPE_CHECKING
+
+import pytest
+from support import Program
+from support.leaks import Leaks
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    Start = Callable[..., Program]
+
+
+@pytest.fixture
+def leaks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Leaks:
+    """A check of its own, that gives up at once."""
+    monkeypatch.setattr("support.leaks.GRACE", 0.0)
+    return Leaks(tmp_path / "root", os.environ["LASTOUT_TEST"])
+
+
+def test_a_child_process_is_found(leaks: Leaks) -> None:
+    """A child that still runs is a leak, and none once it was waited for."""
+    with subprocess.Popen(["sleep", "60"]) as child:
+        assert [line for line in leaks.found() if f"processes: {child.pid} " in line]
+        child.kill()
+    assert leaks.found() == []
+
+
+def test_an_orphan_is_found(leaks: Leaks, program: Start) -> None:
+    """A process whose parent is gone, in a session of its own, is still found."""
+    child = program(
+        """
+        import subprocess
+
+        print(subprocess.Popen(["sleep", "60"], start_new_session=True).pid)
+        """
+    )
+    orphan = int(child.end().out)
+    found = leaks.found(frozenset({"descriptors"}))
+    os.kill(orphan, signal.SIGKILL)
+    assert [line for line in found if f"processes: {orphan} " in line]
+
+
+def test_a_thread_is_found(leaks: Leaks) -> None:
+    """A thread that still runs is a leak."""
+    go = threading.Event()
+    thread = threading.Thread(target=go.wait)
+    thread.start()
+    found = leaks.found()
+    go.set()
+    thread.join()
+    assert found == [f"threads: thread {thread.native_id}"]
+
+
+def test_a_descriptor_is_found(leaks: Leaks, tmp_path: Path) -> None:
+    """An open file is a leak, named by its path."""
+    with (tmp_path / "open").open("w"):
+        assert [line for line in leaks.found() if line.endswith("/open")]
+    assert leaks.found() == []
+
+
+def test_a_scope_directory_is_found(leaks: Leaks, tmp_path: Path) -> None:
+    """A directory under the test's root is a leak."""
+    (tmp_path / "root" / "job").mkdir(parents=True)
+    assert leaks.found() == [f"scopes: {tmp_path / 'root' / 'job'}"]
+    (tmp_path / "root" / "job").rmdir()
+
+
+def test_shared_memory_is_found(leaks: Leaks) -> None:
+    """An entry of /dev/shm that no process has mapped is a leak; one in use is not."""
+    with closing(SharedMemory(create=True, size=64)) as memory:
+        resource_tracker.unregister(f"/{memory.name}", "shared_memory")
+        assert leaks.found(frozenset({"descriptors"})) == []
+    found = leaks.found()
+    os.unlink(f"/dev/shm/{memory.name}")
+    assert found == [f"shared memory: /dev/shm/{memory.name}"]
+
+
+def test_a_program_is_told_and_says(program: Start) -> None:
+    """A program says lines, is told lines, and how it ended is known."""
+    child = program(
+        """
+        from say import say
+
+        say("ready")
+        print("heard", input())
+        raise SystemExit(3)
+        """
+    )
+    child.wait_for("ready")
+    child.tell("this")
+    assert child.end() == (3, "heard this\n", "")
+    assert child.lines == ["ready"]
+
+
+def test_lines_of_many_processes_stay_whole(program: Start) -> None:
+    """Forked children share one log, and no line is torn."""
+    child = program(
+        """
+        import os
+        from say import say
+
+        for number in range(8):
+            if not os.fork():
+                for _ in range(50):
+                    say("child", number)
+                os._exit(0)
+        for _ in range(8):
+            os.wait()
+        """
+    )
+    assert child.end().status == 0
+    assert sorted(child.lines) == sorted(f"child {n}" for n in range(8) for _ in range(50))
+
+
+def test_a_killed_program_has_the_status_of_its_signal(program: Start) -> None:
+    """`kill` ends the program by SIGKILL."""
+    child = program("from say import say; say('ready'); input()")
+    child.wait_for("ready")
+    child.kill()
+    assert child.end().status == -signal.SIGKILL
+
+
+def test_a_program_that_ends_early_fails_its_test_at_once(program: Start) -> None:
+    """Waiting for a line that can no longer come shows what the program printed."""
+    child = program("raise SystemExit('no luck')")
+    with pytest.raises(AssertionError, match="never said 'ready'(?s:.*)no luck"):
+        child.wait_for("ready")
+
+
+def test_a_program_that_hangs_shows_where(program: Start) -> None:
+    """Where the deadline passes, the stacks of the program are in the error."""
+    child = program("from say import say; say('ready'); input()")
+    child.wait_for("ready")
+    with pytest.raises(AssertionError, match="still running(?s:.*)program.py"):
+        child.end(seconds=0.01)
+
+
+def test_an_isolated_program_imports_lastout(program: Start) -> None:
+    """Under `python -I -S` the program still finds lastout and its own modules."""
+    child = program(
+        "import sys, lastout, helper; print(sys.flags.isolated, sys.flags.no_site, helper.x)",
+        modules={"helper": "x = 5"},
+        isolated=True,
+    )
+    assert child.end() == (0, "1 1 5\n", "")
+
+
+def test_programs_run_the_same_python(program: Start) -> None:
+    """The interpreter of a program is the tests' own."""
+    ended = program("import sys; print(sys.version)").end()
+    assert ended.out.strip() == sys.version.replace("\n", " ").strip()
