@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import lastout
 import pytest
+from support import eventually
 from support.lives import Lives
 
 if TYPE_CHECKING:
@@ -55,6 +56,8 @@ def family(program: Start) -> Callable[..., tuple[Program, Callable[[], tuple[En
 
         def ended() -> tuple[Ended, Lives]:
             end = child.end()
+            # A forkserver ends when it sees that its starter has, which nobody waits for.
+            eventually(lambda: Lives(child.lines).over)
             return end, Lives(child.lines)
 
         return child, ended
@@ -86,3 +89,56 @@ def test_child_runs_its_own_handlers(family, kind: str, order: str) -> None:
     """A child runs its own handlers once, last in first out; the parent's run in the parent only."""
     lives = lives_of(family, [kind], order=order)
     assert set(lives.statuses.get(1, ["0"])) == {"0"}
+    if "preload" in kind:
+        assert [life.ran for life in lives.by_pid.values() if not life.lived] == [["preloaded"]]
+
+
+ENDINGS = {"sys.exit(3)": "3", "exception": "1", "SIGINT": "1"}
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize("kind", PLAIN + PROCESSES)
+def test_child_runs_its_handlers_however_it_ends(family, kind: str, ending: str) -> None:
+    """Handlers run once on `sys.exit`, an uncaught exception and SIGINT; the exit status stays."""
+    lives = lives_of(family, [kind], ending)
+    killed = ending == "SIGINT" and kind in PLAIN  # CPython's own main program dies of it
+    assert lives.statuses[1] == [str(-signal.SIGINT) if killed else ENDINGS[ending]]
+
+
+# Workers of a `multiprocessing.Pool` are daemonic: they cannot have children of that package.
+# joblib starts no processes inside its own workers.
+PARENTS = PLAIN + PROCESSES + [kind for kind in EXECUTORS if kind != "joblib"]
+
+
+@pytest.mark.parametrize("kind", PARENTS)
+def test_grandchild_of_the_same_kind(family, kind: str) -> None:
+    """A grandchild runs its own handlers once, and so do its parent and its grandparent."""
+    lives = lives_of(family, [kind, kind])
+    assert set(lives.statuses) == {1, 2}
+    assert {*lives.statuses[1], *lives.statuses[2]} == {"0"}
+
+
+ACROSS = [
+    (f"{outer}:{one}{how}", f"{inner}:{other}")
+    for outer, inner in (PACKAGES, PACKAGES[::-1])
+    for how in ("", ":Pool")
+    for one in METHODS
+    for other in METHODS
+]
+ACROSS += [pair for kind in PROCESSES for pair in (("os.fork", kind), (kind, "os.fork"))]
+ACROSS += [
+    ("multiprocess:spawn", "loky"),
+    ("multiprocess:fork", "multiprocessing:fork:ProcessPoolExecutor"),
+    ("loky", "multiprocess:fork"),
+    ("loky", "multiprocess:spawn:Pool"),
+    ("multiprocessing:spawn:ProcessPoolExecutor", "multiprocess:forkserver"),
+    ("joblib", "multiprocess:spawn"),
+    ("subprocess", "multiprocessing:spawn:Pool"),
+]
+
+
+@pytest.mark.parametrize("kinds", ACROSS, ids=" > ".join)
+def test_grandchild_of_another_kind(family, kinds: tuple[str, str]) -> None:
+    """A child started by one package, which imports another and starts a child of its own with it."""
+    lives = lives_of(family, list(kinds))
+    assert set(lives.statuses[2]) == {"0"}

@@ -36,6 +36,11 @@ class Lives:
             elif verb in ("registered", "ran", "lived"):
                 getattr(self.by_pid.setdefault(int(words[1]), Life()), verb).append(words[0])
 
+    @property
+    def over(self) -> bool:
+        """Whether each process ran as many handlers as it registered, or more."""
+        return all(len(life.ran) >= len(life.registered) for life in self.by_pid.values())
+
     def of(self, name: str) -> list[Life]:
         """The processes that did the work `name`."""
         return [life for life in self.by_pid.values() if name in life.lived]
