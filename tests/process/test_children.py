@@ -142,3 +142,28 @@ def test_grandchild_of_another_kind(family, kinds: tuple[str, str]) -> None:
     """A child started by one package, which imports another and starts a child of its own with it."""
     lives = lives_of(family, list(kinds))
     assert set(lives.statuses[2]) == {"0"}
+
+
+@pytest.mark.parametrize("kind", ["os.fork", *PROCESSES, *POOLS, *EXECUTORS])
+def test_child_started_on_a_thread(family, kind: str) -> None:
+    """A child of a thread that is not the main one has its own handlers and none of the parent's."""
+    _, ended = family("threads", kind)
+    end, lives = ended()
+    assert (end.status, end.err) == (0, "")
+    assert set(lives.statuses.get(1, ["0"])) == {"0"}
+    lives.check_all_ran_what_they_registered()
+    assert lives.of("1")
+
+
+@pytest.mark.parametrize("module", ["decorated", "late"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_decorator_at_module_level(family, kind: str, module: str) -> None:
+    """A handler that a module registers by decoration runs in each process that imported it."""
+    _, ended = family("decorated_driver", kind, module)
+    end, lives = ended()
+    assert (end.status, end.err) == (0, "")
+    lives.check_all_ran_what_they_registered()
+    [worker] = lives.of("work")
+    forked = kind == "os.fork" or ":fork" in kind.replace(":forkserver", "")
+    # A forked child has what it imports itself, not what its parent had imported already.
+    assert ("flush" in worker.ran) == (module == "late" or not forked)

@@ -75,3 +75,16 @@ def end(ending: str) -> None:
         say("ready")
         while True:  # short: a signal just before a longer call would wait for its end
             time.sleep(0.01)
+
+
+def fork_and_unwind() -> None:
+    """CPython ends a process that was forked on a thread without any handler: run them by hand."""
+    import lastout
+
+    pid = os.fork()
+    if not pid:
+        register("child")
+        report = lastout.unwind()
+        say("lived", len(report), os.getpid())
+        os._exit(0)
+    say("ended", 1, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
