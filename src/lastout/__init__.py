@@ -1,16 +1,35 @@
 """Exit handlers that follow every process, and shared artifacts cleaned by the last one out.
 
 `import lastout as atexit` does what `atexit` promises, in every child process.
+
+    |=================== this process ====================|
+     register()      +----------+  push   +-------+
+     @handler   ===> | registry | ======> | stack |
+                     +----------+         +-------+
+     exit · signal · end of a child ====>     |  unwind(deadline)
+                                              v
+                                            Report ==> stderr, observers
+
+Exit handlers lie on a stack, one for each process and interpreter, and an
+event unwinds it.  `_process` holds this half: `children` sees to it that each
+child has a stack of its own and that its end is an event, `signals` makes a
+signal one.
 """
 
 from __future__ import annotations
 
-from ._process import carrier as _carrier  # noqa: F401
-from ._process import children as _children  # noqa: F401
+from ._process import carrier as _carrier  # noqa: F401  (loaded for what it hooks up)
+from ._process import children as _children  # noqa: F401  (likewise)
 from ._process.registry import (
-    _clear,
-    _ncallbacks,
-    _run_exitfuncs,
+    _clear as _clear,
+)
+from ._process.registry import (
+    _ncallbacks as _ncallbacks,
+)
+from ._process.registry import (
+    _run_exitfuncs as _run_exitfuncs,
+)
+from ._process.registry import (
     handler,
     register,
     run_exit_handlers,
@@ -18,3 +37,47 @@ from ._process.registry import (
     unwind,
 )
 from .errors import HandlerTimeout, LastoutError, UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ._process.report import Failure, Outcome, Report
+    from ._process.signals import SignalHandling, handle_signals
+
+__all__ = [
+    "Failure",
+    "HandlerTimeout",
+    "LastoutError",
+    "Outcome",
+    "Report",
+    "SignalHandling",
+    "UsageError",
+    "handle_signals",
+    "handler",
+    "register",
+    "run_exit_handlers",
+    "unregister",
+    "unwind",
+]
+
+# Loaded on first use, because they load slowly or are seldom needed.
+_LAZY = {
+    "Failure": "_process.report",
+    "Outcome": "_process.report",
+    "Report": "_process.report",
+    "SignalHandling": "_process.signals",
+    "handle_signals": "_process.signals",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY})

@@ -24,9 +24,9 @@ THREADS_START_AT_EXIT = sys.version_info[:2] != (3, 12)
 def in_main_interpreter() -> bool:
     """Whether this is the process's main interpreter, not a subinterpreter."""
     if sys.version_info >= (3, 13):
-        from _thread import _is_main_interpreter
+        import _thread
 
-        return _is_main_interpreter()
+        return bool(_thread._is_main_interpreter())  # type: ignore[attr-defined,unused-ignore]
     try:
         import _xxsubinterpreters as interpreters  # type: ignore[import-not-found,unused-ignore]
     except ImportError:
@@ -65,7 +65,8 @@ def safe_repr(value: object) -> str:
 
 def _unraisable_arguments(fields: tuple[object, ...]) -> Any:
     # The default hook takes nothing but this type, which has no public name.
-    for kind in tuple.__subclasses__():
+    kinds: list[Any] = tuple.__subclasses__()
+    for kind in kinds:
         if kind.__name__ == "UnraisableHookArgs":
             return kind(fields)
     raise RuntimeError("this Python has no UnraisableHookArgs type")

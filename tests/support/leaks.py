@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -149,6 +150,13 @@ def _in_nobodys_hands(found: dict[str, str]) -> dict[str, str]:
     left = {}
     for name, path in found.items():
         with contextlib.suppress(FileNotFoundError):
-            if os.stat(path).st_uid == os.getuid() and path not in mapped:
+            if os.stat(path).st_uid == os.getuid() and path not in mapped and not _made_by(name):
                 left[name] = path
     return left
+
+
+def _made_by(name: str) -> bool:
+    """Whether a living process that is no child of this one is named in it, as loky does."""
+    pids = {int(number) for number in re.findall(r"(?<![0-9a-zA-Z])\d+(?![0-9a-zA-Z])", name)} - {os.getpid()}
+    ours = {child.pid for child in psutil.Process().children(recursive=True)}
+    return any(psutil.pid_exists(pid) for pid in pids - ours if 1 < pid < 2**22)

@@ -53,7 +53,10 @@ class Carrier:
     def __reduce__(self) -> tuple[Any, ...]:
         parcels = [parcel for h in registry.inheritable() if (parcel := _pack(h, self.package))]
         scope = {"package": self.package, "parcels": parcels}
-        return eval, ("exec(source, scope) or scope['carrier']", {"source": _SOURCE, "scope": scope})
+        return eval, (
+            "exec(source, scope) or scope['carrier']",
+            {"source": _SOURCE, "scope": scope},
+        )
 
 
 def plant() -> None:
@@ -65,12 +68,12 @@ def plant() -> None:
     if all(f"{package}.process" in sys.modules for package in PACKAGES):
         _stop_watching()
     elif _passer_by not in sys.meta_path:
-        sys.meta_path.insert(0, _passer_by)  # type: ignore[arg-type]
+        sys.meta_path.insert(0, _passer_by)
 
 
 def _plant_in(package: str) -> None:
-    process = sys.modules.get(f"{package}.process")
-    if not hasattr(process, "current_process"):
+    process: Any = sys.modules.get(f"{package}.process")
+    if not hasattr(process, "current_process"):  # not loaded, or not yet complete
         return
     carrier = Carrier(package)
     processes = [process.current_process()]
@@ -101,7 +104,7 @@ _passer_by = _PasserBy()
 
 def _stop_watching() -> None:
     if _passer_by in sys.meta_path:
-        sys.meta_path.remove(_passer_by)  # type: ignore[arg-type]
+        sys.meta_path.remove(_passer_by)
 
 
 def _pack(handler: Handler, package: str) -> bytes | None:

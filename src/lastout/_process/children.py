@@ -30,8 +30,7 @@ from . import registry
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from types import ModuleType
+    from collections.abc import Callable, Iterator
     from typing import Any
 
 PACKAGES = ("multiprocessing", "multiprocess")
@@ -40,7 +39,7 @@ _LAST = -(10**9)  # the priority of a finalizer that runs after all others
 _following = False
 _followers: list[tuple[Callable[[], object], Callable[[], object], Callable[[], object]]] = []
 _called_back_by: set[str] = set()
-_finalizers: dict[str, Any] = {}
+_finalizers: dict[str, tuple[int | None, Any]] = {}
 
 
 def follow_forks(
@@ -62,43 +61,36 @@ def arm() -> None:
     atexit.register(registry.end)
     if in_main_interpreter():
         _follow()
-        for name in PACKAGES:
-            _call_back_after_bootstrap(name)
-            _finalize_last(name)
+        _call_back_after_bootstraps()
+        _finalize_last()
 
 
-def _util_of(name: str) -> ModuleType | None:
-    util = sys.modules.get(f"{name}.util")
-    # One that another thread is importing right now is not complete.
-    return util if hasattr(util, "Finalize") and hasattr(util, "register_after_fork") else None
+def _loaded_packages() -> Iterator[tuple[str, Any]]:
+    """The name of each package that is loaded, and its `util` module."""
+    for name in PACKAGES:
+        util = sys.modules.get(f"{name}.util")
+        # One that another thread is importing right now is not complete.
+        if hasattr(util, "Finalize") and hasattr(util, "register_after_fork"):
+            yield name, util
 
 
-def _call_back_after_bootstrap(name: str) -> None:
-    util = _util_of(name)
-    if util is not None and name not in _called_back_by:
-        _called_back_by.add(name)  # kept across forks, as the package keeps its callbacks
-        util.register_after_fork(_after_bootstrap, _after_bootstrap)
+def _call_back_after_bootstraps() -> None:
+    for name, util in _loaded_packages():
+        if name not in _called_back_by:
+            _called_back_by.add(name)  # kept across forks, as the package keeps its callbacks
+            util.register_after_fork(_after_bootstrap, _after_bootstrap)
 
 
-def _finalize_last(name: str) -> None:
-    util = _util_of(name)
-    if util is None:
-        return
-    finalizer = _finalizers.get(name)
-    if finalizer is None or finalizer[0] != os.getpid() or not finalizer[1].still_active():
-        made = util.Finalize(None, registry.end, exitpriority=_LAST)
-        _finalizers[name] = os.getpid(), made
+def _finalize_last() -> None:
+    for name, util in _loaded_packages():
+        pid, finalizer = _finalizers.get(name, (None, None))
+        if pid != os.getpid() or not finalizer.still_active():
+            _finalizers[name] = os.getpid(), util.Finalize(None, registry.end, exitpriority=_LAST)
 
 
 def _after_bootstrap(_: object) -> None:
     """A package has begun its child and dropped the finalizers and, from 3.13, atexit's."""
-    registry.disarm()
-    _arm_if_needed()
-
-
-def _arm_if_needed() -> None:
-    if registry._ncallbacks():
-        registry.arm_hooks()
+    arm()
 
 
 def _follow() -> None:
@@ -110,8 +102,7 @@ def _follow() -> None:
 
 
 def _before() -> None:
-    for name in PACKAGES:  # those that were imported since the last registration
-        _guarded(lambda name=name: _call_back_after_bootstrap(name))
+    _guarded(_call_back_after_bootstraps)
     for before, _, _ in reversed(_followers):
         _guarded(before)
 
@@ -125,7 +116,7 @@ def _in_child() -> None:
     _guarded(registry.start_afresh)
     for _, _, in_child in _followers:
         _guarded(in_child)
-    _guarded(_arm_if_needed)
+    _guarded(arm)
 
 
 def _guarded(call: Callable[[], object]) -> None:

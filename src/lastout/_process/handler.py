@@ -9,8 +9,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
 
-    # `register` pushes the first form, because it is the fastest one to make.
-    Entry = tuple[Callable[..., object], tuple[Any, ...], Mapping[str, Any]] | "Handler"
+    # What lies on a stack: `(func, args, kwargs)` as `register` pushes it, because
+    # that is the fastest to make, or a Handler.
+    Entry = tuple[Any, ...]
 
 
 class Handler(tuple):  # type: ignore[type-arg]

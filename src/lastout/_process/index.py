@@ -34,7 +34,7 @@ _Method = type(_Class().method)
 
 def hashes_as_it_equals(func: Any) -> bool:
     """Whether a dictionary gives the same answer for `func` as `==` against each."""
-    kind = type(func)
+    kind: Any = type(func)
     if kind is _Function or kind is _Builtin:
         return True
     if kind is _Method:  # equal when both the function and the object are the same
@@ -62,9 +62,7 @@ class Index:
                 places[place] = entry
             self._taken_in = place + 1
 
-    def matches(
-        self, func: object, entries: Sequence[Entry | None]
-    ) -> Iterator[tuple[int, Entry]]:
+    def matches(self, func: object, entries: Sequence[Entry | None]) -> Iterator[tuple[int, Entry]]:
         """Each place and entry whose callable equals `func`.
 
         Raises:

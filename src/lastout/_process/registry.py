@@ -252,20 +252,15 @@ def call_after_end(callback: Callable[[], None]) -> None:
 def arm_hooks() -> None:
     """Set the hooks that run the handlers when this process ends."""
     global _armed
+    if not _armed:  # no fork was noticed so far
+        _stack.settle()
     for arm in _arm:
         arm()
     _armed = True
 
 
-def disarm() -> None:
-    """The hooks are gone; the next registration has to set them again."""
-    global _armed
-    _armed = False
-
-
 def start_afresh() -> None:
     """After a fork: this is a new process, with inheritable handlers at most."""
-    disarm()
     forget_threads()
     _stack.forget_parent()
 

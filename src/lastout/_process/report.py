@@ -121,7 +121,7 @@ class Report:
         return sum(outcome.seconds for outcome in self.outcomes)
 
     def raise_failures(self) -> None:
-        """Raise everything that went wrong, as one `BaseExceptionGroup`; nothing if all went well."""
+        """Raise all that went wrong, as one `BaseExceptionGroup`; nothing if all went well."""
         wrong = [outcome.failure.exception for outcome in self.outcomes if outcome.failure]
         if wrong:
             raise BaseExceptionGroup(f"{len(wrong)} of {len(self)} cleanups failed", wrong)

@@ -51,6 +51,10 @@ class Stack:
         self._unwinders: set[int] = set()
         self._pid = getpid()
 
+    def settle(self) -> None:
+        """This process is the one that the stack belongs to."""
+        self._pid = getpid()
+
     def __len__(self) -> int:
         return len(self.entries) - self.entries.count(None)
 
@@ -82,11 +86,11 @@ class Stack:
 
     def inheritable(self) -> list[Handler]:
         """The handlers that child processes get too, oldest first."""
-        return [e for e in list(self.entries) if type(e) is Handler and e.inherit]
+        return [e for e in list(self.entries) if isinstance(e, Handler) and e.inherit]
 
     def timed(self) -> int:
         """How many handlers have a time limit."""
-        return sum(type(e) is Handler and e.timeout is not None for e in list(self.entries))
+        return sum(isinstance(e, Handler) and e.timeout is not None for e in list(self.entries))
 
     def forget_parent(self) -> None:
         """After a fork: keep nothing of the parent's but what is inheritable.
@@ -147,6 +151,7 @@ class Stack:
         """Claim the topmost handler and run it; False when there is none."""
         self._notice_bare_fork()
         started, running = monotonic(), False
+        entry: Entry | None = None
         claimed: list[Entry | None] = [None]
         failure: BaseException | None = None
         try:
@@ -163,7 +168,7 @@ class Stack:
             else:
                 failure = self._run_within(limit, entry)
         except BaseException as error:
-            if not running:
+            if not running or entry is None:
                 self.entries.extend(e for e in claimed if e is not None)
                 raise
             failure = error

@@ -1,0 +1,281 @@
+"""Signals: unwind on a signal, then the previous handler, then die of that signal.
+
+A Python signal handler runs between two bytecodes of the main thread: not
+while that sits in a C call, and if it raises there, whatever the main thread
+held stays held (a pool worker: the lock of the task queue, and the pool
+hangs).  So the work is done elsewhere:
+
+    signal ==> C handler of CPython ==> byte in the wakeup pipe ==> watcher thread
+                                                                        |
+    1. the signal's default action is back: a second one kills at once  |
+    2. the stack is unwound, after whoever is unwinding it already      |
+    3. the handler that was there before us is called                   |
+    4. the process sends itself the signal, and dies of it  <-----------+
+
+A forked child has the parent's pipe and no watcher.  The signals are blocked
+from before the fork until the child has a pipe and a watcher of its own.
+"""
+
+from __future__ import annotations
+
+import _thread
+import signal
+import sys
+import threading
+
+from .._platform import default_action, die_of, in_main_interpreter, prepare_to_die, show_unraisable
+from ..errors import UsageError
+from . import registry
+from .children import PACKAGES, follow_forks
+from .runner import call_within
+from .watcher import Watcher
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from types import FrameType, TracebackType
+    from typing import Any, Self
+
+    # What `signal.getsignal` says, and whether to raise in the main thread.
+    Handled = tuple[Any, bool]
+
+_OBEY_SECONDS = 10.0  # how long the main thread, at its end, waits for the watcher
+_FLUSH_SECONDS = 1.0
+
+# These are raised by the program's own next instruction: a handler in Python
+# would return to it for ever.
+_FAULTS = {signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL}
+_NEVER = {signal.SIGKILL, signal.SIGSTOP}
+
+_handled: dict[int, Handled] = {}
+_watcher: Watcher | None = None
+_raised: int | None = None  # the signal that a SystemExit is on its way for
+_masks: dict[int, Iterable[int]] = {}
+_following = False
+
+
+class SignalHandling:
+    """What `handle_signals` set up; a context manager that undoes it.
+
+    Attributes:
+        signals: the signals that this call took over; those that were ignored
+            or handled already are not among them.
+    """
+
+    def __init__(self, signals: tuple[int, ...]) -> None:
+        self.signals = signals
+        self._undone = False
+
+    def restore(self) -> None:
+        """Put the previous handlers back; nothing the second time.
+
+        A handler that somebody else has set since is left alone.
+
+        Raises:
+            UsageError: called outside the main thread.
+        """
+        if not self._undone:
+            _check_main_thread("restore")
+            self._undone = True
+            _restore(self.signals)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.restore()
+
+
+def handle_signals(*signals: int, raise_in_main: bool = False) -> SignalHandling:
+    """Run the exit handlers when one of these signals arrives, then die of it.
+
+    Handlers run on a thread of their own while the main thread goes on with
+    what it was doing.  The parent sees the true status (`-SIGTERM`).  A second
+    signal of the same kind kills at once; one that arrives while handlers run
+    is obeyed after them.  A previous Python handler is called after the exit
+    handlers.  Forked children handle the signals too; other children have to
+    call this themselves.  What is ignored (`nohup`) stays ignored.  A call in C
+    that does not release the interpreter lock delays the handlers.
+
+    Args:
+        signals: signal numbers; by default SIGTERM and SIGHUP.
+        raise_in_main: raise `SystemExit(128 + n)` in the main thread instead,
+            so that `with` and `finally` blocks run, and then the exit handlers.
+            For main programs, not for pool workers.
+
+    Returns:
+        A context manager; its `restore()` puts everything back.
+
+    Raises:
+        TypeError: a signal is not a number.
+        UsageError: a signal cannot be handled, or this is not the main thread
+            of the main interpreter.  Nothing was changed.
+
+    >>> import lastout
+    >>> with lastout.handle_signals():
+    ...     pass
+    """
+    global _following
+    wanted = [_check(signum) for signum in signals or (signal.SIGTERM, signal.SIGHUP)]
+    _check_main_thread("handle_signals")
+    new = {n: signal.getsignal(n) for n in wanted if n not in _handled}
+    ours = tuple(n for n, previous in new.items() if previous is not signal.SIG_IGN)
+    for signum in ours:
+        if new[signum] is None:
+            raise UsageError(
+                f"{_name(signum)} has a handler that was not set from Python and could not be put "
+                "back; leave that signal out",
+                signum=signum,
+            )
+    prepare_to_die()
+    registry.arm_hooks()
+    if not _following:
+        _following = True
+        follow_forks(_before_fork, _in_parent, _in_child)
+        registry.call_after_end(_at_end)
+    if ours and not raise_in_main:
+        _start_watcher()
+    for signum in ours:
+        _handled[signum] = new[signum], raise_in_main
+        signal.signal(signum, _on_signal)
+    return SignalHandling(ours)
+
+
+def _check(signum: int) -> int:
+    if isinstance(signum, bool) or not isinstance(signum, int):
+        raise TypeError(f"a signal must be a number such as signal.SIGTERM, not {signum!r}")
+    if signum not in signal.valid_signals():
+        raise UsageError(f"there is no signal {signum} that a program can handle", signum=signum)
+    if signum in _NEVER | _FAULTS:
+        raise UsageError(f"{_name(signum)} cannot be handled by a Python program", signum=signum)
+    return int(signum)
+
+
+def _name(signum: int) -> str:
+    try:
+        return signal.Signals(signum).name
+    except ValueError:  # a real-time signal
+        return f"signal {signum}"
+
+
+def _check_main_thread(what: str) -> None:
+    if not in_main_interpreter() or threading.current_thread() is not threading.main_thread():
+        raise UsageError(
+            f"{what} was called outside the main thread of the main interpreter, the only one "
+            "that can set signal handlers; call it there, before starting threads"
+        )
+
+
+def _start_watcher() -> None:
+    global _watcher
+    if _watcher is None:
+        _watcher = Watcher(_obey)
+
+
+def _restore(signals: Iterable[int]) -> None:
+    global _watcher
+    for signum in signals:
+        previous, _ = _handled.pop(signum, (None, False))
+        if previous is not None and signal.getsignal(signum) is _on_signal:
+            signal.signal(signum, previous)
+    if _watcher is not None and all(raises for _, raises in _handled.values()):
+        watcher, _watcher = _watcher, None
+        watcher.stop()
+
+
+def _on_signal(signum: int, frame: FrameType | None) -> None:
+    """The Python-level handler, on the main thread."""
+    global _raised
+    if signum not in _handled:
+        return
+    if _handled[signum][1]:
+        default_action(signum)
+        _raised = signum
+        raise SystemExit(128 + signum)
+    if _watcher is not None:
+        _watcher.wake(signum)  # for when somebody else has the wakeup descriptor
+    else:
+        _obey(signum)  # a forked child that could not start a thread
+
+
+def _obey(signum: int) -> None:
+    """Unwind, and die of the signal; on the watcher's thread."""
+    if signum in _handled and not _handled[signum][1]:
+        default_action(signum)
+        registry._run_exitfuncs()
+        _die(signum)
+
+
+def _die(signum: int) -> None:
+    previous = _handled[signum][0]
+    if callable(previous) and previous is not signal.default_int_handler:
+        try:
+            previous(signum, sys._current_frames().get(threading.main_thread().ident or 0))
+        except BaseException as error:
+            if not isinstance(error, SystemExit):  # it meant to end the process: so do we
+                show_unraisable(error, previous)
+    # The main thread may hold the lock of a stream that it is writing to.
+    call_within(_flush, _FLUSH_SECONDS)
+    die_of(signum)
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (AttributeError, OSError, ValueError):  # none, broken, or closed
+            continue
+
+
+def _at_end() -> None:
+    """The process ends in the usual way and its handlers have run."""
+    global _raised
+    if _raised is not None:
+        signum, _raised = _raised, None
+        _end_packages()
+        _die(signum)
+    if _watcher is not None and not _watcher.finish(_OBEY_SECONDS):
+        die_of(next(n for n, (_, raises) in _handled.items() if not raises))
+    # What comes from now on kills with the true status: there is nothing left to run.
+    if threading.current_thread() is threading.main_thread():
+        _restore(tuple(_handled))
+
+
+def _end_packages() -> None:
+    """Let multiprocessing end its children as it would at a normal exit."""
+    for name in PACKAGES:
+        util: Any = sys.modules.get(f"{name}.util")
+        if util is not None:
+            util._exit_function()
+
+
+def _before_fork() -> None:
+    if _handled:
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, _handled)
+        _masks[_thread.get_ident()] = mask
+
+
+def _in_parent() -> None:
+    mask = _masks.pop(_thread.get_ident(), None)
+    if mask is not None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+def _in_child() -> None:
+    global _watcher, _raised
+    _raised = None
+    try:
+        if _watcher is not None:
+            watcher, _watcher = _watcher, None
+            watcher.leave_to_parent()
+            # Without a descriptor or a thread to be had there is none, and the
+            # main thread obeys.
+            _start_watcher()
+    finally:
+        _in_parent()
+        _masks.clear()
