@@ -1,7 +1,7 @@
 """Callables of every sort that `unregister` may be given, each logging what it is called with.
 
-    log = []
-    for kind, func in every_callable(log).items(): ...
+log = []
+for kind, func in every_callable(log).items(): ...
 """
 
 from __future__ import annotations
