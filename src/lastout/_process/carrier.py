@@ -23,8 +23,7 @@ from __future__ import annotations
 import sys
 
 from .._platform import in_main_interpreter, show_unraisable
-from . import registry
-from .children import PACKAGES
+from . import PACKAGES, registry
 from .handler import Handler
 
 TYPE_CHECKING = False
@@ -170,6 +169,3 @@ def _same(one: Handler, other: Handler, exactly: bool) -> bool:
         return not exactly or bool(one.args == other.args and one.kwargs == other.kwargs)
     except Exception:  # arguments that cannot be compared
         return False
-
-
-registry.call_when_inherited(plant)

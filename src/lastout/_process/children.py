@@ -26,14 +26,12 @@ import os
 import sys
 
 from .._platform import HAS_FORK, in_main_interpreter, show_unraisable
-from . import registry
+from . import PACKAGES, registry
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Any
-
-PACKAGES = ("multiprocessing", "multiprocess")
 
 _LAST = -(10**9)  # the priority of a finalizer that runs after all others
 _following = False
@@ -126,4 +124,11 @@ def _guarded(call: Callable[[], object]) -> None:
         show_unraisable(error, call)
 
 
+def _plant_carriers() -> None:
+    from .carrier import plant  # seldom needed
+
+    plant()
+
+
 registry.call_to_arm(arm)
+registry.call_when_inherited(_plant_carriers)

@@ -11,7 +11,6 @@ from .._platform import show_unraisable
 from .deadline import Deadline, check_seconds
 from .handler import Handler
 from .report import Report
-from .runner import forget_threads, reserve
 from .stack import Stack
 
 TYPE_CHECKING = False
@@ -19,13 +18,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from typing import Any, ParamSpec, TypeVar, overload
 
+    from .handler import Entry
+
     P = ParamSpec("P")
     R = TypeVar("R")
     F = TypeVar("F", bound=Callable[..., object])
 
 _stack = Stack()
-_push = _stack.entries.append
-_armed = False
 _arm: list[Callable[[], None]] = []
 _inherited: list[Callable[[], None]] = []
 _after_end: list[Callable[[], None]] = []
@@ -60,8 +59,6 @@ def register(func: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Call
     # This is the hot path: 3 x C's atexit.register at most (see benchmarks/).
     if not callable(func):
         raise TypeError(f"the first argument must be callable, not {func!r}")
-    if not _armed:
-        arm_hooks()
     _push((func, args, kwargs))
     return func
 
@@ -155,11 +152,12 @@ def handler(
 
 def add(new: Handler) -> None:
     """Register a handler with its options."""
-    if not _armed:
-        arm_hooks()
-    _push(new)
     if new.timeout is not None:
-        reserve(_stack.timed())
+        # Loaded now, not in the last moment of a process, where it may fail.
+        from .runner import reserve
+
+        reserve(_stack.timed() + 1)
+    _push(new)
     if new.inherit:
         for notice in _inherited:
             notice()
@@ -251,17 +249,24 @@ def call_after_end(callback: Callable[[], None]) -> None:
 
 def arm_hooks() -> None:
     """Set the hooks that run the handlers when this process ends."""
-    global _armed
-    if not _armed:  # no fork was noticed so far
+    global _push
+    if _push is _first_push:  # no fork was noticed so far
         _stack.settle()
     for arm in _arm:
         arm()
-    _armed = True
+    _push = _stack.entries.append
+
+
+def _first_push(entry: Entry) -> None:
+    arm_hooks()
+    _push(entry)
+
+
+_push: Callable[[Entry], None] = _first_push
 
 
 def start_afresh() -> None:
     """After a fork: this is a new process, with inheritable handlers at most."""
-    forget_threads()
     _stack.forget_parent()
 
 

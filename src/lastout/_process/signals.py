@@ -25,8 +25,8 @@ import threading
 
 from .._platform import default_action, die_of, in_main_interpreter, prepare_to_die, show_unraisable
 from ..errors import UsageError
-from . import registry
-from .children import PACKAGES, follow_forks
+from . import PACKAGES, registry
+from .children import follow_forks
 from .runner import call_within
 from .watcher import Watcher
 

@@ -27,7 +27,6 @@ from .deadline import Deadline
 from .handler import Handler
 from .index import Index
 from .report import Failure, Outcome
-from .runner import call_within
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -150,7 +149,7 @@ class Stack:
     ) -> bool:
         """Claim the topmost handler and run it; False when there is none."""
         self._notice_bare_fork()
-        started, running = monotonic(), False
+        started = monotonic()
         entry: Entry | None = None
         claimed: list[Entry | None] = [None]
         failure: BaseException | None = None
@@ -160,16 +159,19 @@ class Stack:
             if entry is None:
                 return False
             func, args, kwargs = entry[0], entry[1], entry[2]
-            limit = deadline.share(self._others_wait(), Handler.of(entry).timeout)
-            # Ctrl-C raises at calls and jumps only: not between the next two lines.
-            running = True
-            if limit is None:
-                func(*args, **kwargs)
+            handler = Handler.of(entry)
+            limit = deadline.share(self._others_wait(), handler.timeout)
+            if limit is not None:
+                failure = self._run_within(limit, claimed, handler.name)
             else:
-                failure = self._run_within(limit, entry)
+                # Ctrl-C raises at calls and jumps only: not between these two lines.
+                claimed[0] = None
+                func(*args, **kwargs)
         except BaseException as error:
-            if not running or entry is None:
-                self.entries.extend(e for e in claimed if e is not None)
+            unstarted, claimed[0] = claimed[0], None
+            if unstarted is not None:
+                self.entries.append(unstarted)
+            if unstarted is not None or entry is None:
                 raise
             failure = error
         outcomes.append(_outcome(entry, monotonic() - started, failure))
@@ -178,7 +180,11 @@ class Stack:
         return True
 
     def _claim(self, claimed: list[Entry | None]) -> None:
-        """Move the topmost entry into `claimed`, so that it is always in one of the two."""
+        """Move the topmost entry into `claimed`.
+
+        It is always in one place: on the stack, in `claimed`, or taken out of
+        there by the one that calls it or puts it back.
+        """
         with self._edit:
             entries, index = self.entries, self._borrow_index()
             while claimed[0] is None:
@@ -187,7 +193,7 @@ class Stack:
                 if place < 0:
                     break
                 try:
-                    # No call and no jump between these two: see above.
+                    # No call and no jump between these two.
                     claimed[0] = entries[place]
                     entries[place] = None
                 except IndexError:  # a signal handler unwound the stack meanwhile
@@ -196,9 +202,12 @@ class Stack:
                     index.forget(place, claimed[0])
             self._return_index(index)
 
-    def _run_within(self, limit: float, entry: Entry) -> HandlerTimeout | None:
-        """Run one entry with a time limit; its thread counts as the unwinding one."""
-        func, args, kwargs = entry[0], entry[1], entry[2]
+    def _run_within(
+        self, limit: float, claimed: list[Entry | None], name: str
+    ) -> HandlerTimeout | None:
+        """Run what was claimed, with a time limit; its thread counts as the unwinding one."""
+        from .runner import call_within  # seldom needed; loaded when a limit is set
+
         unwinders = self._unwinders
         runner: list[int] = []
 
@@ -208,14 +217,16 @@ class Stack:
                 runner.append(me)
                 unwinders.add(me)
             try:
-                func(*args, **kwargs)
+                entry, claimed[0] = claimed[0], None
+                if entry is not None:  # else Ctrl-C came first and it was put back
+                    entry[0](*entry[1], **entry[2])
             finally:
                 unwinders.difference_update(runner)
 
         if call_within(body, limit):
             return None
         unwinders.difference_update(runner)
-        return _timeout(Handler.of(entry).name, limit)
+        return _timeout(name, limit)
 
     def _others_wait(self) -> bool:
         return any(entry is not None for entry in reversed(self.entries))
