@@ -271,6 +271,11 @@ def start_afresh() -> None:
     _stack.forget_parent()
 
 
+def is_fresh() -> bool:
+    """Whether this is the process that the registry belongs to."""
+    return _stack.is_ours()
+
+
 def end() -> None:
     """The process ends: run every handler; nothing comes out of here."""
     try:
