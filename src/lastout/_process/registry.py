@@ -133,7 +133,7 @@ def handler(
     >>> print(lastout.unwind())  # doctest: +ELLIPSIS
     bye
     1 done in 0.0... s
-      done ... say
+      done ...say
     """
     seconds = check_seconds(timeout, "timeout")
     if isinstance(args, (str, bytes)):
