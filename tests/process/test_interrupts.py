@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from itertools import count
+from pathlib import Path
 from time import monotonic, sleep
 
 import pytest
@@ -27,8 +28,10 @@ from lastout._process.deadline import Deadline
 from lastout._process.handler import Handler
 from lastout._process.stack import Stack
 
+from support import Program, interrupts
 from support.interrupts import run_interrupted
 
+INTERRUPTS = Path(interrupts.__file__).read_text()
 HERE = lastout._process.__path__[0]
 
 
@@ -251,3 +254,54 @@ def wait_for_threads(number: int) -> None:
     while _thread._count() > number:
         assert monotonic() < deadline, "a thread is left"
         sleep(0.0005)
+
+
+def test_ctrl_c_while_the_hooks_are_set(program: Callable[..., Program]) -> None:
+    """Ctrl-C at any moment of the very first registration: the next one sets all hooks, once."""
+    child = program(
+        """
+        import os, sys, traceback
+        import lastout
+        from interrupts import run_interrupted
+        from say import say
+
+        def ctrl_c():
+            raise KeyboardInterrupt
+
+        def first_registration(moment):
+            registered, more = False, True
+            def scenario():
+                nonlocal registered
+                lastout.register(say, moment, "first")
+                registered = True
+            try:
+                more = run_interrupted(scenario, moment, ctrl_c, lambda file: "lastout" in file)
+            except KeyboardInterrupt:
+                pass
+            say(moment, "registered" if registered else "interrupted")
+            lastout.register(say, moment, "second")
+            return 0 if more else 9
+
+        moment = status = 0
+        while status == 0:
+            moment += 1
+            pid = os.fork()
+            if not pid:
+                sys.exit(first_registration(moment))
+            status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        say("moments", moment)
+        sys.exit(status)
+        """,
+        modules={"interrupts": INTERRUPTS},
+    )
+    ended = child.end(100)
+    assert ended.status == 9, ended.err
+    *said, last = child.lines
+    moments = int(last.split()[1])
+    assert moments > 20
+    for moment in range(1, moments + 1):
+        mine = [line.split()[1] for line in said if line.startswith(f"{moment} ")]
+        if mine[0] == "registered":
+            assert mine == ["registered", "second", "first"], moment
+        else:
+            assert mine in (["interrupted", "second"], ["interrupted", "second", "first"]), moment

@@ -580,21 +580,6 @@ def test_a_daemon_thread_registers_during_shutdown(program: Start) -> None:
     assert child.lines == ["from daemon", "below"]
 
 
-def test_a_daemon_thread_that_never_stops_registering(program: Start) -> None:
-    """A thread that registers for ever cannot hold up the end of the process for ever."""
-    child = program("""
-        import threading, lastout
-        from say import say
-        def daemon():
-            while True:
-                lastout.register(int)
-        lastout.register(say, "below")
-        threading.Thread(target=daemon, daemon=True).start()
-    """)
-    child.end(30)
-    assert child.lines == ["below"]
-
-
 def test_handlers_run_once_when_unwound_by_a_thread_at_exit(program: Start) -> None:
     """A thread that unwinds while the main thread ends: each handler runs once, before the end."""
     said = lines(
