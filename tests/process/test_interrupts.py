@@ -305,3 +305,53 @@ def test_ctrl_c_while_the_hooks_are_set(program: Callable[..., Program]) -> None
             assert mine == ["registered", "second", "first"], moment
         else:
             assert mine in (["interrupted", "second"], ["interrupted", "second", "first"]), moment
+
+
+def test_ctrl_c_while_forking(program: Callable[..., Program]) -> None:
+    """Ctrl-C at any moment of the fork hooks: no child runs the parent's handlers or loses its own."""
+    child = program(
+        """
+        import os, sys
+        import lastout
+        from interrupts import run_interrupted
+        from say import say
+
+        main, moment, more = os.getpid(), 0, True
+        sys.unraisablehook = lambda unraisable: None  # CPython shows what leaves a hook
+
+        def who():
+            return "parent" if os.getpid() == main else f"child{moment}"
+
+        def ctrl_c():
+            raise KeyboardInterrupt
+
+        def forked(moment):
+            try:
+                return run_interrupted(os.fork, moment, ctrl_c, lambda file: "lastout" in file)
+            except KeyboardInterrupt:
+                return True
+
+        lastout.register(lambda: say("parent's", who()))
+        lastout.handler(inherit=True)(lambda: say("inherited", who()))
+        while more:
+            moment += 1
+            more = forked(moment)
+            if os.getpid() != main:
+                lastout.register(lambda: say("own", who()))
+                sys.exit(0 if more else 9)
+            status = os.waitstatus_to_exitcode(os.waitpid(-1, 0)[1])
+            assert status in (0, 9), status
+            more = more or status == 0
+        say("moments", moment)
+        """,
+        modules={"interrupts": INTERRUPTS},
+    )
+    ended = child.end(100)
+    assert ended.status == 0, ended.err
+    *said, moments, inherited, parents = child.lines
+    count = int(moments.split()[1])
+    assert count > 20
+    assert (inherited, parents) == ("inherited parent", "parent's parent")
+    for moment in range(1, count + 1):
+        mine = [line.split()[0] for line in said if line.endswith(f" child{moment}")]
+        assert mine == ["own", "inherited"], f"a signal before instruction {moment}"
