@@ -167,3 +167,35 @@ def test_decorator_at_module_level(family, kind: str, module: str) -> None:
     forked = kind == "os.fork" or ":fork" in kind.replace(":forkserver", "")
     # A forked child has what it imports itself, not what its parent had imported already.
     assert ("flush" in worker.ran) == (module == "late" or not forked)
+
+
+INHERITABLE = ["main_level", "module", "arguments", "lambda", "closure", "method", "partial"]
+INHERITABLE += ["twice", "twice"]
+
+
+def inheriting(family, order: str, kinds: list[str]) -> None:
+    """Run a family in which each process has to run all inheritable handlers, and its own."""
+    _, ended = family("inheriting", order, packages_of(kinds), kinds)
+    end, lives = ended()
+    assert (end.status, end.err) == (0, "")
+    assert all(lives.of(str(generation)) for generation in range(len(kinds) + 1)), lives
+    lives.check_all_ran_what_they_registered(INHERITABLE)
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "subprocess"])
+def test_child_inherits(family, kind: str, order: str) -> None:
+    """Inheritable handlers run once in each process, whether the package came before or after."""
+    inheriting(family, order, [kind])
+
+
+@pytest.mark.parametrize("kind", [kind for kind in PARENTS if kind != "subprocess"])
+def test_grandchild_inherits(family, kind: str) -> None:
+    """A grandchild of the same kind gets them from its parent."""
+    inheriting(family, ORDERS[0], [kind, kind])
+
+
+@pytest.mark.parametrize("kinds", [pair for pair in ACROSS if "subprocess" not in pair], ids=" > ".join)
+def test_grandchild_of_another_kind_inherits(family, kinds: tuple[str, str]) -> None:
+    """So does one that is started by a package which only its parent has imported."""
+    inheriting(family, ORDERS[0], list(kinds))
