@@ -29,6 +29,7 @@ from lastout._process.handler import Handler
 from lastout._process.stack import Stack
 
 from support import Program, interrupts
+from support.callables import Refusal
 from support.interrupts import run_interrupted
 
 INTERRUPTS = Path(interrupts.__file__).read_text()
@@ -246,6 +247,38 @@ def test_no_moment_is_a_bad_one(
         if not more:
             break
     assert moment > 5, "the tracer saw next to nothing of the stack"
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, Refusal])
+@pytest.mark.parametrize("scenario", [unwind, unwind_nested, unwind_in_time], ids=lambda s: s.__name__)
+def test_an_unwinding_goes_on(
+    scenario: Callable[[Witness], None], error: type[BaseException]
+) -> None:
+    """What a signal handler raises does not stop an unwinding that has begun.
+
+    It may come out before the first handler or after the last one, as no code
+    can catch what comes before its first instruction or after its last.
+    """
+
+    def raise_it() -> None:
+        raise error
+
+    for moment in count(1):
+        witness, threads, more = Witness(), _thread._count(), True
+        some(witness)
+        try:
+            more = run_interrupted(partial(scenario, witness), moment, raise_it, watched)
+        except error:
+            done = len(witness.stack) == 0
+            assert done or not witness.ran, f"a signal before instruction {moment}: {witness.ran}"
+        else:
+            wait_for_threads(threads)
+            lost = set(witness.pushed) - set(witness.ran)
+            assert not lost, f"a signal before instruction {moment}: {sorted(lost)} did not run"
+        wait_for_threads(threads)
+        if not more:
+            break
+    assert moment > 20
 
 
 def wait_for_threads(number: int) -> None:
