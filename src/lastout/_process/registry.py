@@ -110,6 +110,7 @@ def handler(
     does not run on the main thread.
 
     Args:
+        func: the function, where it is decorated without options.
         timeout: seconds that it may take before it is abandoned and reported;
             `None` for no limit.
         inherit: whether each child process that is started later gets it too.
@@ -202,7 +203,7 @@ def run_exit_handlers() -> None:
         raise failures[-1].exception
 
 
-def _print_failure(exception: BaseException, func: object) -> None:
+def _print_failure(exception: BaseException, _: object) -> None:
     if not isinstance(exception, SystemExit):
         import traceback
 
