@@ -7,6 +7,7 @@ stands for anything within a line.  A block without one has to end well.
 from __future__ import annotations
 
 import re
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -34,7 +35,7 @@ def examples_of(page: Path) -> Iterator[Example]:
     """The Python blocks of a page, each with the text block that comes next, if it does."""
     text = page.read_text()
     blocks = list(BLOCK.finditer(text))
-    for block, after in zip(blocks, [*blocks[1:], None], strict=True):
+    for block, after in zip_longest(blocks, blocks[1:]):
         if block[1] == "python":
             line = text.count("\n", 0, block.start()) + 1
             shown = after[2] if after is not None and after[1] == "text" else None

@@ -27,7 +27,7 @@ from lastout._process.deadline import Deadline
 from lastout._process.handler import Handler
 from lastout._process.stack import Stack
 
-from ..support.interrupts import run_interrupted
+from support.interrupts import run_interrupted
 
 HERE = lastout._process.__path__[0]
 

@@ -82,7 +82,18 @@ class Program:
             )
 
     def _environment(self, changes: Mapping[str, str | None]) -> dict[str, str]:
-        wanted = {**os.environ, "SAY_TO": str(self._log), "PYTHONFAULTHANDLER": "1", **changes}
+        # The program runs elsewhere than the tests: `PYTHONPATH=src` has to mean the same there.
+        paths = [
+            os.path.abspath(p) for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p
+        ]
+        found = {"PYTHONPATH": os.pathsep.join(paths)} if paths else {}
+        wanted = {
+            **os.environ,
+            **found,
+            "SAY_TO": str(self._log),
+            "PYTHONFAULTHANDLER": "1",
+            **changes,
+        }
         return {name: value for name, value in wanted.items() if value is not None}
 
     @property
