@@ -56,6 +56,9 @@ def follow_forks(
 def arm() -> None:
     """Hang `registry.end` into every hook that there is in this process now."""
     atexit.unregister(registry.end)
+    # Twice: the exception of a pending signal would come out of its very first
+    # instruction, and the second call finds nothing to do.
+    atexit.register(registry.end)
     atexit.register(registry.end)
     if in_main_interpreter():
         _follow()
@@ -111,7 +114,8 @@ def _in_parent() -> None:
 
 
 def _in_child() -> None:
-    _guarded(registry.start_afresh)
+    while not registry.is_fresh():  # Ctrl-C may come in the middle of it
+        _guarded(registry.start_afresh)
     for _, _, in_child in _followers:
         _guarded(in_child)
     _guarded(arm)

@@ -188,7 +188,7 @@ def _restore(signals: Iterable[int]) -> None:
         watcher.stop()
 
 
-def _on_signal(signum: int, frame: FrameType | None) -> None:
+def _on_signal(signum: int, _: FrameType | None) -> None:
     """The Python-level handler, on the main thread."""
     global _raised
     if signum not in _handled:
