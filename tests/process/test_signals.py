@@ -81,9 +81,9 @@ C_CALLS = {
     # No signal ends this one: the main thread never runs Python again.
     "mutex": "import ctypes; take = ctypes.CDLL(None).pthread_mutex_lock; "
     "mutex = ctypes.create_string_buffer(64); take(mutex); take(mutex)",
-    # These two keep the interpreter lock for about a second.
-    "pow": "pow(3, 10 ** 7) % 7; time.sleep(60)",
-    "regex": "import re; re.match('(a+)+b', 'a' * 26); time.sleep(60)",
+    # These two keep the interpreter lock for a while.
+    "pow": "pow(3, 5 * 10 ** 6) % 7; time.sleep(60)",
+    "regex": "import re; re.match('(a+)+b', 'a' * 24); time.sleep(60)",
 }
 
 

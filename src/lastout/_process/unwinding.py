@@ -46,8 +46,7 @@ class Unwinding:
     def run(self) -> list[Outcome]:
         """Run every handler; nothing that one raises comes out of here."""
         try:
-            while self._run_last():
-                pass
+            self._run_rest()
         except BaseException as error:
             # Between two handlers: Ctrl-C, or what a signal handler of the
             # program raised.  Shown like one in a handler, and the rest still runs.
@@ -57,6 +56,11 @@ class Unwinding:
                 raise
             return self.run()
         return self._outcomes
+
+    def _run_rest(self) -> None:
+        # On its own, because the jump back of a loop lies outside of a `try` around it.
+        while self._run_last():
+            pass
 
     def _run_last(self) -> bool:
         """Claim the topmost handler and run it; False when there is none."""
