@@ -212,4 +212,4 @@ class StackIsAList(RuleBasedStateMachine):
 
 
 TestStackIsAList = StackIsAList.TestCase
-TestStackIsAList.settings = settings(max_examples=300, stateful_step_count=30, deadline=None)
+TestStackIsAList.settings = settings(max_examples=200, stateful_step_count=30, deadline=None)
