@@ -15,11 +15,11 @@ from __future__ import annotations
 
 import _thread
 from collections import Counter
-from collections.abc import Callable
 from functools import partial
 from itertools import count
 from pathlib import Path
 from time import monotonic, sleep
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -27,16 +27,19 @@ import lastout._process
 from lastout._process.deadline import Deadline
 from lastout._process.handler import Handler
 from lastout._process.stack import Stack
-
 from support import Program, interrupts
 from support.callables import Refusal
 from support.interrupts import run_interrupted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 INTERRUPTS = Path(interrupts.__file__).read_text()
 HERE = lastout._process.__path__[0]
 
 
 def watched(file: str) -> bool:
+    """Whether a file is part of what must stand a signal anywhere."""
     return file.startswith(HERE)
 
 
@@ -196,18 +199,22 @@ def ctrl_c(witness: Witness) -> None:
 
 
 def push_from_signal(witness: Witness) -> None:
+    """A signal handler that registers one."""
     witness.push("from signal")
 
 
 def remove_from_signal(witness: Witness) -> None:
+    """A signal handler that removes one."""
     witness.remove("odd first" if "odd first" in witness.funcs else "many 20")
 
 
 def unwind_from_signal(witness: Witness) -> None:
+    """A signal handler that cleans up."""
     witness.unwind()
 
 
 def clear_from_signal(witness: Witness) -> None:
+    """A signal handler that forgets all."""
     witness.clear()
 
 
@@ -250,7 +257,9 @@ def test_no_moment_is_a_bad_one(
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, Refusal])
-@pytest.mark.parametrize("scenario", [unwind, unwind_nested, unwind_in_time], ids=lambda s: s.__name__)
+@pytest.mark.parametrize(
+    "scenario", [unwind, unwind_nested, unwind_in_time], ids=lambda s: s.__name__
+)
 def test_an_unwinding_goes_on(
     scenario: Callable[[Witness], None], error: type[BaseException]
 ) -> None:
@@ -341,7 +350,7 @@ def test_ctrl_c_while_the_hooks_are_set(program: Callable[..., Program]) -> None
 
 
 def test_ctrl_c_while_forking(program: Callable[..., Program]) -> None:
-    """Ctrl-C at any moment of the fork hooks: no child runs the parent's handlers or loses its own."""
+    """Ctrl-C at any moment of the fork hooks: a child still runs its own handlers and no others."""
     child = program(
         """
         import os, sys
