@@ -133,7 +133,7 @@ def handler(
     >>> print(lastout.unwind())  # doctest: +ELLIPSIS
     bye
     1 done in 0.0... s
-      done ... say
+      done ...say
     """
     seconds = check_seconds(timeout, "timeout")
     if isinstance(args, (str, bytes)):
@@ -269,6 +269,11 @@ _push: Callable[[Entry], None] = _first_push
 def start_afresh() -> None:
     """After a fork: this is a new process, with inheritable handlers at most."""
     _stack.forget_parent()
+
+
+def is_fresh() -> bool:
+    """Whether this is the process that the registry belongs to."""
+    return _stack.is_ours()
 
 
 def end() -> None:

@@ -172,9 +172,13 @@ class Stack:
         """Whether there is an entry."""
         return any(entry is not None for entry in reversed(self.entries))
 
+    def is_ours(self) -> bool:
+        """Whether it belongs to this process."""
+        return self._pid == getpid()
+
     def notice_bare_fork(self) -> None:
         """C code can call fork() without any of Python's hooks."""
-        if self._pid != getpid():
+        if not self.is_ours():
             self.forget_parent()
 
     def _borrow_index(self) -> Index:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 # So many newcomers in a row, without one that was there before, have no end.
 _ENDLESS = 100_000
+# So many exceptions between handlers are no chance: nothing works any more.
+_HOPELESS = 100
 
 
 class Unwinding:
@@ -39,17 +41,26 @@ class Unwinding:
         self._outcomes: list[Outcome] = []
         self._floor = len(stack.entries)  # what lies at or above it came later
         self._newcomers = 0
+        self._interruptions = 0
 
     def run(self) -> list[Outcome]:
         """Run every handler; nothing that one raises comes out of here."""
-        while True:
-            try:
-                if not self._run_last():
-                    return self._outcomes
-            except KeyboardInterrupt as error:
-                # Ctrl-C between two handlers: shown like one in a handler, and
-                # the rest still runs.
-                self._show(error, self.run)
+        try:
+            self._run_rest()
+        except BaseException as error:
+            # Between two handlers: Ctrl-C, or what a signal handler of the
+            # program raised.  Shown like one in a handler, and the rest still runs.
+            self._show(error, self.run)
+            self._interruptions += 1
+            if self._interruptions > _HOPELESS:
+                raise
+            return self.run()
+        return self._outcomes
+
+    def _run_rest(self) -> None:
+        # On its own, because the jump back of a loop lies outside of a `try` around it.
+        while self._run_last():
+            pass
 
     def _run_last(self) -> bool:
         """Claim the topmost handler and run it; False when there is none."""
