@@ -118,10 +118,8 @@ class Odd(partial):  # type: ignore[type-arg]
 
 
 def some(witness: Witness) -> None:
-    """A stack of two ordinary handlers and two odd ones."""
-    for name in ("first", "second"):
-        witness.push(name)
-        witness.push(f"odd {name}", odd=True)
+    """A stack of ordinary handlers and odd ones."""
+    witness.push("odd first", odd=True), witness.push("first"), witness.push("odd second", odd=True)
 
 
 def register(witness: Witness) -> None:
@@ -141,12 +139,12 @@ def unregister_odd(witness: Witness) -> None:
 
 def unregister_last(witness: Witness) -> None:
     """Remove from the end, twice, with a push between."""
-    witness.remove("odd second"), witness.push("one"), witness.remove("second")
+    witness.remove("odd second"), witness.push("one"), witness.remove("one")
 
 
 def unregister_most(witness: Witness) -> None:
     """Remove so many that the stack closes its gaps."""
-    for number in range(17, 22):
+    for number in range(20, 22):
         witness.remove(f"many {number}")
 
 
@@ -167,8 +165,7 @@ def unwind_nested(witness: Witness) -> None:
 
 
 def unwind_in_time(witness: Witness) -> None:
-    """Run all, those without a limit of their own too, on threads that could be left."""
-    witness.push("timed", timeout=60)
+    """Run all, on threads that could be left behind."""
     witness.unwind(seconds=60)
 
 
@@ -176,8 +173,14 @@ def many(witness: Witness) -> None:
     """A stack that is about to have more holes than handlers."""
     for number in range(40):
         witness.push(f"many {number}")
-    for number in range(17):
+    for number in range(20):
         witness.remove(f"many {number}")
+
+
+def one_with_a_limit(witness: Witness) -> None:
+    """A stack of one ordinary handler and one with a limit of its own."""
+    witness.push("odd first", odd=True)
+    witness.push("timed", timeout=60)
 
 
 SCENARIOS = {
@@ -189,7 +192,7 @@ SCENARIOS = {
     clear: some,
     unwind: some,
     unwind_nested: some,
-    unwind_in_time: some,
+    unwind_in_time: one_with_a_limit,
 }
 
 
@@ -274,7 +277,7 @@ def test_an_unwinding_goes_on(
 
     for moment in count(1):
         witness, threads, more = Witness(), _thread._count(), True
-        some(witness)
+        SCENARIOS[scenario](witness)
         try:
             more = run_interrupted(partial(scenario, witness), moment, raise_it, watched)
         except error:

@@ -223,7 +223,8 @@ def test_unraisable_hook_gets_the_handler(program: Start) -> None:
         import sys, lastout
         from say import say
         def hook(unraisable):
-            say(unraisable.exc_type.__name__, "fails" in repr(unraisable.object) + unraisable.err_msg)
+            named = repr(unraisable.object) + unraisable.err_msg
+            say(unraisable.exc_type.__name__, "fails" in named)
             raise RuntimeError("the hook fails")
         sys.unraisablehook = hook
         def fails():
