@@ -144,7 +144,9 @@ def _lasting_descriptors() -> set[int | None]:
 def _shared_memory() -> dict[str, str]:
     if not SHARED_MEMORY.is_dir():
         return {}
-    return {name: f"{SHARED_MEMORY}/{name}" for name in os.listdir(SHARED_MEMORY)}
+    # Semaphores are multiprocessing's own: its tracker removes them, and lastout makes none.
+    names = [name for name in os.listdir(SHARED_MEMORY) if not name.startswith("sem.")]
+    return {name: f"{SHARED_MEMORY}/{name}" for name in names}
 
 
 def _in_nobodys_hands(found: dict[str, str]) -> dict[str, str]:
