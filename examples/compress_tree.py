@@ -117,7 +117,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the options say; returns the exit status."""
     options = parse(arguments)
     try:
-        import lastout
         from treepool import job, show
     except ModuleNotFoundError as error:
         return _refuse(f"{error}: run python -m pip install '.[examples]' in the repository")

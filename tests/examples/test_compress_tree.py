@@ -19,7 +19,7 @@ import lastout
 from support import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 PACKAGES = ("multiprocessing", "multiprocess")
