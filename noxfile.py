@@ -78,7 +78,7 @@ def stress(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Measure the budgets of DESIGN.md beside their rivals; `-- --quick` for a first look."""
     session.install("pyperf>=2.8", ".[test]")
-    session.run("python", "benchmarks/run.py", *session.posargs)
+    session.run("python", "-m", "benchmarks", *session.posargs)
 
 
 @nox.session
