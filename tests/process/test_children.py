@@ -8,8 +8,9 @@ import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import lastout
 import pytest
+
+import lastout
 from support import eventually
 from support.lives import Lives
 
@@ -71,7 +72,10 @@ def lives_of(family, kinds: list[str], ending: str = "return", order: str = ORDE
     if ending == "SIGINT":
         child.wait_for("ready")
         last = f"lived {len(kinds)} "
-        os.kill(next(int(line.split()[2]) for line in child.lines if line.startswith(last)), signal.SIGINT)
+        os.kill(
+            next(int(line.split()[2]) for line in child.lines if line.startswith(last)),
+            signal.SIGINT,
+        )
     end, lives = ended()
     assert end.status == 0, end.err
     if ending in ("return", "sys.exit(3)"):
@@ -195,7 +199,9 @@ def test_grandchild_inherits(family, kind: str) -> None:
     inheriting(family, ORDERS[0], [kind, kind])
 
 
-@pytest.mark.parametrize("kinds", [pair for pair in ACROSS if "subprocess" not in pair], ids=" > ".join)
+@pytest.mark.parametrize(
+    "kinds", [pair for pair in ACROSS if "subprocess" not in pair], ids=" > ".join
+)
 def test_grandchild_of_another_kind_inherits(family, kinds: tuple[str, str]) -> None:
     """So does one that is started by a package which only its parent has imported."""
     inheriting(family, ORDERS[0], list(kinds))
