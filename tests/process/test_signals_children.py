@@ -7,6 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
+
 from support import eventually
 
 if TYPE_CHECKING:

@@ -7,8 +7,9 @@ import sys
 import threading
 from typing import TYPE_CHECKING
 
-import lastout
 import pytest
+
+import lastout
 
 if TYPE_CHECKING:
     from collections.abc import Callable
