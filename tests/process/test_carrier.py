@@ -42,7 +42,7 @@ WORK = """
 def test_unpicklable_handler_warns_and_kills_no_child(
     program: Start, package: str, method: str
 ) -> None:
-    """A handler that cannot be pickled is named in a RuntimeWarning, and the others still arrive."""
+    """A handler that cannot be pickled is named in a RuntimeWarning; the others still arrive."""
     child = program(
         WORK
         + """
@@ -80,7 +80,8 @@ def test_unpicklable_handler_is_inherited_by_fork(
         import threading, warnings
         warnings.simplefilter("ignore")
         lock = (say for _ in ())  # a generator: neither pickle nor dill can do it
-        lastout.handler(inherit=True, args=("forked",), kwargs={})(lambda word, kept=lock: say(word))
+        inheriting = lastout.handler(inherit=True, args=("forked",), kwargs={})
+        inheriting(lambda word, kept=lock: say(word))
         start()
         sys.argv[2] = "fork"
         start()
@@ -140,7 +141,8 @@ def test_grandchild_gets_it_though_its_parent_has_no_lastout(
 
     def start(target, *args):
         package, method = sys.argv[1:]
-        child = importlib.import_module(package).get_context(method).Process(target=target, args=args)
+        context = importlib.import_module(package).get_context(method)
+        child = context.Process(target=target, args=args)
         child.start()
         child.join()
         say("status", child.exitcode)

@@ -90,7 +90,7 @@ def lives_of(family, kinds: list[str], ending: str = "return", order: str = ORDE
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("kind", KINDS)
 def test_child_runs_its_own_handlers(family, kind: str, order: str) -> None:
-    """A child runs its own handlers once, last in first out; the parent's run in the parent only."""
+    """A child runs its own handlers once, last in first out; the parent's only the parent."""
     lives = lives_of(family, [kind], order=order)
     assert set(lives.statuses.get(1, ["0"])) == {"0"}
     if "preload" in kind:
@@ -143,14 +143,14 @@ ACROSS += [
 
 @pytest.mark.parametrize("kinds", ACROSS, ids=" > ".join)
 def test_grandchild_of_another_kind(family, kinds: tuple[str, str]) -> None:
-    """A child started by one package, which imports another and starts a child of its own with it."""
+    """A child of one package imports another, and starts a child of its own with it."""
     lives = lives_of(family, list(kinds))
     assert set(lives.statuses[2]) == {"0"}
 
 
 @pytest.mark.parametrize("kind", ["os.fork", *PROCESSES, *POOLS, *EXECUTORS])
 def test_child_started_on_a_thread(family, kind: str) -> None:
-    """A child of a thread that is not the main one has its own handlers and none of the parent's."""
+    """A child of a thread other than the main one has its own handlers, none of the parent's."""
     _, ended = family("threads", kind)
     end, lives = ended()
     assert (end.status, end.err) == (0, "")

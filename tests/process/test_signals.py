@@ -154,7 +154,7 @@ def test_signal_of_another_kind_does_not_cut_the_cleanup(program: Start) -> None
 
 @pytest.mark.parametrize("how", ["end", "unwind", "sys.exit", "exception"])
 def test_signal_while_handlers_run_is_obeyed_after_them(program: Start, how: str) -> None:
-    """A SIGTERM that arrives while handlers run anyway: all run once, then the process dies of it."""
+    """A SIGTERM that comes while handlers run anyway: all run once, then the process dies."""
     ends = {
         "end": "",
         "unwind": "lastout.unwind(); wait()",
