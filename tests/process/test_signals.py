@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 import pytest
+
 from support import eventually
 
 if TYPE_CHECKING:
@@ -171,7 +172,7 @@ def test_signal_of_another_kind_does_not_cut_the_cleanup(program: Start) -> None
 
 @pytest.mark.parametrize("how", ["end", "unwind", "sys.exit", "exception"])
 def test_signal_while_handlers_run_is_obeyed_after_them(program: Start, how: str) -> None:
-    """A SIGTERM that arrives while handlers run anyway: all run once, then the process dies of it."""
+    """A SIGTERM while handlers run anyway: all run once, then the process dies of it."""
     ends = {
         "end": "",
         "unwind": "lastout.unwind(); wait()",
