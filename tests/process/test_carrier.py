@@ -189,8 +189,6 @@ def test_handler_whose_module_is_missing_in_the_child(
     assert "elsewhere" in end.err
 
 
-@each_package
-@each_method
 def test_forking_gets_no_finder(program: Start) -> None:
     """Without inheritable handlers nothing is put in the way of imports."""
     child = program(

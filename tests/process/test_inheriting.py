@@ -37,6 +37,8 @@ WORK = """
 """
 
 
+@each_package
+@each_method
 def test_child_can_unregister_what_it_inherited(program: Start, package: str, method: str) -> None:
     """A child that unregisters an inherited handler does not run it, nor do its own children."""
     child = program(
