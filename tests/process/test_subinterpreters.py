@@ -226,7 +226,7 @@ def test_time_limit_leaves_no_thread_behind(run, kind: str) -> None:
 
 @each_kind
 def test_interpreter_that_is_alive_at_the_end(run, kind: str) -> None:
-    """One that nobody destroyed: 3.11 loses its handlers, later ones run them after main's."""
+    """One nobody destroyed: CPython 3.11 loses its handlers, later ones run them after main's."""
     lines, end = run(
         """
         interpreter = create(kind)
