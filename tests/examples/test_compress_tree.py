@@ -175,10 +175,6 @@ def test_unreadable_files_and_directories_are_named(example: Example, tree: Path
 
 
 BREAKS = {
-    "signals not handled": (
-        "worker.lastout = Module(**{**vars(worker.lastout), 'handle_signals': lambda: None})",
-        ["counters of process", "connection of process", "scratch directory"],
-    ),
     "scratch not removed": ("worker.shutil = Module(rmtree=len)", ["scratch directory"]),
     "no goodbye": (
         "worker.Connection.close = lambda self: self._socket.close()",
@@ -251,16 +247,30 @@ worker.tempfile = Module(mkdtemp=no_space)
 ENDLESS = """
 from time import sleep
 def pack(source, target, go_on):
+    open(target, "wb").close()
     while go_on():
         sleep(0.01)
 files.pack = pack
 """
 
 
+def test_what_is_left_by_workers_that_do_not_handle_signals(example: Example, tree: Path) -> None:
+    """Terminated workers that do not handle signals leave all they have, and it is named."""
+    change = "worker.lastout = Module(**{**vars(worker.lastout), 'handle_signals': lambda: None})"
+    running = example.start(tree, "--workers", 2, change=change + ENDLESS)
+    assert eventually(lambda: len(example.drafts()) == 2, SECONDS)
+    os.killpg(running.pid, signal.SIGINT)
+    run = example.end(running)
+    assert run.status == 1, run.out + run.err
+    assert [row[-4:] for row in run.workers] == [["lost", "lost", "left", "SIGTERM"]] * 2
+    for what in ("counters of process", "connection of process", "scratch directory"):
+        assert run.out.count(f"Left behind: the {what}") == 2
+
+
 def test_nothing_is_left_after_ctrl_c(example: Example, tree: Path) -> None:
     """Ctrl-C, which reaches every process, ends the job with status 130 and nothing left."""
     running = example.start(tree, "--workers", 2, change=ENDLESS)
-    assert eventually(lambda: len(example.scratch()) == 2, SECONDS)
+    assert eventually(lambda: len(example.drafts()) == 2, SECONDS)
     os.killpg(running.pid, signal.SIGINT)
     run = example.end(running)
     assert run.status == 130, run.out + run.err
@@ -273,7 +283,7 @@ def test_nothing_is_left_after_ctrl_c(example: Example, tree: Path) -> None:
 def test_nothing_is_left_after_sigterm(example: Example, tree: Path) -> None:
     """SIGTERM to the parent ends the workers and removes what the run has made."""
     running = example.start(tree, "--workers", 2, change=ENDLESS)
-    assert eventually(lambda: len(example.scratch()) == 2, SECONDS)
+    assert eventually(lambda: len(example.drafts()) == 2, SECONDS)
     running.send_signal(signal.SIGTERM)
     run = example.end(running)
     assert run.status == -signal.SIGTERM, run.out + run.err

@@ -75,9 +75,9 @@ class Example:
     def __call__(self, *args: object, change: str | None = None) -> Run:
         return self.end(self.start(*args, change=change))
 
-    def scratch(self) -> list[Path]:
-        """The scratch directories that there are now."""
-        return list(self.temporary.glob("compress_tree-*/scratch/*"))
+    def drafts(self) -> list[Path]:
+        """What the workers are at now: a draft in the scratch directory of each."""
+        return list(self.temporary.glob("compress_tree-*/scratch/*/draft.gz"))
 
     def close(self) -> None:
         """End what a failed test has left."""
