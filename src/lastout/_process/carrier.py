@@ -157,9 +157,9 @@ def _by_package(value: object, package: str) -> bytes:
 
 
 def _by_value(value: object) -> bytes:
-    import dill
+    from importlib import import_module
 
-    return bytes(dill.dumps(value, recurse=True))
+    return bytes(import_module("dill").dumps(value, recurse=True))
 
 
 def arrive(package: str, parcels: list[Parcel]) -> Carrier:
