@@ -279,7 +279,6 @@ def test_nothing_is_left_after_ctrl_c(example: Example, tree: Path) -> None:
     assert "Traceback" not in run.err, run.err
 
 
-@pytest.mark.xfail(reason="signals: with multiprocessing loaded, raise_in_main ends in a KeyError")
 def test_nothing_is_left_after_sigterm(example: Example, tree: Path) -> None:
     """SIGTERM to the parent ends the workers and removes what the run has made."""
     running = example.start(tree, "--workers", 2, change=ENDLESS)

@@ -207,12 +207,12 @@ def _obey(signum: int) -> None:
     """Unwind, and die of the signal; on the watcher's thread."""
     if signum in _handled and not _handled[signum][1]:
         default_action(signum)
+        previous = _handled[signum][0]
         registry._run_exitfuncs()
-        _die(signum)
+        _die(signum, previous)
 
 
-def _die(signum: int) -> None:
-    previous = _handled[signum][0]
+def _die(signum: int, previous: Any) -> None:
     if callable(previous) and previous is not signal.default_int_handler:
         try:
             previous(signum, sys._current_frames().get(threading.main_thread().ident or 0))
@@ -237,8 +237,9 @@ def _at_end() -> None:
     global _raised
     if _raised is not None:
         signum, _raised = _raised, None
-        _end_packages()
-        _die(signum)
+        previous = _handled[signum][0]
+        _end_packages()  # comes back here by their finalizers, which restores
+        _die(signum, previous)
     if _watcher is not None and not _watcher.finish(_OBEY_SECONDS):
         die_of(next(n for n, (_, raises) in _handled.items() if not raises))
     # What comes from now on kills with the true status: there is nothing left to run.
