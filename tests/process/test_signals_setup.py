@@ -231,3 +231,32 @@ def test_nested(program: Start, signum: int, where: str) -> None:
     handled = where == "inside" or signum == signal.SIGTERM
     assert (end.status, end.err) == (-signum, "")
     assert child.lines == ["ready", "handler"] if handled else ["ready"]
+
+
+def test_a_forked_child_may_choose_another_way(program: Start) -> None:
+    """A child that calls `handle_signals` again is watched, though its parent raises in main."""
+    child = program(
+        """
+        import os, signal, threading
+        import lastout
+        from say import say
+
+        outer = lastout.handle_signals(raise_in_main=True)
+        pid = os.fork()
+        if not pid:
+            lastout.handle_signals()
+            lastout.register(lambda: say(threading.current_thread() is threading.main_thread()))
+            os.kill(os.getpid(), signal.SIGTERM)
+            threading.Event().wait(60)
+        say(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+        with lastout.handle_signals():
+            pass
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            threading.Event().wait(60)
+        except SystemExit as error:
+            say("raised", error.code)
+        """
+    )
+    assert child.end().status == -signal.SIGTERM
+    assert child.lines == ["False", "-15", "raised 143"]

@@ -62,8 +62,9 @@ class SignalHandling:
             or handled already are not among them.
     """
 
-    def __init__(self, signals: tuple[int, ...]) -> None:
+    def __init__(self, signals: tuple[int, ...], before: dict[int, Handled]) -> None:
         self.signals = signals
+        self._before = before
         self._undone = False
 
     def restore(self) -> None:
@@ -77,6 +78,8 @@ class SignalHandling:
         if not self._undone:
             _check_main_thread("restore")
             self._undone = True
+            for signum in self._before.keys() & _handled.keys():
+                _handled[signum] = self._before[signum]
             _restore(self.signals)
 
     def __enter__(self) -> Self:
@@ -98,8 +101,8 @@ def handle_signals(*signals: int, raise_in_main: bool = False) -> SignalHandling
     what it was doing.  The parent sees the true status (`-SIGTERM`).  A second
     signal of the same kind kills at once; one that arrives while handlers run
     is obeyed after them.  A previous Python handler is called after the exit
-    handlers.  Forked children handle the signals too; other children have to
-    call this themselves.  What is ignored (`nohup`) stays ignored.  A call in C
+    handlers.  Forked children handle the signals too, in the same way unless
+    they call this again; other children have to call this themselves.  What is ignored (`nohup`) stays ignored.  A call in C
     that does not release the interpreter lock delays the handlers.
 
     Args:
@@ -138,12 +141,15 @@ def handle_signals(*signals: int, raise_in_main: bool = False) -> SignalHandling
         _following = True
         follow_forks(_before_fork, _in_parent, _in_child)
         registry.call_after_end(_at_end)
-    if ours and not raise_in_main:
+    before = {n: _handled[n] for n in wanted if n in _handled and _handled[n][1] != raise_in_main}
+    if (ours or before) and not raise_in_main:
         _start_watcher()
+    for signum, (previous, _) in before.items():
+        _handled[signum] = previous, raise_in_main
     for signum in ours:
         _handled[signum] = new[signum], raise_in_main
         signal.signal(signum, _on_signal)
-    return SignalHandling(ours)
+    return SignalHandling(ours, before)
 
 
 def _check(signum: int) -> int:
