@@ -37,3 +37,17 @@ class HandlerTimeout(LastoutError, TimeoutError):
 
     handler: str
     seconds: float
+
+
+class JournalTooNew(LastoutError):
+    """A member's journal was written by a newer lastout; nothing was touched.
+
+    Attributes:
+        scope: the path of the scope.
+        member: the token of the member.
+        format: the version of its format.
+    """
+
+    scope: str
+    member: str
+    format: int
