@@ -51,3 +51,42 @@ class JournalTooNew(LastoutError):
     scope: str
     member: str
     format: int
+
+
+class SystemRefused(LastoutError, OSError):
+    """The system refused what a scope needs: no space, no descriptors, no permission, gone.
+
+    Attributes:
+        path: what it was about.
+        errno: the system's number for the reason, or `None`.
+    """
+
+    path: str
+
+    def __init__(self, message: str, *, number: int | None = None, **data: object) -> None:
+        super().__init__(message, number=number, **data)
+        self.errno = number
+
+
+class ScopeGone(SystemRefused):
+    """Somebody removed the directory of a scope, or took its journal, while it was in use."""
+
+
+class ScopeBusy(LastoutError, TimeoutError):
+    """Another process holds a scope, and did not let go of it in time.
+
+    Attributes:
+        path: the scope's directory.
+    """
+
+    path: str
+
+
+class RootRefused(LastoutError, PermissionError):
+    """The directory for scopes cannot be trusted; nothing in it was touched.
+
+    Attributes:
+        path: the directory, or what is wrong in it.
+    """
+
+    path: str
