@@ -95,3 +95,8 @@ class Descriptor:
             _kept.discard(self)
         finally:
             let_in_forks(locked_out)
+
+    def disown(self) -> None:
+        """Forget it without closing: somebody else has closed it, and may use its number."""
+        self.number = -1
+        _kept.discard(self)

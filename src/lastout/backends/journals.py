@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from errno import ENOTEMPTY
 from time import sleep
 
 from filelock import lock_descriptor
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from typing import Final
 
 ENDING: Final = ".journal"
+_LOOKS: Final = 100
 _NEW: Final = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL
 
 
@@ -100,7 +102,7 @@ class FileLease:
             return False
         found = again.look()
         if found and lost.is_at(found) and _lock_soon(again):
-            lost.close()
+            lost.disown()
             self.descriptor = again
             return True
         again.close()
@@ -133,15 +135,20 @@ def unlink(name: str, directory: int) -> None:
 
 def delete(root: int, garbage: str, path: str) -> None:
     """Delete a swept scope: files only, no link followed; another may be at it too."""
-    directory = open_directory(garbage, root, path)
-    if directory is None:
-        return
-    try:
-        for name in os.listdir(directory):
-            unlink(name, directory)
-    finally:
-        os.close(directory)
-    try:
-        os.rmdir(garbage, dir_fd=root)
-    except FileNotFoundError:
-        return
+    for _ in range(_LOOKS):
+        directory = open_directory(garbage, root, path)
+        if directory is None:
+            return
+        try:
+            for name in os.listdir(directory):
+                unlink(name, directory)
+        finally:
+            os.close(directory)
+        try:
+            os.rmdir(garbage, dir_fd=root)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            # A joiner that opened it before it was moved has made a lock file there since.
+            if error.errno != ENOTEMPTY:
+                raise
