@@ -101,3 +101,38 @@ def die_of(signum: int) -> NoReturn:
     # Still here: the kernel drops such a signal for process 1 of a container,
     # and some signals do nothing by default.  A shell shows the same number.
     os._exit(128 + signum)
+
+
+def mount_of(descriptor: int) -> str:
+    """Which mount an open file or directory lies in.
+
+    The device number alone does not tell: a directory that is mounted a second
+    time by `mount --bind` has the same one.
+    """
+    if sys.platform == "linux":
+        try:
+            info = os.open(f"/proc/self/fdinfo/{descriptor}", os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:  # /proc is not mounted
+            return f"device {os.fstat(descriptor).st_dev}"
+        try:
+            for line in os.read(info, 4096).splitlines():
+                if line.startswith(b"mnt_id:"):
+                    return line.decode()
+        finally:
+            os.close(info)
+    return f"device {os.fstat(descriptor).st_dev}"
+
+
+def unlock_directory(name: str, parent: int) -> None:
+    """Give its owner all rights to the directory `name` in `parent`, a link not followed."""
+    if sys.platform != "linux":
+        os.chmod(name, 0o700, dir_fd=parent, follow_symlinks=False)
+        return
+    # Linux cannot change a mode without following links, but it can open the
+    # directory without reading it and change what that descriptor names.
+    flags = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    found = os.open(name, flags, dir_fd=parent)
+    try:
+        os.chmod(f"/proc/self/fd/{found}", 0o700)
+    finally:
+        os.close(found)

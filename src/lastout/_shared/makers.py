@@ -1,0 +1,129 @@
+"""Makers: how each kind of artifact comes to be, in two steps with the record between them.
+
+    prepare_X(...)  ->  location, data     everything is checked and named, nothing is made
+       record it: from here on it is cleaned, whoever is killed
+    create_X(...)   ->  what the user gets, more data     known only now: inode, pid, ...
+       record that too
+
+All recorded values are JSON; paths are absolute text with undecodable bytes
+escaped.  A `create_X` that raises an `Exception` has left nothing behind: its
+record can be forgotten.  After anything else, such as a KeyboardInterrupt, the
+record has to stay.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from ..errors import ArtifactMissing, UsageError
+from . import paths
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from .paths import AnyPath
+
+    Prepared = tuple[str, dict[str, Any]]
+
+
+def prepare_directory(path: AnyPath | None, base: str) -> Prepared:
+    """Choose a directory to be made: `path`, or a fresh name below `base`.
+
+    Raises:
+        ArtifactExists: something is there already.
+        ArtifactMissing: the directory that it should be in is not there.
+        UsageError: it cannot be a path.
+    """
+    return paths.new_path("directory", path, base), {}
+
+
+def create_directory(location: str, data: Mapping[str, Any]) -> tuple[None, dict[str, Any]]:
+    """Make the directory, for its owner only (mode 0700).
+
+    Raises:
+        ArtifactExists: somebody was quicker.
+    """
+    try:
+        os.mkdir(location, 0o700)
+    except FileExistsError as error:
+        raise paths.already_there("directory", location) from error
+    return None, paths.facts(os.lstat(location))
+
+
+def prepare_file(path: AnyPath | None, base: str) -> Prepared:
+    """Choose a file to be made: `path`, or a fresh name below `base`.
+
+    Raises:
+        ArtifactExists, ArtifactMissing, UsageError: as for a directory.
+    """
+    return paths.new_path("file", path, base), {}
+
+
+def create_file(location: str, data: Mapping[str, Any]) -> tuple[None, dict[str, Any]]:
+    """Make the file, empty and for its owner only (mode 0600).
+
+    Raises:
+        ArtifactExists: somebody was quicker.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        made = os.open(location, flags, 0o600)
+    except FileExistsError as error:
+        raise paths.already_there("file", location) from error
+    try:
+        return None, paths.facts(os.fstat(made))
+    finally:
+        os.close(made)
+
+
+def prepare_socket(path: AnyPath | None, base: str) -> Prepared:
+    """Reserve a path for a Unix socket, which the user binds; a fresh one below `base` for `None`.
+
+    Nothing is known of the socket itself: whatever socket of this user is at
+    the path when it is cleaned is taken for it.
+
+    Raises:
+        ArtifactExists, ArtifactMissing, UsageError: as for a directory.
+    """
+    return paths.new_path("socket", path, base), {}
+
+
+def create_socket(location: str, data: Mapping[str, Any]) -> tuple[None, dict[str, Any]]:
+    """Nothing: the user binds it."""
+    return None, {}
+
+
+def prepare_track(kind: str, location: AnyPath) -> Prepared:
+    """Take note of something that exists already, made by whomever.
+
+    `"file"` may be anything but a directory; a symbolic link is removed itself,
+    not what it points to.
+
+    Raises:
+        ArtifactMissing: nothing is there.
+        UsageError: it is not of that kind, or that kind cannot be handed over.
+    """
+    if kind not in paths.TYPES:
+        raise UsageError(
+            f"cannot track a {kind!r}; only {', '.join(sorted(paths.TYPES))}", kind=kind
+        )
+    path = paths.resolve(kind, location)
+    found = paths.look(path)
+    if found is None:
+        raise ArtifactMissing(
+            f"cannot track the {kind} {path!r}: nothing is there; make it first, or let the scope"
+            " make it",
+            kind=kind,
+            location=path,
+        )
+    is_right = paths.TYPES[kind](found.st_mode) or (
+        kind == "file" and not stat.S_ISDIR(found.st_mode)
+    )
+    if not is_right:
+        raise UsageError(
+            f"cannot track {path!r} as a {kind}: it is a {paths.type_name(found)}", kind=kind
+        )
+    return path, {**paths.facts(found), "type": stat.S_IFMT(found.st_mode)}
