@@ -136,3 +136,17 @@ def unlock_directory(name: str, parent: int) -> None:
         os.chmod(f"/proc/self/fd/{found}", 0o700)
     finally:
         os.close(found)
+
+
+# From 3.13 a shared memory object can be told to keep away from the tracker.
+SHARED_MEMORY_CAN_BE_UNTRACKED = sys.version_info >= (3, 13)
+
+
+def shared_memory_file(name: str) -> str | None:
+    """The file behind POSIX shared memory, where the system has one to look at."""
+    return f"/dev/shm/{name}" if sys.platform == "linux" else None
+
+
+def semaphore_file(name: str) -> str | None:
+    """The file behind a named POSIX semaphore, where the system has one to look at."""
+    return f"/dev/shm/sem.{name}" if sys.platform == "linux" else None

@@ -10,6 +10,7 @@ left alone and reported.  Each one can be interrupted anywhere and called again.
 from __future__ import annotations
 
 import os
+from importlib import import_module
 
 from ..errors import UnknownKind
 from .paths import check_same
@@ -59,6 +60,16 @@ def _clean_socket(location: str, data: Mapping[str, Any], deadline: Deadline) ->
     _unlink("socket", location, data)
 
 
+def _in_room(room: str, name: str) -> Cleaner:
+    """A cleaner in a room of its own that is opened on first use: it loads a lot."""
+
+    def clean(location: str, data: Mapping[str, Any], deadline: Deadline) -> None:
+        cleaner: Cleaner = getattr(import_module(f".{room}", __package__), name)
+        cleaner(location, data, deadline)
+
+    return clean
+
+
 def _unlink(kind: str, location: str, data: Mapping[str, Any]) -> None:
     # One lstat and one unlink: a scope may have tens of thousands of them.
     try:
@@ -72,6 +83,8 @@ _CLEANERS: Final[dict[str, Cleaner]] = {
     "directory": clean_directory,
     "file": _clean_file,
     "socket": _clean_socket,
+    "shared_memory": _in_room("segments", "clean_shared_memory"),
+    "semaphore": _in_room("segments", "clean_semaphore"),
 }
 
 KINDS: Final = frozenset(_CLEANERS)

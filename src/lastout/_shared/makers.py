@@ -16,6 +16,7 @@ from __future__ import annotations
 import os
 import stat
 
+from .._platform import semaphore_file, shared_memory_file
 from ..errors import ArtifactMissing, UsageError
 from . import paths
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .paths import AnyPath
+    from .segments import Semaphore, SharedMemory
 
     Prepared = tuple[str, dict[str, Any]]
 
@@ -96,6 +98,72 @@ def create_socket(location: str, data: Mapping[str, Any]) -> tuple[None, dict[st
     return None, {}
 
 
+def prepare_shared_memory(size: int, name: str | None = None) -> Prepared:
+    """Choose shared memory of `size` bytes to be made; a fresh name for `None`.
+
+    Raises:
+        ArtifactExists: there is one of that name.
+        UsageError: the size is not positive, or the name impossible.
+        TypeError: they are not a number and text.
+    """
+    from . import segments
+
+    _check_number("size", size, least=1)
+    name = segments.checked_name("shared_memory", name, shared_memory_file)
+    return name, {"size": int(size)}
+
+
+def create_shared_memory(
+    location: str, data: Mapping[str, Any]
+) -> tuple[SharedMemory, dict[str, Any]]:
+    """Make it; the standard library's resource tracker is not told.
+
+    Raises:
+        ArtifactExists: somebody was quicker.
+    """
+    from . import segments
+
+    try:
+        made = segments.SharedMemory(location, create=True, size=data["size"])
+    except FileExistsError as error:
+        raise paths.already_there("shared_memory", location) from error
+    return made, segments.facts("shared_memory", location)
+
+
+def prepare_semaphore(value: int = 1, name: str | None = None) -> Prepared:
+    """Choose a named semaphore to be made with `value`; a fresh name for `None`.
+
+    Raises:
+        ArtifactExists, UsageError, TypeError: as for shared memory.
+    """
+    from . import segments
+
+    _check_number("value", value, least=0)
+    return segments.checked_name("semaphore", name, semaphore_file), {"value": int(value)}
+
+
+def create_semaphore(location: str, data: Mapping[str, Any]) -> tuple[Semaphore, dict[str, Any]]:
+    """Make it; the standard library's resource tracker is not told.
+
+    Raises:
+        ArtifactExists: somebody was quicker.
+    """
+    from . import segments
+
+    try:
+        made = segments.Semaphore(location, data["value"])
+    except FileExistsError as error:
+        raise paths.already_there("semaphore", location) from error
+    return made, segments.facts("semaphore", location)
+
+
+def _check_number(what: str, value: int, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{what} must be an int, not {value!r}")
+    if not least <= value < 2**63:
+        raise UsageError(f"{what} must be {least} or more, not {value!r}")
+
+
 def prepare_track(kind: str, location: AnyPath) -> Prepared:
     """Take note of something that exists already, made by whomever.
 
@@ -107,11 +175,9 @@ def prepare_track(kind: str, location: AnyPath) -> Prepared:
         UsageError: it is not of that kind, or that kind cannot be handed over.
     """
     if kind not in paths.TYPES:
-        raise UsageError(
-            f"cannot track a {kind!r}; only {', '.join(sorted(paths.TYPES))}", kind=kind
-        )
-    path = paths.resolve(kind, location)
-    found = paths.look(path)
+        known = ", ".join(sorted(paths.TYPES))
+        raise UsageError(f"cannot track a {kind!r}; only {known}", kind=kind)
+    path, found = _look(kind, location)
     if found is None:
         raise ArtifactMissing(
             f"cannot track the {kind} {path!r}: nothing is there; make it first, or let the scope"
@@ -127,3 +193,13 @@ def prepare_track(kind: str, location: AnyPath) -> Prepared:
             f"cannot track {path!r} as a {kind}: it is a {paths.type_name(found)}", kind=kind
         )
     return path, {**paths.facts(found), "type": stat.S_IFMT(found.st_mode)}
+
+
+def _look(kind: str, location: AnyPath) -> tuple[str, os.stat_result | None]:
+    if kind not in ("shared_memory", "semaphore"):
+        path = paths.resolve(kind, location)
+        return path, paths.look(path)
+    from . import segments
+
+    name = os.fsdecode(location).removeprefix("/")
+    return name, segments.look(kind, name)

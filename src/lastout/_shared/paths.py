@@ -20,7 +20,14 @@ if TYPE_CHECKING:
 
     AnyPath = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
-TYPES: Final = {"directory": stat.S_ISDIR, "file": stat.S_ISREG, "socket": stat.S_ISSOCK}
+TYPES: Final = {
+    "directory": stat.S_ISDIR,
+    "file": stat.S_ISREG,
+    "socket": stat.S_ISSOCK,
+    # Where the system shows them as files at all.
+    "shared_memory": stat.S_ISREG,
+    "semaphore": stat.S_ISREG,
+}
 
 
 def fresh_name(kind: str) -> str:
