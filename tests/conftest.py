@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
+
 from support import Program
 from support.leaks import KINDS, MARK, Leaks
 
@@ -18,9 +19,9 @@ if TYPE_CHECKING:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Declare our marks."""
+    kinds = ", ".join(KINDS)
     config.addinivalue_line(
-        "markers",
-        f"leaks(*kinds, reason): this test has to leave something behind; kinds: {', '.join(KINDS)}",
+        "markers", f"leaks(*kinds, reason): the test has to leave something; kinds: {kinds}"
     )
 
 

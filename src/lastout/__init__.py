@@ -18,8 +18,7 @@ signal one.
 
 from __future__ import annotations
 
-from ._process import carrier as _carrier  # noqa: F401  (loaded for what it hooks up)
-from ._process import children as _children  # noqa: F401  (likewise)
+from ._process import children as _children  # noqa: F401  (loaded for what it hooks up)
 from ._process.registry import (
     _clear as _clear,
 )

@@ -97,7 +97,9 @@ def die_of(signum: int) -> NoReturn:
 
     default_action(signum)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signum})
-    os.kill(os.getpid(), signum)
+    # To this thread: one that is sent to the process may go to another thread,
+    # and not be delivered before the next line.
+    signal.raise_signal(signum)
     # Still here: the kernel drops such a signal for process 1 of a container,
     # and some signals do nothing by default.  A shell shows the same number.
     os._exit(128 + signum)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from . import cpython
+from support import cpython
 
 PLACE = cpython.folder()
 TESTS = (

@@ -103,9 +103,7 @@ def test_unused_time_stays_for_the_others(clock: Clock) -> None:
 
 
 @pytest.mark.parametrize(("limit", "expected"), [(1.0, 1.0), (100.0, 4.0), (0.0, 0.0)])
-def test_the_smaller_of_share_and_limit_counts(
-    clock: Clock, limit: float, expected: float
-) -> None:
+def test_the_smaller_of_share_and_limit_counts(clock: Clock, limit: float, expected: float) -> None:
     """A handler's own limit shortens its share and never lengthens it."""
     assert Deadline(8).share(True, limit) == expected
 

@@ -21,7 +21,7 @@ from lastout._process.deadline import Deadline
 from lastout._process.handler import Handler
 from lastout._process.stack import Stack
 
-from ..support.callables import Log, Refusal, every_callable
+from support.callables import Log, Refusal, every_callable
 
 KINDS = sorted(every_callable([]))
 Action = tuple[Any, ...]  # what a handler does: its name, and what with

@@ -37,10 +37,12 @@ class Leaks:
     Args:
         root: the directory that scopes lie in, `$LASTOUT_ROOT` of the test.
         token: the value of `$LASTOUT_TEST` in every process that the test starts.
+        grace: seconds that what is just about to go is waited for.
     """
 
-    def __init__(self, root: Path, token: str) -> None:
+    def __init__(self, root: Path, token: str, grace: float = GRACE) -> None:
         self._root = root
+        self._grace = grace
         self._token = f"{MARK}={token}".encode()
         self._looks: dict[str, Callable[[], dict[str, str]]] = {
             "processes": self._processes,
@@ -60,7 +62,7 @@ class Leaks:
         return [line for kind in suspect for line in self._stays(kind)]
 
     def _stays(self, kind: str) -> list[str]:
-        if eventually(lambda: not self._new(kind), GRACE):
+        if eventually(lambda: not self._new(kind), self._grace):
             return []
         return [f"{kind}: {what}" for what in self._new(kind).values()]
 
@@ -157,6 +159,8 @@ def _in_nobodys_hands(found: dict[str, str]) -> dict[str, str]:
 
 def _made_by(name: str) -> bool:
     """Whether a living process that is no child of this one is named in it, as loky does."""
-    pids = {int(number) for number in re.findall(r"(?<![0-9a-zA-Z])\d+(?![0-9a-zA-Z])", name)} - {os.getpid()}
+    pids = {int(number) for number in re.findall(r"(?<![0-9a-zA-Z])\d+(?![0-9a-zA-Z])", name)} - {
+        os.getpid()
+    }
     ours = {child.pid for child in psutil.Process().children(recursive=True)}
     return any(psutil.pid_exists(pid) for pid in pids - ours if 1 < pid < 2**22)

@@ -66,6 +66,7 @@ class Program:
         script = directory / "program.py"
         paths = f"import sys; sys.path[:0] = {[str(directory), IMPORTED_FROM]}\n"
         script.write_text((paths if isolated else "") + dedent(text))
+        self._closed = False
         # Held open for writing too, so that it never reports an end.
         self._bell = os.open(f"{self._log}.bell", os.O_RDWR | os.O_NONBLOCK)
         flags = ["-I", "-S"] if isolated else []
@@ -82,7 +83,18 @@ class Program:
             )
 
     def _environment(self, changes: Mapping[str, str | None]) -> dict[str, str]:
-        wanted = {**os.environ, "SAY_TO": str(self._log), "PYTHONFAULTHANDLER": "1", **changes}
+        # The program runs elsewhere than the tests: `PYTHONPATH=src` has to mean the same there.
+        paths = [
+            os.path.abspath(p) for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p
+        ]
+        found = {"PYTHONPATH": os.pathsep.join(paths)} if paths else {}
+        wanted = {
+            **os.environ,
+            **found,
+            "SAY_TO": str(self._log),
+            "PYTHONFAULTHANDLER": "1",
+            **changes,
+        }
         return {name: value for name, value in wanted.items() if value is not None}
 
     @property
@@ -149,7 +161,10 @@ class Program:
         return Ended(status, self._printed("out"), self._printed("err"))
 
     def close(self) -> None:
-        """End what is left of its process group, and let go of its pipes."""
+        """End what is left of its process group, and let go of its pipes; once."""
+        if self._closed:
+            return
+        self._closed = True
         if self.running:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.pid, signal.SIGKILL)

@@ -5,3 +5,6 @@
 
 Only the standard library is imported here, and of that nothing slow to load.
 """
+
+# The packages whose children are followed; never imported from here.
+PACKAGES = ("multiprocessing", "multiprocess")

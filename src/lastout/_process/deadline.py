@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from math import isnan
 from time import monotonic
 
 from ..errors import UsageError
@@ -57,6 +56,6 @@ def check_seconds(value: float | None, what: str) -> float | None:
         return None
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{what} must be a number of seconds or None, not {value!r}")
-    if isnan(value) or value < 0:
+    if not value >= 0:  # NaN is neither more nor less
         raise UsageError(f"{what} must be zero or more seconds, not {value!r}")
     return None if value == float("inf") else float(value)

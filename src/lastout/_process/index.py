@@ -53,9 +53,12 @@ class Index:
 
     def take_in(self, entries: Sequence[Entry | None]) -> None:
         """Learn the entries that were pushed since the last time."""
-        while self._taken_in < len(entries):
+        while True:
             place = self._taken_in
-            entry = entries[place]
+            try:
+                entry = entries[place]
+            except IndexError:
+                return
             if entry is not None:
                 places = self._places_of(entry)
                 self._alive += place not in places

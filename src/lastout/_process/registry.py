@@ -11,7 +11,6 @@ from .._platform import show_unraisable
 from .deadline import Deadline, check_seconds
 from .handler import Handler
 from .report import Report
-from .runner import forget_threads, reserve
 from .stack import Stack
 
 TYPE_CHECKING = False
@@ -19,13 +18,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from typing import Any, ParamSpec, TypeVar, overload
 
+    from .handler import Entry
+
     P = ParamSpec("P")
     R = TypeVar("R")
     F = TypeVar("F", bound=Callable[..., object])
 
 _stack = Stack()
-_push = _stack.entries.append
-_armed = False
 _arm: list[Callable[[], None]] = []
 _inherited: list[Callable[[], None]] = []
 _after_end: list[Callable[[], None]] = []
@@ -60,8 +59,6 @@ def register(func: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Call
     # This is the hot path: 3 x C's atexit.register at most (see benchmarks/).
     if not callable(func):
         raise TypeError(f"the first argument must be callable, not {func!r}")
-    if not _armed:
-        arm_hooks()
     _push((func, args, kwargs))
     return func
 
@@ -113,6 +110,7 @@ def handler(
     does not run on the main thread.
 
     Args:
+        func: the function, where it is decorated without options.
         timeout: seconds that it may take before it is abandoned and reported;
             `None` for no limit.
         inherit: whether each child process that is started later gets it too.
@@ -135,7 +133,7 @@ def handler(
     >>> print(lastout.unwind())  # doctest: +ELLIPSIS
     bye
     1 done in 0.0... s
-      done ... say
+      done ...say
     """
     seconds = check_seconds(timeout, "timeout")
     if isinstance(args, (str, bytes)):
@@ -155,11 +153,12 @@ def handler(
 
 def add(new: Handler) -> None:
     """Register a handler with its options."""
-    if not _armed:
-        arm_hooks()
-    _push(new)
     if new.timeout is not None:
-        reserve(_stack.timed())
+        # Loaded now, not in the last moment of a process, where it may fail.
+        from .runner import reserve
+
+        reserve(_stack.timed() + 1)
+    _push(new)
     if new.inherit:
         for notice in _inherited:
             notice()
@@ -204,7 +203,7 @@ def run_exit_handlers() -> None:
         raise failures[-1].exception
 
 
-def _print_failure(exception: BaseException, func: object) -> None:
+def _print_failure(exception: BaseException, _: object) -> None:
     if not isinstance(exception, SystemExit):
         import traceback
 
@@ -251,18 +250,30 @@ def call_after_end(callback: Callable[[], None]) -> None:
 
 def arm_hooks() -> None:
     """Set the hooks that run the handlers when this process ends."""
-    global _armed
-    if not _armed:  # no fork was noticed so far
+    global _push
+    if _push is _first_push:  # no fork was noticed so far
         _stack.settle()
     for arm in _arm:
         arm()
-    _armed = True
+    _push = _stack.entries.append
+
+
+def _first_push(entry: Entry) -> None:
+    arm_hooks()
+    _push(entry)
+
+
+_push: Callable[[Entry], None] = _first_push
 
 
 def start_afresh() -> None:
     """After a fork: this is a new process, with inheritable handlers at most."""
-    forget_threads()
     _stack.forget_parent()
+
+
+def is_fresh() -> bool:
+    """Whether this is the process that the registry belongs to."""
+    return _stack.is_ours()
 
 
 def end() -> None:

@@ -13,6 +13,7 @@ it, `reserve` parks a thread for each handler with a limit ahead of time.
 from __future__ import annotations
 
 import _thread
+from os import getpid
 from time import monotonic
 
 from .._platform import THREADS_START_AT_EXIT, in_main_interpreter
@@ -64,19 +65,23 @@ class _Parked:
 
 
 _parked: list[_Parked] = []
+_parked_in = 0  # the process that they live in
 
 
 def reserve(count: int) -> None:
     """See to it that `count` calls with a limit can still run when this process ends."""
-    if THREADS_START_AT_EXIT or not in_main_interpreter():
-        return
-    while len(_parked) < count:
-        _parked.append(_Parked())
+    if not THREADS_START_AT_EXIT and in_main_interpreter():
+        _forget_threads_of_parent()
+        while len(_parked) < count:
+            _parked.append(_Parked())
 
 
-def forget_threads() -> None:
-    """After a fork: no thread of the parent lives here."""
-    _parked.clear()
+def _forget_threads_of_parent() -> None:
+    """No thread but the forking one lives on in a forked child."""
+    global _parked_in
+    if _parked_in != getpid():
+        _parked.clear()
+        _parked_in = getpid()
 
 
 def call_within(func: Callable[[], object], seconds: float) -> bool:
@@ -106,6 +111,7 @@ def _start(call: _Call) -> bool:
     try:
         _thread.start_new_thread(call.run, ())
     except RuntimeError:  # at the interpreter's end, or no more threads to be had
+        _forget_threads_of_parent()
         if not _parked:
             return False
         _parked.pop().start(call)

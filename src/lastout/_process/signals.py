@@ -25,8 +25,8 @@ import threading
 
 from .._platform import default_action, die_of, in_main_interpreter, prepare_to_die, show_unraisable
 from ..errors import UsageError
-from . import registry
-from .children import PACKAGES, follow_forks
+from . import PACKAGES, registry
+from .children import follow_forks
 from .runner import call_within
 from .watcher import Watcher
 
@@ -188,7 +188,7 @@ def _restore(signals: Iterable[int]) -> None:
         watcher.stop()
 
 
-def _on_signal(signum: int, frame: FrameType | None) -> None:
+def _on_signal(signum: int, _: FrameType | None) -> None:
     """The Python-level handler, on the main thread."""
     global _raised
     if signum not in _handled:
@@ -270,7 +270,7 @@ def _in_child() -> None:
     global _watcher, _raised
     _raised = None
     try:
-        if _watcher is not None:
+        if _watcher is not None and not _watcher.is_ours():
             watcher, _watcher = _watcher, None
             watcher.leave_to_parent()
             # Without a descriptor or a thread to be had there is none, and the

@@ -1,0 +1,28 @@
+"""How Sphinx builds the documentation: `nox -s docs`."""
+
+from __future__ import annotations
+
+from importlib.metadata import version as version_of
+
+project = "lastout"
+author = "The lastout maintainers"
+copyright = author
+version = release = version_of("lastout")
+
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+]
+exclude_patterns = ["_build"]
+myst_heading_anchors = 3
+default_role = "py:obj"  # docstrings write names as `name`
+
+# Signatures show the types; the text of a docstring says what they mean.
+autodoc_typehints = "signature"
+autodoc_member_order = "bysource"
+napoleon_google_docstring = True
+napoleon_numpy_docstring = False
+
+html_theme = "furo"
+html_title = f"lastout {version}"

@@ -1,0 +1,94 @@
+"""A real signal at every instruction of chosen code, one run for each instruction.
+
+    for moment in every_moment(prepare, watched): ...
+
+A traced frame calls a C function of CPython's own (the one behind
+`_thread.interrupt_main`) just before an instruction is executed.  That marks
+SIGINT as arrived, and CPython runs its Python handler at the next point where it
+would have run it anyway, so exactly what a user's Ctrl-C can do is tried, and
+nothing that it cannot do.  (An exception raised by the trace function itself
+would also fall between instructions that no signal can come between.)
+"""
+
+from __future__ import annotations
+
+import ctypes
+import signal
+import sys
+from collections.abc import Callable
+from types import FrameType
+
+TRACE_ARGUMENTS = (ctypes.py_object, ctypes.py_object, ctypes.py_object)
+
+
+def _as_trace_function(name: str) -> Callable[[FrameType, str, object], None]:
+    """A C function without parameters, callable by the tracer: the arguments are dropped."""
+    function = ctypes.PyDLL(None)[name]
+    function.argtypes, function.restype = TRACE_ARGUMENTS, None
+    return function
+
+
+_mark_sigint = _as_trace_function("PyErr_SetInterrupt")
+_do_nothing = _as_trace_function("Py_IsInitialized")
+
+
+def run_interrupted(
+    scenario: Callable[[], None],
+    moment: int,
+    handler: Callable[[], None],
+    watched: Callable[[str], bool],
+) -> bool:
+    """Run `scenario`; SIGINT arrives before the `moment`-th instruction of watched files.
+
+    `handler` is the signal handler.  What it raises comes out of here, unless
+    the scenario caught it.
+
+    Returns:
+        Whether the scenario has that many instructions: False after the last.
+    """
+    seen = 0
+    arrived = False
+
+    def on_signal(signum: int, frame: FrameType | None) -> None:
+        nonlocal arrived
+        sys.settrace(None)
+        if not arrived:
+            arrived = True
+            handler()
+
+    def count(frame: FrameType, event: str, arg: object) -> Callable[..., object] | None:
+        nonlocal seen
+        if event == "call":
+            if not watched(frame.f_code.co_filename):
+                return None
+            frame.f_trace = count  # first: 3.13 looks for it when opcodes are asked for
+            frame.f_trace_opcodes, frame.f_trace_lines = True, False
+        elif event == "opcode":
+            seen += 1
+            if seen == moment:
+                # From here on no Python code of ours may run: it would meet
+                # the signal itself.
+                _trace_no_more(frame)
+                return _mark_sigint
+        return count
+
+    # 3.12 looks for this in the frame that sets the tracer.
+    sys._getframe().f_trace_opcodes = True
+    before, tracer = signal.signal(signal.SIGINT, on_signal), sys.gettrace()
+    try:
+        sys.settrace(count)
+        scenario()
+    finally:
+        sys.settrace(None)
+        signal.signal(signal.SIGINT, before)
+        sys.settrace(tracer)
+    return seen >= moment
+
+
+def _trace_no_more(frame: FrameType) -> None:
+    sys.settrace(_do_nothing)
+    caller = frame.f_back
+    while caller is not None:
+        if caller.f_trace is not None:
+            caller.f_trace = _do_nothing
+        caller = caller.f_back

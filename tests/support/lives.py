@@ -1,0 +1,64 @@
+"""What the processes of a test program said about their lives; see `tests/programs/family.py`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class Life:
+    """One process: the handlers it registered, those it ran, and the work it did, in order."""
+
+    def __init__(self) -> None:
+        self.registered: list[str] = []
+        self.ran: list[str] = []
+        self.lived: list[str] = []
+
+
+class Lives:
+    """All processes of a program.
+
+    Args:
+        lines: what they said: `registered NAME PID`, `ran NAME PID`, `lived NAME PID`
+            and `ended GENERATION STATUS`; anything else is left alone.
+    """
+
+    def __init__(self, lines: Iterable[str]) -> None:
+        self.by_pid: dict[int, Life] = {}
+        self.statuses: dict[int, list[str]] = {}
+        for line in lines:
+            verb, *words = line.split()
+            if verb == "ended":
+                self.statuses.setdefault(int(words[0]), []).append(words[1])
+            elif verb in ("registered", "ran", "lived"):
+                getattr(self.by_pid.setdefault(int(words[1]), Life()), verb).append(words[0])
+
+    @property
+    def over(self) -> bool:
+        """Whether each process ran as many handlers as it registered, or more."""
+        return all(len(life.ran) >= len(life.registered) for life in self.by_pid.values())
+
+    def of(self, name: str) -> list[Life]:
+        """The processes that did the work `name`."""
+        return [life for life in self.by_pid.values() if name in life.lived]
+
+    def check_all_ran_what_they_registered(self, inherited: Iterable[str] = ()) -> None:
+        """Each process ran its own handlers once each, last in first out, and no others.
+
+        Args:
+            inherited: the handlers that each process has got besides, in whatever order; a
+                forkserver does no work of its own, and has those of what it has imported.
+        """
+        wanted = Counter(inherited)
+        for pid, life in self.by_pid.items():
+            own = [name for name in life.ran if name not in wanted]
+            assert own == life.registered[::-1], f"process {pid} of {self}"
+            foreign = Counter(name for name in life.ran if name in wanted)
+            server = not life.lived and set(life.registered) <= {"preloaded"}
+            assert foreign == wanted or (server and foreign <= wanted), f"process {pid} of {self}"
+
+    def __str__(self) -> str:
+        return "".join(f"\n  {pid}: {vars(life)}" for pid, life in self.by_pid.items())

@@ -1,0 +1,76 @@
+"""The frame: what an import costs, and what the package says of itself."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from typing import TYPE_CHECKING
+
+import lastout
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from support import Program
+
+SLOW = (
+    "asyncio",
+    "concurrent.futures",
+    "ctypes",
+    "dataclasses",
+    "dill",
+    "filelock",
+    "inspect",
+    "logging",
+    "multiprocess",
+    "multiprocessing",
+    "re",
+    "tempfile",
+    "threading",
+    "traceback",
+    "typing",
+)
+
+
+def test_importing_lastout_loads_nothing_slow(program: Callable[..., Program]) -> None:
+    """`import lastout` on a bare interpreter loads no slow module, whosever it is."""
+    child = program("import sys, lastout; print(*sys.modules)", isolated=True)
+    ended = child.end()
+    assert ended.status == 0, ended.err
+    assert sorted(set(SLOW) & set(ended.out.split())) == []
+
+
+def test_importing_lastout_installs_nothing(program: Callable[..., Program]) -> None:
+    """`import lastout` alone starts no thread, sets no signal handler and no exit handler."""
+    child = program(
+        """
+        import atexit, signal, sys
+
+        def state():
+            handlers = [signal.getsignal(number) for number in signal.valid_signals()]
+            hooks = sys.excepthook, sys.unraisablehook, list(sys.meta_path)
+            return atexit._ncallbacks(), handlers, hooks, len(sys._current_frames())
+
+        before = state()
+        import lastout
+        assert state() == before, (before, state())
+        """,
+        isolated=True,
+    )
+    assert child.end() == (0, "", "")
+
+
+def test_every_public_name_is_documented() -> None:
+    """Each name of `__all__` exists and has a docstring of its own."""
+    missing = [name for name in lastout.__all__ if not getattr(lastout, name).__doc__]
+    assert missing == []
+
+
+def test_the_supported_pythons_agree() -> None:
+    """The metadata of an installed lastout asks for Python 3.11 and names what it needs."""
+    try:
+        metadata = importlib.metadata.metadata("lastout")
+    except importlib.metadata.PackageNotFoundError:
+        return  # run from the sources: there is no metadata to be wrong
+    assert metadata["Requires-Python"] == ">=3.11"
+    needs = [line for line in metadata.get_all("Requires-Dist") or [] if "extra ==" not in line]
+    assert sorted(needs) == ["filelock>=4.2", "multiprocess>=0.70.17"]
