@@ -152,3 +152,131 @@ def shared_memory_file(name: str) -> str | None:
 def semaphore_file(name: str) -> str | None:
     """The file behind a named POSIX semaphore, where the system has one to look at."""
     return f"/dev/shm/sem.{name}" if sys.platform == "linux" else None
+
+
+def interpreter_id() -> int:
+    """The number of this interpreter in its process; 0 is the main one."""
+    if in_main_interpreter():
+        return 0
+    if sys.version_info >= (3, 13):
+        import _interpreters  # type: ignore[import-not-found,unused-ignore]
+
+        return int(_interpreters.get_current()[0])
+    import _xxsubinterpreters as interpreters  # type: ignore[import-not-found,unused-ignore]
+
+    return int(interpreters.get_current())
+
+
+class ProcessFacts:
+    """What the system says of a process.
+
+    Attributes:
+        started: when it started, in the system's unit; `None` if it does not say.
+        image: a number that an `exec` changes and a fork keeps; 0 if it does not say.
+        ending: whether it is dead already and only waited for, or on its way out.
+    """
+
+    __slots__ = ("ending", "image", "started")
+
+    def __init__(self, started: int | None, image: int, ending: bool) -> None:
+        self.started = started
+        self.image = image
+        self.ending = ending
+
+
+# Linux, `struct task_struct.flags`: set from the first step of exiting on.  A
+# process gives up its locks some steps later, and is a zombie only after that.
+_PF_EXITING = 0x4
+
+
+def process_facts(pid: int) -> ProcessFacts | None:
+    """What is known of the process `pid`, or `None` if there is no such process."""
+    if sys.platform == "linux":
+        try:
+            return _parse_stat(_read(f"/proc/{pid}/stat"), pid)
+        except (FileNotFoundError, ProcessLookupError):
+            if os.path.exists("/proc/self/stat"):
+                return None
+    try:
+        os.kill(pid, 0)
+    except OSError as error:
+        if isinstance(error, ProcessLookupError):
+            return None  # any other error: it is there, and somebody else's
+    return ProcessFacts(None, 0, False)
+
+
+def _parse_stat(stat: bytes, pid: int) -> ProcessFacts:
+    # The second field is the program's name in brackets, with any bytes in it.
+    fields = stat[stat.rindex(b")") + 2 :].split()
+    state, flags, threads = fields[0], int(fields[6]), int(fields[17])
+    ending = state in b"ZX" or bool(flags & _PF_EXITING)
+    if ending and threads > 1:
+        ending = _all_threads_ending(pid)  # a main thread may end before the others
+    # Where its stack starts: random for each program, kept by a fork.  The
+    # kernel shows 0 to those who must not know.
+    return ProcessFacts(int(fields[19]), int(fields[25]), ending)
+
+
+def _all_threads_ending(pid: int) -> bool:
+    for thread in os.listdir(f"/proc/{pid}/task"):
+        try:
+            stat = _read(f"/proc/{pid}/task/{thread}/stat")
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it has ended just now
+        fields = stat[stat.rindex(b")") + 2 :].split()
+        if fields[0] not in b"ZX" and not int(fields[6]) & _PF_EXITING:
+            return False
+    return True
+
+
+def _read(path: str) -> bytes:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(descriptor, 65536)
+    finally:
+        os.close(descriptor)
+
+
+_boot_id = ""
+
+
+def boot_id() -> str:
+    """Which boot of the machine this is; empty if the system does not say."""
+    global _boot_id
+    if not _boot_id and sys.platform == "linux":
+        try:
+            _boot_id = _read("/proc/sys/kernel/random/boot_id").strip().decode()
+        except OSError:
+            _boot_id = "unknown"  # hidden from a sandbox
+    return _boot_id
+
+
+def pid_namespace() -> int:
+    """Which pid namespace this process is in; 0 if the system does not say."""
+    try:
+        return os.stat("/proc/self/ns/pid").st_ino
+    except OSError:
+        return 0
+
+
+# File systems on which a lock can be lost while its holder lives, or is not
+# seen by the other machines at all.
+_NETWORK = frozenset(
+    "nfs nfs4 cifs smb3 smbfs ncpfs afs ceph fuse.ceph fuse.sshfs fuse.glusterfs glusterfs"
+    " lustre beegfs gpfs orangefs pvfs2 ocfs2 gfs2 coda".split()
+)
+
+
+def network_file_system(device: int, mounts: str = "/proc/self/mountinfo") -> str:
+    """The type of the file system with this device number if it is a network one, else empty."""
+    number = f"{os.major(device)}:{os.minor(device)}"
+    try:
+        with open(mounts, encoding="utf-8", errors="surrogateescape") as table:
+            for line in table:
+                fields, _, rest = line.partition(" - ")
+                if fields.split(" ", 3)[2] == number:
+                    kind = rest.split(" ", 1)[0]
+                    return kind if kind in _NETWORK else ""
+    except OSError:
+        return ""  # not Linux, or no /proc: nothing says what it is
+    return ""

@@ -99,3 +99,17 @@ class CleanupFailed(LastoutError):
 
 class CleanupTimeout(CleanupFailed, HandlerTimeout):
     """An artifact was not cleaned in the time there was; it stays recorded."""
+
+
+class JournalTooNew(LastoutError):
+    """A member's journal was written by a newer lastout; nothing was touched.
+
+    Attributes:
+        scope: the path of the scope.
+        member: the token of the member.
+        format: the version of its format.
+    """
+
+    scope: str
+    member: str
+    format: int
