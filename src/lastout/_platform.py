@@ -280,3 +280,60 @@ def network_file_system(device: int, mounts: str = "/proc/self/mountinfo") -> st
     except OSError:
         return ""  # not Linux, or no /proc: nothing says what it is
     return ""
+
+
+def can_hold_processes() -> bool:
+    """Whether another process can be held, seen and signalled without mistaking it for another.
+
+    It takes pidfds (Linux 5.3, and no sandbox that forbids them) and /proc.
+    """
+    try:
+        os.close(hold_process(os.getpid()))
+    except (AttributeError, OSError):
+        return False
+    return os.path.exists("/proc/self/stat")
+
+
+def hold_process(pid: int) -> int:
+    """A descriptor of the process `pid`: it stays of that process, and is readable when it ended."""
+    return os.pidfd_open(pid)
+
+
+def signal_held(held: int, signum: int) -> None:
+    """Send a signal to the process that a descriptor holds, and to no other."""
+    import signal
+
+    signal.pidfd_send_signal(held, signum)
+
+
+def process_ids() -> list[int]:
+    """All processes that can be seen from here."""
+    return [int(name) for name in os.listdir("/proc") if name.isdigit()]
+
+
+def has_in_environment(pid: int, entry: bytes) -> bool:
+    """Whether the process `pid` was started with `entry` ("NAME=value") in its environment."""
+    try:
+        with open(f"/proc/{pid}/environ", "rb", buffering=0) as environment:
+            return entry in environment.read().split(b"\0")
+    except OSError:
+        return False  # it has ended, or is somebody else's
+
+
+# The number of the first pid namespace, in which all processes are seen.
+_FIRST_PID_NAMESPACE = 0xEFFFFFFC
+
+
+def sees_all_processes() -> bool:
+    """Whether this process is in no container of processes."""
+    return pid_namespace() == _FIRST_PID_NAMESPACE
+
+
+def scratch_file() -> int:
+    """A descriptor of a nameless file in memory: it needs no disk, which may be full."""
+    if sys.platform == "linux":
+        return os.memfd_create("lastout", os.MFD_CLOEXEC)
+    import tempfile
+
+    with tempfile.TemporaryFile() as file:
+        return os.dup(file.fileno())

@@ -85,6 +85,7 @@ _CLEANERS: Final[dict[str, Cleaner]] = {
     "socket": _clean_socket,
     "shared_memory": _in_room("segments", "clean_shared_memory"),
     "semaphore": _in_room("segments", "clean_semaphore"),
+    "popen": _in_room("processes", "clean_popen"),
 }
 
 KINDS: Final = frozenset(_CLEANERS)

@@ -23,9 +23,11 @@ from . import paths
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from subprocess import Popen
     from typing import Any
 
     from .paths import AnyPath
+    from .processes import Arguments
     from .segments import Semaphore, SharedMemory
 
     Prepared = tuple[str, dict[str, Any]]
@@ -162,6 +164,40 @@ def _check_number(what: str, value: int, least: int) -> None:
         raise TypeError(f"{what} must be an int, not {value!r}")
     if not least <= value < 2**63:
         raise UsageError(f"{what} must be {least} or more, not {value!r}")
+
+
+def prepare_popen(
+    argv: Arguments, options: Mapping[str, Any] | None = None, *, grace: float = 5.0
+) -> Prepared:
+    """Prepare a process to be started; nothing is known of its pid yet.
+
+    Args:
+        argv: the program and its arguments, as for `subprocess.Popen`.
+        options: the keyword arguments for `Popen`.
+        grace: seconds between SIGTERM and SIGKILL.
+
+    Raises:
+        UsageError, TypeError: it cannot be started so, or not be ended safely here.
+    """
+    from . import processes
+
+    return processes.prepare(argv, options or {}, grace)
+
+
+def create_popen(
+    location: str,
+    data: Mapping[str, Any],
+    argv: Arguments,
+    options: Mapping[str, Any] | None = None,
+) -> tuple[Popen[Any], dict[str, Any]]:
+    """Start it, in a process group of its own.
+
+    Raises:
+        OSError: there is no such program, or it cannot be started.
+    """
+    from . import processes
+
+    return processes.create(location, argv, options or {})
 
 
 def prepare_track(kind: str, location: AnyPath) -> Prepared:

@@ -18,8 +18,8 @@ import os
 from multiprocessing import shared_memory
 from types import FunctionType
 
-import _multiprocessing
-import _posixshmem
+import _multiprocessing  # type: ignore[import-not-found]
+import _posixshmem  # type: ignore[import-not-found]
 
 from .._platform import SHARED_MEMORY_CAN_BE_UNTRACKED, semaphore_file, shared_memory_file
 from ..errors import UsageError
