@@ -64,7 +64,7 @@ def docs(session: nox.Session) -> None:
     """Build the documentation; a warning is an error.  Its examples run in the tests."""
     session.install("sphinx>=8.1,<9", "myst-parser>=4,<5", "furo>=2024.8.6", ".")
     target = session.posargs[0] if session.posargs else "docs/_build"
-    session.run("sphinx-build", "-W", "--keep-going", "-n", "-q", "-b", "html", "docs", target)
+    session.run("sphinx-build", "-W", "--keep-going", "-q", "-b", "html", "docs", target)
     session.log(f"open {target}/index.html")
 
 

@@ -97,10 +97,61 @@ def die_of(signum: int) -> NoReturn:
 
     default_action(signum)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signum})
-    os.kill(os.getpid(), signum)
+    # To this thread: one that is sent to the process may go to another thread,
+    # and not be delivered before the next line.
+    signal.raise_signal(signum)
     # Still here: the kernel drops such a signal for process 1 of a container,
     # and some signals do nothing by default.  A shell shows the same number.
     os._exit(128 + signum)
+
+
+def mount_of(descriptor: int) -> str:
+    """Which mount an open file or directory lies in.
+
+    The device number alone does not tell: a directory that is mounted a second
+    time by `mount --bind` has the same one.
+    """
+    if sys.platform == "linux":
+        try:
+            info = os.open(f"/proc/self/fdinfo/{descriptor}", os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:  # /proc is not mounted
+            return f"device {os.fstat(descriptor).st_dev}"
+        try:
+            for line in os.read(info, 4096).splitlines():
+                if line.startswith(b"mnt_id:"):
+                    return line.decode()
+        finally:
+            os.close(info)
+    return f"device {os.fstat(descriptor).st_dev}"
+
+
+def unlock_directory(name: str, parent: int) -> None:
+    """Give its owner all rights to the directory `name` in `parent`, a link not followed."""
+    if sys.platform != "linux":
+        os.chmod(name, 0o700, dir_fd=parent, follow_symlinks=False)
+        return
+    # Linux cannot change a mode without following links, but it can open the
+    # directory without reading it and change what that descriptor names.
+    flags = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    found = os.open(name, flags, dir_fd=parent)
+    try:
+        os.chmod(f"/proc/self/fd/{found}", 0o700)
+    finally:
+        os.close(found)
+
+
+# From 3.13 a shared memory object can be told to keep away from the tracker.
+SHARED_MEMORY_CAN_BE_UNTRACKED = sys.version_info >= (3, 13)
+
+
+def shared_memory_file(name: str) -> str | None:
+    """The file behind POSIX shared memory, where the system has one to look at."""
+    return f"/dev/shm/{name}" if sys.platform == "linux" else None
+
+
+def semaphore_file(name: str) -> str | None:
+    """The file behind a named POSIX semaphore, where the system has one to look at."""
+    return f"/dev/shm/sem.{name}" if sys.platform == "linux" else None
 
 
 def interpreter_id() -> int:
@@ -229,3 +280,60 @@ def network_file_system(device: int, mounts: str = "/proc/self/mountinfo") -> st
     except OSError:
         return ""  # not Linux, or no /proc: nothing says what it is
     return ""
+
+
+def can_hold_processes() -> bool:
+    """Whether another process can be held, seen and signalled without mistaking it for another.
+
+    It takes pidfds (Linux 5.3, and no sandbox that forbids them) and /proc.
+    """
+    try:
+        os.close(hold_process(os.getpid()))
+    except (AttributeError, OSError):
+        return False
+    return os.path.exists("/proc/self/stat")
+
+
+def hold_process(pid: int) -> int:
+    """A descriptor of the process `pid`: it stays of that process, and is readable when it ended."""
+    return os.pidfd_open(pid)
+
+
+def signal_held(held: int, signum: int) -> None:
+    """Send a signal to the process that a descriptor holds, and to no other."""
+    import signal
+
+    signal.pidfd_send_signal(held, signum)
+
+
+def process_ids() -> list[int]:
+    """All processes that can be seen from here."""
+    return [int(name) for name in os.listdir("/proc") if name.isdigit()]
+
+
+def has_in_environment(pid: int, entry: bytes) -> bool:
+    """Whether the process `pid` was started with `entry` ("NAME=value") in its environment."""
+    try:
+        with open(f"/proc/{pid}/environ", "rb", buffering=0) as environment:
+            return entry in environment.read().split(b"\0")
+    except OSError:
+        return False  # it has ended, or is somebody else's
+
+
+# The number of the first pid namespace, in which all processes are seen.
+_FIRST_PID_NAMESPACE = 0xEFFFFFFC
+
+
+def sees_all_processes() -> bool:
+    """Whether this process is in no container of processes."""
+    return pid_namespace() == _FIRST_PID_NAMESPACE
+
+
+def scratch_file() -> int:
+    """A descriptor of a nameless file in memory: it needs no disk, which may be full."""
+    if sys.platform == "linux":
+        return os.memfd_create("lastout", os.MFD_CLOEXEC)
+    import tempfile
+
+    with tempfile.TemporaryFile() as file:
+        return os.dup(file.fileno())

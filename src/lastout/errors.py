@@ -39,6 +39,68 @@ class HandlerTimeout(LastoutError, TimeoutError):
     seconds: float
 
 
+class ArtifactExists(UsageError, FileExistsError):
+    """What was to be made is there already; it was not touched.
+
+    Attributes:
+        kind: the kind of artifact.
+        location: where it is.
+    """
+
+    kind: str
+    location: str
+
+
+class ArtifactMissing(UsageError, FileNotFoundError):
+    """What was named as existing is not there.
+
+    Attributes:
+        kind: the kind of artifact.
+        location: where it should be.
+    """
+
+    kind: str
+    location: str
+
+
+class ArtifactReplaced(LastoutError):
+    """Somebody put something else where an artifact was; it was left alone.
+
+    Attributes:
+        kind: the kind of artifact.
+        location: where it is.
+    """
+
+    kind: str
+    location: str
+
+
+class UnknownKind(LastoutError):
+    """A journal names a kind of artifact that this version cannot clean.
+
+    Attributes:
+        kind: the kind that was found.
+    """
+
+    kind: str
+
+
+class CleanupFailed(LastoutError):
+    """An artifact could not be cleaned; it stays recorded.
+
+    Attributes:
+        kind: the kind of artifact.
+        location: what or where it is.
+    """
+
+    kind: str
+    location: str
+
+
+class CleanupTimeout(CleanupFailed, HandlerTimeout):
+    """An artifact was not cleaned in the time there was; it stays recorded."""
+
+
 class JournalTooNew(LastoutError):
     """A member's journal was written by a newer lastout; nothing was touched.
 

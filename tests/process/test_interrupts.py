@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from itertools import count
+from pathlib import Path
 from time import monotonic, sleep
 
 import pytest
@@ -27,8 +28,11 @@ from lastout._process.deadline import Deadline
 from lastout._process.handler import Handler
 from lastout._process.stack import Stack
 
+from support import Program, interrupts
+from support.callables import Refusal
 from support.interrupts import run_interrupted
 
+INTERRUPTS = Path(interrupts.__file__).read_text()
 HERE = lastout._process.__path__[0]
 
 
@@ -245,9 +249,142 @@ def test_no_moment_is_a_bad_one(
     assert moment > 5, "the tracer saw next to nothing of the stack"
 
 
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, Refusal])
+@pytest.mark.parametrize("scenario", [unwind, unwind_nested, unwind_in_time], ids=lambda s: s.__name__)
+def test_an_unwinding_goes_on(
+    scenario: Callable[[Witness], None], error: type[BaseException]
+) -> None:
+    """What a signal handler raises does not stop an unwinding that has begun.
+
+    It may come out before the first handler or after the last one, as no code
+    can catch what comes before its first instruction or after its last.
+    """
+
+    def raise_it() -> None:
+        raise error
+
+    for moment in count(1):
+        witness, threads, more = Witness(), _thread._count(), True
+        some(witness)
+        try:
+            more = run_interrupted(partial(scenario, witness), moment, raise_it, watched)
+        except error:
+            done = len(witness.stack) == 0
+            assert done or not witness.ran, f"a signal before instruction {moment}: {witness.ran}"
+        else:
+            wait_for_threads(threads)
+            lost = set(witness.pushed) - set(witness.ran)
+            assert not lost, f"a signal before instruction {moment}: {sorted(lost)} did not run"
+        wait_for_threads(threads)
+        if not more:
+            break
+    assert moment > 20
+
+
 def wait_for_threads(number: int) -> None:
     """An interrupted wait leaves its thread behind; what that one runs must be seen too."""
     deadline = monotonic() + 10
     while _thread._count() > number:
         assert monotonic() < deadline, "a thread is left"
         sleep(0.0005)
+
+
+def test_ctrl_c_while_the_hooks_are_set(program: Callable[..., Program]) -> None:
+    """Ctrl-C at any moment of the very first registration: the next one sets all hooks, once."""
+    child = program(
+        """
+        import os, sys, traceback
+        import lastout
+        from interrupts import run_interrupted
+        from say import say
+
+        def ctrl_c():
+            raise KeyboardInterrupt
+
+        def first_registration(moment):
+            registered, more = False, True
+            def scenario():
+                nonlocal registered
+                lastout.register(say, moment, "first")
+                registered = True
+            try:
+                more = run_interrupted(scenario, moment, ctrl_c, lambda file: "lastout" in file)
+            except KeyboardInterrupt:
+                pass
+            say(moment, "registered" if registered else "interrupted")
+            lastout.register(say, moment, "second")
+            return 0 if more else 9
+
+        moment = status = 0
+        while status == 0:
+            moment += 1
+            pid = os.fork()
+            if not pid:
+                sys.exit(first_registration(moment))
+            status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        say("moments", moment)
+        sys.exit(status)
+        """,
+        modules={"interrupts": INTERRUPTS},
+    )
+    ended = child.end(100)
+    assert ended.status == 9, ended.err
+    *said, last = child.lines
+    moments = int(last.split()[1])
+    assert moments > 20
+    for moment in range(1, moments + 1):
+        mine = [line.split()[1] for line in said if line.startswith(f"{moment} ")]
+        if mine[0] == "registered":
+            assert mine == ["registered", "second", "first"], moment
+        else:
+            assert mine in (["interrupted", "second"], ["interrupted", "second", "first"]), moment
+
+
+def test_ctrl_c_while_forking(program: Callable[..., Program]) -> None:
+    """Ctrl-C at any moment of the fork hooks: no child runs the parent's handlers or loses its own."""
+    child = program(
+        """
+        import os, sys
+        import lastout
+        from interrupts import run_interrupted
+        from say import say
+
+        main, moment, more = os.getpid(), 0, True
+        sys.unraisablehook = lambda unraisable: None  # CPython shows what leaves a hook
+
+        def who():
+            return "parent" if os.getpid() == main else f"child{moment}"
+
+        def ctrl_c():
+            raise KeyboardInterrupt
+
+        def forked(moment):
+            try:
+                return run_interrupted(os.fork, moment, ctrl_c, lambda file: "lastout" in file)
+            except KeyboardInterrupt:
+                return True
+
+        lastout.register(lambda: say("parent's", who()))
+        lastout.handler(inherit=True)(lambda: say("inherited", who()))
+        while more:
+            moment += 1
+            more = forked(moment)
+            if os.getpid() != main:
+                lastout.register(lambda: say("own", who()))
+                sys.exit(0 if more else 9)
+            status = os.waitstatus_to_exitcode(os.waitpid(-1, 0)[1])
+            assert status in (0, 9), status
+            more = more or status == 0
+        say("moments", moment)
+        """,
+        modules={"interrupts": INTERRUPTS},
+    )
+    ended = child.end(100)
+    assert ended.status == 0, ended.err
+    *said, moments, inherited, parents = child.lines
+    count = int(moments.split()[1])
+    assert count > 20
+    assert (inherited, parents) == ("inherited parent", "parent's parent")
+    for moment in range(1, count + 1):
+        mine = [line.split()[0] for line in said if line.endswith(f" child{moment}")]
+        assert mine == ["own", "inherited"], f"a signal before instruction {moment}"

@@ -66,6 +66,7 @@ class Program:
         script = directory / "program.py"
         paths = f"import sys; sys.path[:0] = {[str(directory), IMPORTED_FROM]}\n"
         script.write_text((paths if isolated else "") + dedent(text))
+        self._closed = False
         # Held open for writing too, so that it never reports an end.
         self._bell = os.open(f"{self._log}.bell", os.O_RDWR | os.O_NONBLOCK)
         flags = ["-I", "-S"] if isolated else []
@@ -160,7 +161,10 @@ class Program:
         return Ended(status, self._printed("out"), self._printed("err"))
 
     def close(self) -> None:
-        """End what is left of its process group, and let go of its pipes."""
+        """End what is left of its process group, and let go of its pipes; once."""
+        if self._closed:
+            return
+        self._closed = True
         if self.running:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.pid, signal.SIGKILL)

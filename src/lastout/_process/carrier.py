@@ -30,7 +30,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    Parcel = list[bytes]  # one handler, pickled in one or two ways
+
 _KEY = "_lastout"
+
+# What came to this process, and how it was packed: it is passed on like that as
+# well, for a descendant that cannot import what this process can.
+_arrived: list[tuple[Handler, Parcel]] = []
 
 # Runs in a child that may have no lastout, or one that fails to import.
 _SOURCE = """
@@ -90,7 +96,7 @@ class _PasserBy:
     # the carrier goes, is complete.
     _signs = frozenset(f"{package}.reduction" for package in PACKAGES)
 
-    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+    def find_spec(self, name: str, *_: object) -> None:
         if name in self._signs:
             try:
                 plant()
@@ -106,60 +112,83 @@ def _stop_watching() -> None:
         sys.meta_path.remove(_passer_by)
 
 
-def _pack(handler: Handler, package: str) -> bytes | None:
-    """The handler pickled as `package` does, else by dill; None, and a warning, if neither can."""
+def _pack(handler: Handler, package: str) -> Parcel | None:
+    """The handler pickled in each way that works; None, and a warning, if none does.
+
+    What belongs to the main script goes by reference and, because not every
+    child has that script (loky's have not), by value too; so does what the
+    package cannot pickle.  By value, a function takes its globals with it.
+    """
+    of_main = handler.name.startswith("__main__.")
+    parcel: Parcel = []
+    failure: Exception | None = None
+    # dill, which is the pickler of multiprocess, would take the main script's
+    # functions by value at once.
+    first = "multiprocessing" if of_main else package
     try:
-        return _dumps(tuple(handler), package)
-    except Exception as first:
+        parcel.append(_dumps(tuple(handler), first))
+    except Exception as error:
+        failure = error
+    if failure or of_main:
         try:
-            return _dumps(tuple(handler), "multiprocess")
-        except Exception:
-            import warnings
+            parcel.append(_dumps(tuple(handler), "multiprocess", recurse=True))
+        except Exception as error:
+            failure = failure or error
+    for arrived, ways in _arrived:
+        if arrived is handler:
+            parcel += [way for way in ways if way not in parcel]
+    if not parcel:
+        import warnings
 
-            warnings.warn(
-                f"exit handler {handler.name} is to be inherited but cannot be pickled "
-                f"({first!r}): processes started by spawn or forkserver go without it; "
-                "define it at the top of a module, with arguments that can be pickled",
-                RuntimeWarning,
-                stacklevel=2,
-            )
-            return None
+        warnings.warn(
+            f"exit handler {handler.name} is to be inherited but cannot be pickled "
+            f"({failure!r}): processes started by spawn or forkserver go without it; "
+            "define it at the top of a module, with arguments that can be pickled",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+    return parcel or None
 
 
-def _dumps(value: object, package: str) -> bytes:
+def _dumps(value: object, package: str, **options: bool) -> bytes:
     from importlib import import_module
 
     pickler = import_module(f"{package}.reduction").ForkingPickler
-    return bytes(pickler.dumps(value))
+    return bytes(pickler.dumps(value, **options))
 
 
-def arrive(package: str, parcels: list[bytes]) -> Carrier:
+def arrive(package: str, parcels: list[Parcel]) -> Carrier:
     """In the child: register the handlers that came, but for those that are here already.
 
     A handler is here already when the child has imported the module that
     registers it by decoration, or when it was forked from a process that had it.
     """
-    arrived = [handler for handler in map(_unpack, parcels) if handler is not None]
+    came = [(h, parcel) for parcel in parcels if (h := _unpack(parcel)) is not None]
     here = registry.inheritable()
     for exactly in (True, False):
-        for handler in list(arrived):
+        for handler, parcel in list(came):
             twin = next((h for h in here if _same(h, handler, exactly)), None)
             if twin is not None:
                 here.remove(twin)
-                arrived = [a for a in arrived if a is not handler]
-    for handler in arrived:
+                came = [pair for pair in came if pair[0] is not handler]
+                _arrived.append((twin, parcel))
+    for handler, parcel in came:
         registry.add(handler)
+        _arrived.append((handler, parcel))
     return Carrier(package)
 
 
-def _unpack(parcel: bytes) -> Handler | None:
+def _unpack(parcel: Parcel) -> Handler | None:
     import pickle
 
-    try:
-        return Handler(*pickle.loads(parcel))
-    except Exception as error:
-        show_unraisable(error, arrive)
-        return None
+    failure: Exception | None = None
+    for way in parcel:
+        try:
+            return Handler(*pickle.loads(way))
+        except Exception as error:
+            failure = failure or error
+    show_unraisable(failure or ValueError("an empty parcel"), arrive)
+    return None
 
 
 def _same(one: Handler, other: Handler, exactly: bool) -> bool:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 _LAST = -(10**9)  # the priority of a finalizer that runs after all others
 _following = False
+_ready_in = 0  # the forked child, by its pid, that has been seen to
 _followers: list[tuple[Callable[[], object], Callable[[], object], Callable[[], object]]] = []
 _called_back_by: set[str] = set()
 _finalizers: dict[str, tuple[int | None, Any]] = {}
@@ -47,7 +48,8 @@ def follow_forks(
 
     `before` is called last subscribed first, the others in order of
     subscription, after the registry has been seen to.  What they raise is
-    shown and does not stop the fork.
+    shown and does not stop the fork.  Where Ctrl-C comes in the middle, `in_child`
+    may be called a second time.
     """
     _followers.append((before, in_parent, in_child))
     _follow()
@@ -56,6 +58,9 @@ def follow_forks(
 def arm() -> None:
     """Hang `registry.end` into every hook that there is in this process now."""
     atexit.unregister(registry.end)
+    # Twice: the exception of a pending signal would come out of its very first
+    # instruction, and the second call finds nothing to do.
+    atexit.register(registry.end)
     atexit.register(registry.end)
     if in_main_interpreter():
         _follow()
@@ -97,6 +102,8 @@ def _follow() -> None:
     if not _following and HAS_FORK and in_main_interpreter():
         _following = True
         os.register_at_fork(before=_before, after_in_parent=_in_parent, after_in_child=_in_child)
+        # Once more for Ctrl-C at its very first instruction, which CPython only shows.
+        os.register_at_fork(after_in_child=_in_child)
 
 
 def _before() -> None:
@@ -111,17 +118,24 @@ def _in_parent() -> None:
 
 
 def _in_child() -> None:
-    _guarded(registry.start_afresh)
-    for _, _, in_child in _followers:
-        _guarded(in_child)
-    _guarded(arm)
+    global _ready_in
+    if _ready_in == os.getpid():
+        return
+    while not registry.is_fresh():  # Ctrl-C may come in the middle of it
+        _guarded(registry.start_afresh)
+    done = [_guarded(in_child) for _, _, in_child in _followers] + [_guarded(arm)]
+    if all(done):
+        _ready_in = os.getpid()
 
 
-def _guarded(call: Callable[[], object]) -> None:
+def _guarded(call: Callable[[], object]) -> bool:
+    """Call it, show what it raises, and say whether it came through."""
     try:
         call()
     except BaseException as error:
         show_unraisable(error, call)
+        return False
+    return True
 
 
 def _plant_carriers() -> None:

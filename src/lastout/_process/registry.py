@@ -110,6 +110,7 @@ def handler(
     does not run on the main thread.
 
     Args:
+        func: the function, where it is decorated without options.
         timeout: seconds that it may take before it is abandoned and reported;
             `None` for no limit.
         inherit: whether each child process that is started later gets it too.
@@ -132,7 +133,7 @@ def handler(
     >>> print(lastout.unwind())  # doctest: +ELLIPSIS
     bye
     1 done in 0.0... s
-      done ... say
+      done ...say
     """
     seconds = check_seconds(timeout, "timeout")
     if isinstance(args, (str, bytes)):
@@ -202,7 +203,7 @@ def run_exit_handlers() -> None:
         raise failures[-1].exception
 
 
-def _print_failure(exception: BaseException, func: object) -> None:
+def _print_failure(exception: BaseException, _: object) -> None:
     if not isinstance(exception, SystemExit):
         import traceback
 
@@ -268,6 +269,11 @@ _push: Callable[[Entry], None] = _first_push
 def start_afresh() -> None:
     """After a fork: this is a new process, with inheritable handlers at most."""
     _stack.forget_parent()
+
+
+def is_fresh() -> bool:
+    """Whether this is the process that the registry belongs to."""
+    return _stack.is_ours()
 
 
 def end() -> None:

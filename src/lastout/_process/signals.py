@@ -188,7 +188,7 @@ def _restore(signals: Iterable[int]) -> None:
         watcher.stop()
 
 
-def _on_signal(signum: int, frame: FrameType | None) -> None:
+def _on_signal(signum: int, _: FrameType | None) -> None:
     """The Python-level handler, on the main thread."""
     global _raised
     if signum not in _handled:
@@ -270,7 +270,7 @@ def _in_child() -> None:
     global _watcher, _raised
     _raised = None
     try:
-        if _watcher is not None:
+        if _watcher is not None and not _watcher.is_ours():
             watcher, _watcher = _watcher, None
             watcher.leave_to_parent()
             # Without a descriptor or a thread to be had there is none, and the

@@ -5,9 +5,9 @@
                      |
                      | remove: h1 becomes a hole; holes at the end are cut off
 
-An entry leaves the list before it runs, so each runs at most once; what is
-pushed while handlers run is run too.  Entries keep their place for as long as
-they are in the list, which is what lets `remove` find them by hash.
+An entry leaves the list before it runs (see `unwinding`), so each runs at most
+once.  Entries keep their place for as long as they are in the list, which is
+what lets `remove` find them by hash.
 
 Two locks.  `_edit` guards the list and the index for moments and is reentrant,
 because a signal handler or an `__eq__` may come back to the stack in the middle
@@ -22,17 +22,17 @@ from os import getpid
 from time import monotonic
 
 from .._platform import show_unraisable
-from ..errors import HandlerTimeout
-from .deadline import Deadline
 from .handler import Handler
 from .index import Index
-from .report import Failure, Outcome
+from .unwinding import Unwinding, overrun
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from .deadline import Deadline
     from .handler import Entry
+    from .report import Outcome
 
 
 class Stack:
@@ -47,7 +47,7 @@ class Stack:
         self._index: Index | None = Index()
         self._edit = _thread.RLock()
         self._turn = _thread.RLock()
-        self._unwinders: set[int] = set()
+        self.unwinders: set[int] = set()
         self._pid = getpid()
 
     def settle(self) -> None:
@@ -112,128 +112,73 @@ class Stack:
         a handler that unwinds, unwinds the rest at once.  What a handler raises
         is shown and never comes out of here.
         """
-        self._notice_bare_fork()
+        self.notice_bare_fork()
         me = _thread.get_ident()
-        if me in self._unwinders:
-            return self._run_all(deadline, show)
-        turn, unwinders, started = self._turn, self._unwinders, monotonic()
+        if me in self.unwinders:
+            return Unwinding(self, deadline, show).run()
+        turn, unwinders, started = self._turn, self.unwinders, monotonic()
         try:
             if not turn.acquire(timeout=_lock_timeout(deadline)):
-                return [_overrun("lastout.unwind, behind another thread", monotonic() - started)]
+                return [overrun("lastout.unwind, behind another thread", monotonic() - started)]
             unwinders.add(me)
-            return self._run_all(deadline, show)
+            return Unwinding(self, deadline, show).run()
         finally:
             # Asked of the lock, because Ctrl-C may come right after it was taken.
             unwinders.discard(me)
             if turn._is_owned():  # type: ignore[attr-defined]
                 turn.release()
 
-    def _run_all(
-        self, deadline: Deadline, show: Callable[[BaseException, object], None]
-    ) -> list[Outcome]:
-        outcomes: list[Outcome] = []
-        while True:
-            try:
-                if not self._run_last(deadline, show, outcomes):
-                    return outcomes
-            except KeyboardInterrupt as error:
-                # Ctrl-C between two handlers: shown like one in a handler, and
-                # the rest still runs.
-                show(error, self.unwind)
-
-    def _run_last(
-        self,
-        deadline: Deadline,
-        show: Callable[[BaseException, object], None],
-        outcomes: list[Outcome],
-    ) -> bool:
-        """Claim the topmost handler and run it; False when there is none."""
-        self._notice_bare_fork()
-        started = monotonic()
-        entry: Entry | None = None
-        claimed: list[Entry | None] = [None]
-        failure: BaseException | None = None
-        try:
-            self._claim(claimed)
-            entry = claimed[0]
-            if entry is None:
-                return False
-            func, args, kwargs = entry[0], entry[1], entry[2]
-            handler = Handler.of(entry)
-            limit = deadline.share(self._others_wait(), handler.timeout)
-            if limit is not None:
-                failure = self._run_within(limit, claimed, handler.name)
-            else:
-                # Ctrl-C raises at calls and jumps only: not between these two lines.
-                claimed[0] = None
-                func(*args, **kwargs)
-        except BaseException as error:
-            unstarted, claimed[0] = claimed[0], None
-            if unstarted is not None:
-                self.entries.append(unstarted)
-            if unstarted is not None or entry is None:
-                raise
-            failure = error
-        outcomes.append(_outcome(entry, monotonic() - started, failure))
-        if failure is not None:
-            show(failure, entry[0])
-        return True
-
-    def _claim(self, claimed: list[Entry | None]) -> None:
-        """Move the topmost entry into `claimed`.
+    def claim(self, claimed: list[Entry | None], below: int | None = None) -> int:
+        """Move the topmost entry into `claimed[0]`; there is none where that stays `None`.
 
         It is always in one place: on the stack, in `claimed`, or taken out of
         there by the one that calls it or puts it back.
+
+        Args:
+            claimed: a list of one.
+            below: forget what lies at this place or above it.
+
+        Returns:
+            The place that it had.
         """
         with self._edit:
             entries, index = self.entries, self._borrow_index()
-            while claimed[0] is None:
+            while True:
+                if below is not None:
+                    index.forget_beyond(below)
+                    del entries[below:]
                 self._cut_holes(index)
                 place = len(entries) - 1
                 if place < 0:
                     break
                 try:
-                    # No call and no jump between these two.
+                    # Ctrl-C raises, and threads change, at calls and jumps back
+                    # only: not between these two lines.
                     claimed[0] = entries[place]
                     entries[place] = None
                 except IndexError:  # a signal handler unwound the stack meanwhile
                     continue
                 if claimed[0] is not None:
                     index.forget(place, claimed[0])
+                    break
             self._return_index(index)
+            return place
 
-    def _run_within(
-        self, limit: float, claimed: list[Entry | None], name: str
-    ) -> HandlerTimeout | None:
-        """Run what was claimed, with a time limit; its thread counts as the unwinding one."""
-        from .runner import call_within  # seldom needed; loaded when a limit is set
+    def put_back(self, entry: Entry) -> None:
+        """Put an entry that was claimed and not started on top again."""
+        self.entries.append(entry)
 
-        unwinders = self._unwinders
-        runner: list[int] = []
-
-        def body() -> None:
-            me = _thread.get_ident()
-            if me not in unwinders:
-                runner.append(me)
-                unwinders.add(me)
-            try:
-                entry, claimed[0] = claimed[0], None
-                if entry is not None:  # else Ctrl-C came first and it was put back
-                    entry[0](*entry[1], **entry[2])
-            finally:
-                unwinders.difference_update(runner)
-
-        if call_within(body, limit):
-            return None
-        unwinders.difference_update(runner)
-        return _timeout(name, limit)
-
-    def _others_wait(self) -> bool:
+    def waiting(self) -> bool:
+        """Whether there is an entry."""
         return any(entry is not None for entry in reversed(self.entries))
 
-    def _notice_bare_fork(self) -> None:
+    def is_ours(self) -> bool:
+        """Whether it belongs to this process."""
+        return self._pid == getpid()
+
+    def notice_bare_fork(self) -> None:
         """C code can call fork() without any of Python's hooks."""
-        if self._pid != getpid():
+        if not self.is_ours():
             self.forget_parent()
 
     def _borrow_index(self) -> Index:
@@ -282,20 +227,3 @@ def _take(entries: list[Entry | None], place: int, entry: Entry) -> bool:
 def _lock_timeout(deadline: Deadline) -> float:
     left = deadline.left()
     return -1 if left is None else min(left, _thread.TIMEOUT_MAX)
-
-
-def _outcome(entry: Entry, seconds: float, failure: BaseException | None) -> Outcome:
-    return Outcome(Handler.of(entry).name, seconds, Failure(failure) if failure else None)
-
-
-def _timeout(name: str, seconds: float) -> HandlerTimeout:
-    return HandlerTimeout(
-        f"exit handler {name} did not finish within {seconds:g} s and was abandoned: it may "
-        "still be running; give it more time with handler(timeout=...) or do less in it",
-        handler=name,
-        seconds=seconds,
-    )
-
-
-def _overrun(name: str, seconds: float) -> Outcome:
-    return Outcome(name, seconds, Failure(_timeout(name, seconds)))

@@ -28,6 +28,7 @@ class Watcher:
 
     def __init__(self, obey: Callable[[int], object]) -> None:
         self._obey = obey
+        self._pid = os.getpid()
         self._reading = _thread.allocate_lock()  # held from the reading to the obeying
         self._ended = _thread.allocate_lock()
         self._ended.acquire()
@@ -111,6 +112,10 @@ class Watcher:
         self.wake(_STOP)
         if self._ended.acquire(timeout=_JOIN_SECONDS):
             self._close()  # else it is still obeying: the process is about to end
+
+    def is_ours(self) -> bool:
+        """Whether its thread lives in this process."""
+        return self._pid == os.getpid()
 
     def leave_to_parent(self) -> None:
         """In a forked child: the pipe is the parent's, and there is no thread."""

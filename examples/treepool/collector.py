@@ -1,0 +1,169 @@
+"""Collector: the other end of the workers' connections, which sees each of them closed.
+
+A worker says which file it is at, and goodbye before it closes.  The kernel
+closes the connection of a killed one too, but nobody says goodbye then.
+
+    worker:  hello PID  at 17  at 23  ...  goodbye
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import socket
+import threading
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+    from typing import Self
+
+
+class Connection:
+    """A worker's end: something that really has to be closed."""
+
+    def __init__(self, address: str) -> None:
+        self._socket = socket.socket(socket.AF_UNIX)
+        try:
+            self._socket.connect(address)
+            self._say(f"hello {os.getpid()}")
+        except OSError:
+            self._socket.close()
+            raise
+
+    def at(self, number: int) -> None:
+        """Say which file comes next."""
+        self._say(f"at {number}")
+
+    def close(self) -> None:
+        """Say goodbye and close."""
+        with self._socket:
+            try:
+                self._say("goodbye")
+            except BrokenPipeError:
+                return  # the collector has gone first: nobody is left to be told
+
+    def _say(self, line: str) -> None:
+        self._socket.sendall(line.encode() + b"\n")
+
+
+class Visit:
+    """One connection as the collector saw it.
+
+    Attributes:
+        pid: of the worker; 0 before it has said it.
+        at: the number of the file that it came to last, or `None`.
+        state: "open", "closed" (with a goodbye) or "lost" (without).
+    """
+
+    def __init__(self, connection: socket.socket) -> None:
+        self.pid = 0
+        self.at: int | None = None
+        self.state = "open"
+        self._connection = connection
+        self._unread = b""
+
+    def read(self) -> bool:
+        """Take in what has arrived; False when there will be no more."""
+        try:
+            data = self._connection.recv(65536)
+        except ConnectionResetError:
+            data = b""
+        *lines, self._unread = (self._unread + data).split(b"\n")
+        for line in lines:
+            word, _, number = line.partition(b" ")
+            if word == b"hello":
+                self.pid = int(number)
+            elif word == b"at":
+                self.at = int(number)
+            else:
+                self.state = "closed"
+        if not data:
+            self._connection.close()
+            self.state = "lost" if self.state == "open" else self.state
+        return bool(data)
+
+
+class Collector:
+    """Listens from the start, and reads on a thread of its own from `start` to `stop`.
+
+    The thread is separate so that a pool can be forked before there is one:
+    workers that connect meanwhile wait in the socket's queue.
+
+    Args:
+        address: the path of the socket.
+        on_end: called with each visit that has ended.
+    """
+
+    def __init__(self, address: str, on_end: Callable[[Visit], object]) -> None:
+        self.visits: list[Visit] = []
+        self._on_end = on_end
+        self._thread: threading.Thread | None = None
+        self._selector = selectors.DefaultSelector()
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._stop, self._stopped = socket.socketpair()
+        try:
+            self._listener.bind(address)
+            self._listener.listen(128)
+        except OSError:
+            self.__exit__(None, None, None)
+            raise
+        self._selector.register(self._listener, selectors.EVENT_READ)
+        self._selector.register(self._stopped, selectors.EVENT_READ)
+
+    def start(self) -> None:
+        """Begin to read."""
+        self._thread = threading.Thread(target=self._serve, name="collector", daemon=True)
+        self._thread.start()
+
+    def has_ended(self) -> bool:
+        """Whether a visit has ended, however it did."""
+        return any(visit.state != "open" for visit in list(self.visits))
+
+    def stop(self) -> None:
+        """Read what has arrived; once the workers are gone, that is all there is."""
+        self._end_thread()
+        while self._attend(0):
+            pass
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._end_thread()
+        for key in list((self._selector.get_map() or {}).values()):
+            key.fileobj.close()  # type: ignore[union-attr]
+        self._selector.close()
+        self._listener.close()
+        self._stopped.close()
+
+    def _end_thread(self) -> None:
+        self._stop.close()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _serve(self) -> None:
+        while self._stopped.fileno() in self._selector.get_map():
+            self._attend(None)
+
+    def _attend(self, seconds: float | None) -> bool:
+        """Serve whoever is ready; False if nobody was."""
+        ready = self._selector.select(seconds)
+        for key, _ in ready:
+            if key.fileobj is self._stopped:
+                self._selector.unregister(self._stopped)
+            elif key.fileobj is self._listener:
+                connection, _ = self._listener.accept()
+                self.visits.append(Visit(connection))
+                self._selector.register(connection, selectors.EVENT_READ, self.visits[-1])
+            elif not key.data.read():
+                # Closed by now: the selector knows it by its object.
+                self._selector.unregister(key.fileobj)
+                self._on_end(key.data)
+        return bool(ready)

@@ -1,0 +1,196 @@
+"""Job: a pool of workers packs the files of a tree, and is ended in an orderly way."""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import tempfile
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import lastout
+
+from . import worker
+from .account import Account
+from .collector import Collector
+from .files import checksum_line
+from .worker import HELD_BACK, Packed, Place, Task
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+
+    from .collector import Visit
+    from .files import Found
+
+    # What shows the progress: entered when the pool is there, then called
+    # with each file that came back.
+    Watch = Callable[["Job"], AbstractContextManager[Callable[[Packed], object]]]
+    # A file that came back, a worker that has ended, or what a worker raised.
+    Events = queue.SimpleQueue[Packed | Visit | BaseException]
+
+TRIES = 3  # how many workers may end over one file
+# Seconds, after the death of a worker: one that was killed before it said
+# what it was at, or with a lock of the pool's in its hands, stops everything.
+PATIENCE = 60.0
+CHECKSUMS = "SHA256SUMS"
+
+
+class JobError(Exception):
+    """The job cannot go on; the text says why."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to do, and by whom."""
+
+    tree: str
+    files: list[Found]
+    output: str | None
+    workers: int
+    package: str
+    start_method: str
+    terminate: bool
+
+    def tasks(self) -> list[Task]:
+        """One for each file, the largest first: then none of them is left for the end."""
+        tasks = [Task(n, self._source(n), self._target(n)) for n in range(len(self.files))]
+        return sorted(tasks, key=lambda task: -self.files[task.number].size)
+
+    def _source(self, number: int) -> str:
+        return os.path.join(self.tree, self.files[number].path)
+
+    def _target(self, number: int) -> str | None:
+        return self.output and os.path.join(self.output, self.files[number].path + ".gz")
+
+
+def run(job: Job, watch: Watch) -> Account:
+    """Do the job, and look afterwards at what is left of it.
+
+    Raises:
+        OSError: the directory of this run, or its socket, cannot be made.
+    """
+    account = Account()
+    events: Events = queue.SimpleQueue()
+    with tempfile.TemporaryDirectory(prefix="compress_tree-") as root:
+        place = Place(root)
+        os.mkdir(place.scratch)
+        os.mkdir(place.reports)
+        with Collector(place.socket, events.put) as collector:
+            children: dict[int, Any] = {}
+            try:
+                with _pool(job, place, collector, children) as pool, watch(job) as step:
+                    for packed in _results(job, pool, events, collector):
+                        if account.add(packed):
+                            step(packed)
+                if job.output:
+                    _write_checksums(job, job.output, account)
+            except KeyboardInterrupt:
+                account.broken = "interrupted"
+            except (JobError, OSError) as error:
+                account.broken = str(error)
+            collector.stop()
+            account.close(place, collector.visits, children)
+    return account
+
+
+@contextmanager
+def _pool(
+    job: Job, place: Place, collector: Collector, children: dict[int, Any]
+) -> Iterator[Any]:
+    """A pool that is closed, or terminated: where that is wanted or something went wrong.
+
+    Its processes are noted in `children`.
+    """
+    package: Any = import_module(job.package)
+    if job.start_method != "fork":
+        # Started on the way, it would unblock the signals that are held back.
+        import_module(f"{job.package}.resource_tracker").ensure_running()
+    pool, in_order = None, False
+    try:
+        with _signals_held_back():
+            context = package.get_context(job.start_method)
+            pool = context.Pool(job.workers, worker.start, [place])
+            # Threads only now: a process that is forked should have only one.
+            collector.start()
+            _note_children(package, children)
+            # Forked workers handle signals in a way of their own: not before them.
+            lastout.handle_signals(raise_in_main=True)
+        yield pool
+        # A pool that has lost a task waits for it for ever.
+        in_order = not job.terminate and not collector.has_ended()
+    finally:
+        if pool is not None:
+            _note_children(package, children)  # those that took the place of others
+            if in_order:
+                pool.close()
+            else:
+                pool.terminate()
+            pool.join()
+            _note_children(package, children)  # those that should be gone
+
+
+@contextmanager
+def _signals_held_back() -> Iterator[None]:
+    """Block the signals, here and in every process that is started meanwhile."""
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, HELD_BACK)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+def _note_children(package: Any, children: dict[int, Any]) -> None:
+    children.update({child.pid: child for child in package.active_children()})
+
+
+def _results(job: Job, pool: Any, events: Events, collector: Collector) -> Iterator[Packed]:
+    """What comes back from the pool, until there is something of each file.
+
+    What a worker was at when it ended is given to another one.
+
+    Raises:
+        JobError: a worker cannot work, or the workers die of the same file.
+    """
+
+    def give(task: Task) -> None:
+        pool.apply_async(worker.pack, [task], callback=events.put, error_callback=events.put)
+
+    tasks = job.tasks()
+    for task in tasks:
+        give(task)
+    waiting = {task.number: task for task in tasks}
+    tries = dict.fromkeys(waiting, 1)
+    while waiting:
+        event = _next(events, collector)
+        if isinstance(event, BaseException):
+            raise JobError(str(event)) from event
+        if isinstance(event, Packed):
+            waiting.pop(event.number, None)
+            yield event
+        elif event.at in waiting:
+            tries[event.at] += 1
+            if tries[event.at] > TRIES:
+                path = job.files[event.at].path
+                raise JobError(f"{TRIES} workers ended while they were at {path!r}")
+            give(waiting[event.at])
+
+
+def _next(events: Events, collector: Collector) -> Packed | Visit | BaseException:
+    try:
+        return events.get(timeout=PATIENCE if collector.has_ended() else None)
+    except queue.Empty:
+        raise JobError(
+            f"a worker was killed, and nothing has come from the others for {PATIENCE:g} s"
+        ) from None
+
+
+def _write_checksums(job: Job, output: str, account: Account) -> None:
+    with open(os.path.join(output, CHECKSUMS), "wb") as sums:
+        for number, found in enumerate(job.files):
+            content = account.packed[number].content
+            if content is not None:
+                sums.write(checksum_line(found.path, content.digest))

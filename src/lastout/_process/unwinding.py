@@ -1,0 +1,153 @@
+"""Unwinding: run the handlers of a stack one after the other, whatever happens.
+
+What is pushed while handlers run is run too, and first: what a handler sets up
+may rest on older things.  Only when that does not end, because a thread or a
+handler registers for ever, is it forgotten, so that the older ones get their
+turn.
+"""
+
+from __future__ import annotations
+
+import _thread
+from time import monotonic
+
+from ..errors import HandlerTimeout
+from .handler import Handler
+from .report import Failure, Outcome
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .deadline import Deadline
+    from .handler import Entry
+    from .stack import Stack
+
+# So many newcomers in a row, without one that was there before, have no end.
+_ENDLESS = 100_000
+# So many exceptions between handlers are no chance: nothing works any more.
+_HOPELESS = 100
+
+
+class Unwinding:
+    """One run through a stack, from the top to the bottom."""
+
+    def __init__(
+        self, stack: Stack, deadline: Deadline, show: Callable[[BaseException, object], None]
+    ) -> None:
+        self._stack = stack
+        self._deadline = deadline
+        self._show = show
+        self._outcomes: list[Outcome] = []
+        self._floor = len(stack.entries)  # what lies at or above it came later
+        self._newcomers = 0
+        self._interruptions = 0
+
+    def run(self) -> list[Outcome]:
+        """Run every handler; nothing that one raises comes out of here."""
+        try:
+            self._run_rest()
+        except BaseException as error:
+            # Between two handlers: Ctrl-C, or what a signal handler of the
+            # program raised.  Shown like one in a handler, and the rest still runs.
+            self._show(error, self.run)
+            self._interruptions += 1
+            if self._interruptions > _HOPELESS:
+                raise
+            return self.run()
+        return self._outcomes
+
+    def _run_rest(self) -> None:
+        # On its own, because the jump back of a loop lies outside of a `try` around it.
+        while self._run_last():
+            pass
+
+    def _run_last(self) -> bool:
+        """Claim the topmost handler and run it; False when there is none."""
+        stack = self._stack
+        stack.notice_bare_fork()
+        started = monotonic()
+        entry: Entry | None = None
+        claimed: list[Entry | None] = [None]
+        failure: BaseException | None = None
+        try:
+            self._claim(claimed)
+            entry = claimed[0]
+            if entry is None:
+                return False
+            func, args, kwargs = entry[0], entry[1], entry[2]
+            handler = Handler.of(entry)
+            limit = self._deadline.share(stack.waiting(), handler.timeout)
+            if limit is not None:
+                failure = self._run_within(limit, claimed, handler.name)
+            else:
+                # Ctrl-C raises at calls and jumps only: not between these two lines.
+                claimed[0] = None
+                func(*args, **kwargs)
+        except BaseException as error:
+            unstarted, claimed[0] = claimed[0], None
+            if unstarted is not None:
+                stack.put_back(unstarted)
+            if unstarted is not None or entry is None:
+                raise
+            failure = error
+        self._note(entry, monotonic() - started, failure)
+        return True
+
+    def _claim(self, claimed: list[Entry | None]) -> None:
+        endless = self._newcomers >= _ENDLESS
+        place = self._stack.claim(claimed, self._floor if endless else None)
+        if endless:
+            self._newcomers = 0
+            why = "exit handlers were registered without end; the newest were forgotten"
+            self._show(RuntimeError(why), self.run)
+        elif place >= self._floor:
+            self._newcomers += 1
+        else:
+            self._floor, self._newcomers = place, 0
+
+    def _run_within(
+        self, limit: float, claimed: list[Entry | None], name: str
+    ) -> HandlerTimeout | None:
+        """Run what was claimed, with a time limit; its thread counts as the unwinding one."""
+        from .runner import call_within  # seldom needed; loaded when a limit is set
+
+        unwinders = self._stack.unwinders
+        runner: list[int] = []
+
+        def body() -> None:
+            me = _thread.get_ident()
+            if me not in unwinders:
+                runner.append(me)
+                unwinders.add(me)
+            try:
+                entry, claimed[0] = claimed[0], None
+                if entry is not None:  # else Ctrl-C came first and it was put back
+                    entry[0](*entry[1], **entry[2])
+            finally:
+                unwinders.difference_update(runner)
+
+        if call_within(body, limit):
+            return None
+        unwinders.difference_update(runner)
+        return _timeout(name, limit)
+
+    def _note(self, entry: Entry, seconds: float, failure: BaseException | None) -> None:
+        name = Handler.of(entry).name
+        self._outcomes.append(Outcome(name, seconds, Failure(failure) if failure else None))
+        if failure is not None:
+            self._show(failure, entry[0])
+
+
+def overrun(name: str, seconds: float) -> Outcome:
+    """The outcome of something that did not finish in its time."""
+    return Outcome(name, seconds, Failure(_timeout(name, seconds)))
+
+
+def _timeout(name: str, seconds: float) -> HandlerTimeout:
+    return HandlerTimeout(
+        f"exit handler {name} did not finish within {seconds:g} s and was abandoned: it may "
+        "still be running; give it more time with handler(timeout=...) or do less in it",
+        handler=name,
+        seconds=seconds,
+    )

@@ -1,0 +1,423 @@
+"""Setting up and undoing signal handling: bad input, other handlers, asyncio, restoring."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+import lastout
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from support import Program
+
+    Start = Callable[..., Program]
+
+HEAD = """
+    import asyncio, os, signal, sys, threading, time
+    import lastout
+    from say import say
+
+    def wait():
+        say("ready")
+        while True:
+            time.sleep(60)
+"""
+
+BAD = {
+    0: lastout.UsageError,
+    -1: lastout.UsageError,
+    9999: lastout.UsageError,
+    2**70: lastout.UsageError,
+    signal.SIGKILL: lastout.UsageError,
+    signal.SIGSTOP: lastout.UsageError,
+    signal.SIGSEGV: lastout.UsageError,
+    "x": TypeError,
+    "SIGTERM": TypeError,
+    15.0: TypeError,
+    None: TypeError,
+    (signal.SIGTERM,): TypeError,
+}
+
+
+def state() -> tuple[object, ...]:
+    """What `handle_signals` could have changed in this process."""
+    owner = signal.set_wakeup_fd(-1)
+    signal.set_wakeup_fd(owner, warn_on_full_buffer=False)
+    handlers = {n: signal.getsignal(n) for n in signal.valid_signals()}
+    return handlers, owner, threading.active_count()
+
+
+@pytest.mark.parametrize("signum", BAD, ids=str)
+def test_uncallable_signal_changes_nothing(signum: Any) -> None:
+    """What is no signal that can be handled is refused, before the good ones are touched."""
+    before = state()
+    with pytest.raises(BAD[signum]) as caught:
+        lastout.handle_signals(signal.SIGTERM, signum, signal.SIGHUP)
+    assert str(getattr(signum, "name", signum)) in str(caught.value)
+    assert state() == before
+
+
+def test_not_on_the_main_thread() -> None:
+    """A thread that is not the main one is told so, and nothing is changed."""
+    before = state()
+    errors: list[Exception] = []
+
+    def call() -> None:
+        try:
+            lastout.handle_signals()
+        except Exception as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=call)
+    thread.start()
+    thread.join()
+    [error] = errors
+    assert isinstance(error, lastout.UsageError)
+    assert "main thread" in str(error)
+    assert state() == before
+
+
+def test_restore_not_on_the_main_thread() -> None:
+    """Neither can another thread undo it; the main thread still can."""
+    before = state()
+    handling = lastout.handle_signals()
+    errors: list[Exception] = []
+
+    def call() -> None:
+        try:
+            handling.restore()
+        except Exception as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=call)
+    thread.start()
+    thread.join()
+    assert [type(error) for error in errors] == [lastout.UsageError]
+    handling.restore()
+    assert state() == before
+
+
+def test_not_in_a_subinterpreter(program: Start) -> None:
+    """A subinterpreter is told that only the main one can handle signals."""
+    child = program(
+        '''
+        import sys, textwrap
+        if sys.version_info >= (3, 13):
+            import _interpreters as interpreters
+        else:
+            import _xxsubinterpreters as interpreters
+        text = """
+            import lastout
+            from say import say
+            try:
+                lastout.handle_signals()
+            except lastout.UsageError as error:
+                say("main interpreter" in str(error))
+        """
+        sub = interpreters.create()
+        failure = interpreters.run_string(sub, f"import sys; sys.path[:] = {sys.path!r}")
+        assert failure is None, failure
+        failure = interpreters.run_string(sub, textwrap.dedent(text))
+        assert failure is None, failure
+        interpreters.destroy(sub)
+        '''
+    )
+    end = child.end()
+    assert (end.status, end.err, child.lines) == (0, "", ["True"])
+
+
+def _mine(signum: int, frame: object) -> None:
+    raise AssertionError("no signal was sent")
+
+
+@pytest.mark.parametrize("previous", [signal.SIG_DFL, signal.SIG_IGN, _mine], ids=str)
+@pytest.mark.parametrize("raising", [False, True])
+def test_context_manager_restores_everything(previous: Any, raising: bool) -> None:
+    """After the block the handlers, the wakeup descriptor and the threads are as before it."""
+    kept = {n: signal.signal(n, previous) for n in (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)}
+    try:
+        before = state()
+        with lastout.handle_signals(signal.SIGTERM, signal.SIGUSR1, raise_in_main=raising):
+            pass
+        assert state() == before
+    finally:
+        for signum, handler in kept.items():
+            signal.signal(signum, handler)
+
+
+def test_restore_twice_is_restore_once() -> None:
+    """A second `restore` does not undo what was set up since."""
+    before = state()
+    first = lastout.handle_signals()
+    first.restore()
+    second = lastout.handle_signals()
+    during = state()
+    first.restore()
+    assert state() == during
+    second.restore()
+    assert state() == before
+
+
+def test_restore_leaves_a_handler_that_was_set_since() -> None:
+    """What the program has put there meanwhile is not taken away from it."""
+    kept = signal.getsignal(signal.SIGUSR1)
+    try:
+        with lastout.handle_signals(signal.SIGUSR1):
+            signal.signal(signal.SIGUSR1, _mine)
+        assert signal.getsignal(signal.SIGUSR1) is _mine
+    finally:
+        signal.signal(signal.SIGUSR1, kept)
+
+
+def test_restore_leaves_nothing_behind_in_a_hundred_rounds(program: Start) -> None:
+    """Set up and undone over and over, no thread and no descriptor stays."""
+    child = program(
+        HEAD
+        + """
+    def count():
+        return len(os.listdir("/proc/self/fd")), len(os.listdir("/proc/self/task"))
+    lastout.handle_signals().restore()
+    before = count()
+    for _ in range(100):
+        lastout.handle_signals().restore()
+    assert count() == before, (before, count())
+    """
+    )
+    end = child.end()
+    assert (end.status, end.err) == (0, "")
+
+
+def test_after_restore_the_signal_kills_as_it_did(program: Start) -> None:
+    """When handling is over a SIGTERM kills without running the handlers."""
+    child = program(
+        HEAD
+        + """
+    lastout.register(say, "never")
+    with lastout.handle_signals():
+        pass
+    wait()
+    """
+    )
+    child.wait_for("ready")
+    child.signal(signal.SIGTERM)
+    assert child.end().status == -signal.SIGTERM
+    assert child.lines == ["ready"]
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGUSR1])
+@pytest.mark.parametrize("where", ["inside", "between"])
+def test_nested(program: Start, signum: int, where: str) -> None:
+    """Inner handling adds signals and, when it ends, leaves the outer one as it was."""
+    child = program(
+        HEAD
+        + """
+    lastout.register(say, "handler")
+    with lastout.handle_signals(signal.SIGTERM):
+        with lastout.handle_signals(signal.SIGTERM, signal.SIGUSR1):
+            sys.argv[1] == "inside" and wait()
+        wait()
+    """,
+        args=[where],
+    )
+    child.wait_for("ready")
+    child.signal(signum)
+    end = child.end()
+    handled = where == "inside" or signum == signal.SIGTERM
+    assert (end.status, end.err) == (-signum, "")
+    assert child.lines == ["ready", "handler"] if handled else ["ready"]
+
+
+@pytest.mark.parametrize("raising", [False, True])
+def test_previous_handler_is_called_once(program: Start, raising: bool) -> None:
+    """A handler of the program's own is called after ours, with the signal and a frame."""
+    child = program(
+        HEAD
+        + f"""
+    def previous(signum, frame):
+        say("previous", signum, frame is None or hasattr(frame, "f_code"))
+    signal.signal(signal.SIGTERM, previous)
+    lastout.register(say, "handler")
+    lastout.handle_signals(raise_in_main={raising})
+    wait()
+    """
+    )
+    child.wait_for("ready")
+    child.signal(signal.SIGTERM)
+    end = child.end()
+    assert (end.status, end.err) == (-signal.SIGTERM, "")
+    assert child.lines == ["ready", "handler", "previous 15 True"]
+
+
+@pytest.mark.parametrize("what", ["SystemExit(5)", "ValueError('previous')"])
+def test_previous_handler_that_raises(program: Start, what: str) -> None:
+    """What a previous handler raises does not save the process from its signal."""
+    child = program(
+        HEAD
+        + f"""
+    def previous(signum, frame):
+        say("previous")
+        raise {what}
+    signal.signal(signal.SIGTERM, previous)
+    lastout.register(say, "handler")
+    lastout.handle_signals()
+    wait()
+    """
+    )
+    child.wait_for("ready")
+    child.signal(signal.SIGTERM)
+    end = child.end()
+    assert end.status == -signal.SIGTERM
+    assert child.lines == ["ready", "handler", "previous"]
+    assert ("ValueError: previous" in end.err) == what.startswith("ValueError")
+
+
+def test_ignored_signal_stays_ignored(program: Start) -> None:
+    """A process started under `nohup` ignores SIGHUP, and goes on doing so."""
+    child = program(
+        HEAD
+        + """
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    lastout.register(say, "handler")
+    lastout.handle_signals()
+    say("ready")
+    say(input())
+    """
+    )
+    child.wait_for("ready")
+    child.signal(signal.SIGHUP)
+    child.tell("still here")
+    end = child.end()
+    assert (end.status, end.err) == (0, "")
+    assert child.lines == ["ready", "still here", "handler"]
+
+
+LOOP = """
+    async def main():
+        loop = asyncio.get_running_loop()
+        woken = asyncio.Event()
+        {before}
+        loop.add_signal_handler(signal.SIGUSR1, woken.set)
+        {after}
+        say("listening")
+        await woken.wait()
+        say("woken")
+        {then}
+        say("ready")
+        await asyncio.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("when", ["outside", "before", "after"])
+def test_running_loop_keeps_its_signals(program: Start, when: str) -> None:
+    """A running asyncio loop gets its own signals, and ours end the process, whoever was first."""
+    call = "lastout.handle_signals()"
+    loop = LOOP.format(
+        before=call if when == "before" else "", after=call if when == "after" else "", then=""
+    )
+    child = program(
+        HEAD
+        + f"""
+    lastout.register(say, "handler")
+    {call if when == "outside" else ""}
+    {loop}
+    asyncio.run(main())
+    """
+    )
+    child.wait_for("listening")
+    child.signal(signal.SIGUSR1)
+    child.wait_for("ready", seconds=10)
+    child.signal(signal.SIGTERM)
+    end = child.end(seconds=10)
+    assert (end.status, end.err) == (-signal.SIGTERM, "")
+    assert child.lines == ["listening", "woken", "ready", "handler"]
+
+
+def test_restoring_leaves_the_loop_its_wakeup_descriptor(program: Start) -> None:
+    """Undone inside a running loop, the loop still hears its signals."""
+    loop = LOOP.format(
+        before="handling = lastout.handle_signals()", after="handling.restore()", then="return"
+    )
+    child = program(
+        HEAD
+        + f"""
+    {loop}
+    asyncio.run(main())
+    """
+    )
+    child.wait_for("listening")
+    child.signal(signal.SIGUSR1)
+    end = child.end(seconds=10)
+    assert (end.status, end.err, child.lines) == (0, "", ["listening", "woken"])
+
+
+@pytest.mark.parametrize("when", ["outside", "after"])
+def test_signal_after_the_loop_has_gone(program: Start, when: str) -> None:
+    """A loop that ends takes the wakeup descriptor with it; signals are obeyed all the same."""
+    call = "lastout.handle_signals()"
+    loop = LOOP.format(before="", after=call if when == "after" else "", then="return")
+    child = program(
+        HEAD
+        + f"""
+    lastout.register(say, "handler")
+    {call if when == "outside" else ""}
+    {loop}
+    asyncio.run(main())
+    wait()
+    """
+    )
+    child.wait_for("listening")
+    child.signal(signal.SIGUSR1)
+    child.wait_for("ready", seconds=10)
+    child.signal(signal.SIGTERM)
+    end = child.end(seconds=10)
+    assert (end.status, end.err) == (-signal.SIGTERM, "")
+    assert child.lines == ["listening", "woken", "ready", "handler"]
+
+
+def test_interrupt_of_a_loop_is_asyncio_s(program: Start) -> None:
+    """Ctrl-C still cancels the main task, as asyncio does it, and the handlers run at the end."""
+    child = program(
+        HEAD
+        + """
+    async def main():
+        say("ready")
+        try:
+            await asyncio.sleep(60)
+        finally:
+            say("cancelled")
+    lastout.register(say, "handler")
+    lastout.handle_signals()
+    asyncio.run(main())
+    """
+    )
+    child.wait_for("ready")
+    child.signal(signal.SIGINT)
+    assert child.end(seconds=10).status == -signal.SIGINT
+    assert child.lines == ["ready", "cancelled", "handler"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_another_s_wakeup_descriptor_is_not_taken(program: Start) -> None:
+    """A wakeup descriptor that somebody else has set still gets its bytes, and stays theirs."""
+    child = program(
+        HEAD
+        + """
+    import socket
+    mine, theirs = socket.socketpair()
+    theirs.setblocking(False)
+    signal.signal(signal.SIGUSR1, lambda signum, frame: None)
+    signal.set_wakeup_fd(theirs.fileno())
+    with lastout.handle_signals():
+        os.kill(os.getpid(), signal.SIGUSR1)
+        say(mine.recv(1)[0] == signal.SIGUSR1)
+    say(signal.set_wakeup_fd(-1) == theirs.fileno())
+    """
+    )
+    end = child.end(seconds=10)
+    assert (end.status, end.err, child.lines) == (0, "", ["True", "True"])
