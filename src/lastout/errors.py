@@ -152,3 +152,23 @@ class RootRefused(LastoutError, PermissionError):
     """
 
     path: str
+
+
+class JournalDamaged(LastoutError):
+    """Something else than a record stands in a member's journal.
+
+    Attributes:
+        scope: the path of the scope.
+        member: the token of the member.
+    """
+
+    scope: str
+    member: str
+
+
+class CleanupBlocked(CleanupFailed):
+    """An artifact stays, because one that must go before it could not be cleaned."""
+
+
+class CleanupWarning(RuntimeWarning):
+    """Something could not be cleaned when a `with Scope(...)` block was left; it stays recorded."""

@@ -19,6 +19,11 @@ if TYPE_CHECKING:
         """A member's own journal, which it alone may add to, held for as long as it lives."""
 
         @property
+        def member(self) -> str:
+            """Whose it is."""
+            ...
+
+        @property
         def lost(self) -> bool:
             """Whether it is held no more, though nobody gave it up: others may think us dead."""
             ...
@@ -33,6 +38,10 @@ if TYPE_CHECKING:
 
         def size(self) -> int:
             """How much stands in the journal, in bytes."""
+            ...
+
+        def inherit(self) -> None:
+            """In a forked child: the parent made it for us; it stays open here."""
             ...
 
         def close(self) -> None:
@@ -58,8 +67,8 @@ if TYPE_CHECKING:
             """Whether somebody holds the lease of this member."""
             ...
 
-        def read(self, member: str) -> bytes:
-            """All that stands in its journal; raises `RootRefused` if that is not one of ours."""
+        def read(self, member: str, last: int | None = None) -> bytes:
+            """What stands in its journal, or its `last` bytes; raises `RootRefused` if that is not one of ours."""
             ...
 
         def append(self, member: str, records: bytes) -> None:

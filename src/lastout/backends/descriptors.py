@@ -18,7 +18,6 @@ from threading import RLock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection
     from typing import Final
 
 # Long enough for whoever holds it now, and an end for the thread that waits
@@ -41,12 +40,14 @@ def let_in_forks(locked_out: bool) -> None:
         _forks.release()
 
 
-def close_inherited(but: Collection[Descriptor] = ()) -> None:
+def close_inherited() -> None:
     """In a forked child: close what the parent holds, without unlocking it."""
     global _forks
     _forks = RLock()
-    for descriptor in [one for one in _kept if one not in but]:
-        descriptor.close()
+    for descriptor in list(_kept):
+        if not descriptor.adopted:
+            descriptor.close()
+        descriptor.adopted = False
 
 
 class Descriptor:
@@ -56,9 +57,13 @@ class Descriptor:
         path: what to open, relative to `directory`.
         flags: as for `os.open`; it is never inherited by another program.
         directory: the descriptor of a directory.
+
+    Attributes:
+        number: the descriptor; -1 when it is closed.
+        adopted: whether the next `close_inherited` leaves it open.
     """
 
-    __slots__ = ("_identity", "number")
+    __slots__ = ("_identity", "adopted", "number")
 
     def __init__(self, path: str, flags: int, directory: int | None = None) -> None:
         locked_out = lock_out_forks()
@@ -68,6 +73,7 @@ class Descriptor:
             _kept.add(self)
         finally:
             let_in_forks(locked_out)
+        self.adopted = False
         found = os.fstat(self.number)
         self._identity = found.st_dev, found.st_ino
 

@@ -74,12 +74,12 @@ class HeldDirectory:
         finally:
             descriptors.let_in_forks(locked_out)
 
-    def read(self, member: str) -> bytes:
-        """All that stands in its journal."""
+    def read(self, member: str, last: int | None = None) -> bytes:
+        """What stands in its journal, or its last bytes."""
         with refusals("read", self._journal(member)):
             number = self._open(member, os.O_RDONLY)
             try:
-                return read_all(number)
+                return read_all(number, last)
             finally:
                 os.close(number)
 

@@ -83,6 +83,10 @@ class FileLease:
         found = self.descriptor.look()
         return found.st_size if found else -1
 
+    def inherit(self) -> None:
+        """In a forked child: it stays open here."""
+        self.descriptor.adopted = True
+
     def close(self) -> None:
         """Give the journal up: from now on this member is not alive."""
         self.descriptor.close()
@@ -118,8 +122,10 @@ def _lock_soon(descriptor: Descriptor) -> bool:
     return False
 
 
-def read_all(number: int) -> bytes:
-    parts, at = [], 0
+def read_all(number: int, last: int | None = None) -> bytes:
+    """The file's bytes, or its last ones."""
+    parts: list[bytes] = []
+    at = 0 if last is None else max(0, os.fstat(number).st_size - last)
     while part := os.pread(number, 1 << 20, at):
         parts.append(part)
         at += len(part)
@@ -127,6 +133,7 @@ def read_all(number: int) -> bytes:
 
 
 def unlink(name: str, directory: int) -> None:
+    """Unlink it, if it is there."""
     try:
         os.unlink(name, dir_fd=directory)
     except FileNotFoundError:

@@ -85,6 +85,9 @@ class MemoryLease:
         """How much stands in it."""
         return len(self._scope.journals[self.member])
 
+    def inherit(self) -> None:
+        """Nothing: no other process comes here."""
+
     def close(self) -> None:
         """Give it up."""
         if not self.lost:
@@ -118,9 +121,9 @@ class HeldMemory:
         """Whether somebody holds the lease of this member."""
         return member in self._scope.leases
 
-    def read(self, member: str) -> bytes:
-        """All that stands in its journal."""
-        return bytes(self._scope.journals[member])
+    def read(self, member: str, last: int | None = None) -> bytes:
+        """What stands in its journal, or its last bytes."""
+        return bytes(self._scope.journals[member][-last if last else 0 :])
 
     def append(self, member: str, records: bytes) -> None:
         """Add to the journal of another member."""
