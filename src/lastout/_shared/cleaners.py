@@ -86,6 +86,8 @@ _CLEANERS: Final[dict[str, Cleaner]] = {
     "shared_memory": _in_room("segments", "clean_shared_memory"),
     "semaphore": _in_room("segments", "clean_semaphore"),
     "popen": _in_room("processes", "clean_popen"),
+    "command": _in_room("commands", "clean_command"),
+    "callback": _in_room("callbacks", "clean_callback"),
 }
 
 KINDS: Final = frozenset(_CLEANERS)

@@ -22,12 +22,12 @@ from . import paths
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from subprocess import Popen
     from typing import Any
 
     from .paths import AnyPath
-    from .processes import Arguments
+    from .processes import Argument, Arguments
     from .segments import Semaphore, SharedMemory
 
     Prepared = tuple[str, dict[str, Any]]
@@ -198,6 +198,84 @@ def create_popen(
     from . import processes
 
     return processes.create(location, argv, options or {})
+
+
+def prepare_command(
+    argv: Sequence[Argument],
+    *,
+    cwd: AnyPath | None = None,
+    env: Mapping[str, str] | None = None,
+    timeout: float | None = None,
+) -> Prepared:
+    """Prepare a command that runs as the cleanup.
+
+    Args:
+        argv: the program and its arguments; the program is looked up now.
+        cwd: the directory it runs in; the present one for `None`.
+        env: variables on top of those of the process that cleans.
+        timeout: seconds after which it is killed; 60 for `None`.
+
+    Raises:
+        UsageError, TypeError: it cannot be run.
+    """
+    from . import commands
+
+    return commands.prepare(argv, cwd, env, timeout)
+
+
+def create_command(location: str, data: Mapping[str, Any]) -> tuple[None, dict[str, Any]]:
+    """Nothing: it runs when it is cleaned."""
+    return None, {}
+
+
+def prepare_callback(
+    func: Callable[..., object],
+    args: tuple[Any, ...] = (),
+    kwargs: Mapping[str, Any] | None = None,
+    *,
+    timeout: float | None = None,
+) -> Prepared:
+    """Prepare a function that is called as the cleanup, in whichever process cleans.
+
+    Args:
+        func: the function; one that cannot be imported is pickled, as it is now.
+        args, kwargs: what it is called with.
+        timeout: seconds after which it is given up.  For `None` this process
+            itself waits as long as it cleans, and another one 60 s.
+
+    Raises:
+        UsageError: it can neither be imported nor pickled.
+        TypeError: it is not callable.
+    """
+    from . import callbacks
+
+    return callbacks.prepare(func, args, kwargs or {}, timeout)
+
+
+def create_callback(
+    location: str,
+    data: Mapping[str, Any],
+    func: Callable[..., object],
+    args: tuple[Any, ...] = (),
+    kwargs: Mapping[str, Any] | None = None,
+) -> tuple[None, dict[str, Any]]:
+    """Keep the function itself for the case that this very process cleans."""
+    from . import callbacks
+
+    callbacks.create(data, func, args, kwargs or {})
+    return None, {}
+
+
+def forget(kind: str, location: str, data: Mapping[str, Any]) -> None:
+    """It will not be cleaned by us: let go of what this process held for it."""
+    if kind == "popen":
+        from . import processes
+
+        processes.forget(location)
+    elif kind == "callback":
+        from . import callbacks
+
+        callbacks.forget(data["token"])
 
 
 def prepare_track(kind: str, location: AnyPath) -> Prepared:
