@@ -40,11 +40,11 @@ from .errors import HandlerTimeout, LastoutError, UsageError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ._process.report import Failure, Outcome, Report
+    from ._process.signals import SignalHandling, handle_signals
     from ._shared.artifact import Artifact
     from ._shared.members import Member
     from ._shared.recovery import reap
     from ._shared.scope import Scope, current_scope
-    from ._process.signals import SignalHandling, handle_signals
 
 __all__ = [
     "Artifact",

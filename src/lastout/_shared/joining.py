@@ -17,6 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..backends.base import Backend
 
+
 def enter(backend: Backend, name: str, pin: bool = False) -> Membership:
     """Join that scope, or have one more share in it; with `pin`, until the process ends.
 

@@ -141,7 +141,14 @@ class Journal:
         if verb == "made":
             _, ns, number, kind, location, lifetime, after, data = record
             self.made[number] = Artifact(
-                f"{self.token}.{number}", kind, location, lifetime, tuple(after), data, ns, self.scope
+                f"{self.token}.{number}",
+                kind,
+                location,
+                lifetime,
+                tuple(after),
+                data,
+                ns,
+                self.scope,
             )
         elif verb == "more":
             # The parsed dict is this journal's own.

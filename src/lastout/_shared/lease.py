@@ -1,9 +1,9 @@
 """Lease: whether a member is alive, as all others see it.
 
-    it wrote "left"                 dead, whoever still has its lock
-    its lock is held                alive
-    its process runs                alive: it lost its descriptors, as daemons do
-    otherwise                       dead, for good
+it wrote "left"                 dead, whoever still has its lock
+its lock is held                alive
+its process runs                alive: it lost its descriptors, as daemons do
+otherwise                       dead, for good
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Making: what a scope can make, each thing recorded before it exists.
 
-    prepare: choose its name  -->  record  -->  create it  -->  record what is known only now
+prepare: choose its name  -->  record  -->  create it  -->  record what is known only now
 """
 
 from __future__ import annotations

@@ -76,19 +76,23 @@ class Membership:
         self.report = Report()
         self.token = ""
         self.lease: Lease
+        self._new_locks()
         self._begin()
 
-    def _begin(self) -> None:
-        """As a new member: nothing recorded, nobody in the middle of anything."""
-        self._pid = os.getpid()
-        self._numbers = count(1)
+    def _new_locks(self) -> None:
+        """In a new process, where nobody is in the middle of anything."""
         self._guard = RLock()
         self._writing = RLock()
+        self._releasing: list[int] = []
+        self._released = Condition()
+
+    def _begin(self) -> None:
+        """As a new member, that has recorded nothing."""
+        self._pid = os.getpid()
+        self._numbers = count(1)
         self._written = 0
         self.owns_things = False
         self.resolved: set[int] = set()
-        self._releasing: list[int] = []
-        self._released = Condition()
 
     # Joining.
 
@@ -297,6 +301,7 @@ class Membership:
     def become_child(self, lease: Lease) -> None:
         """This process was forked, and is a member of its own by `lease`."""
         leases.ours.discard(self.token)
+        self._new_locks()
         self._begin()
         self.token = lease.member
         self._take(lease)
@@ -308,6 +313,7 @@ class Membership:
         """This process was forked, and nothing could be handed over."""
         parents = self.lease
         leases.ours.discard(self.token)
+        self._new_locks()
         self._begin()
         self.joined = False
         try:

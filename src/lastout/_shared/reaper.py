@@ -173,8 +173,7 @@ def _put_away(held: Held, survey: Survey, cleaned: set[str], last: bool) -> bool
     empty = [
         journal.token
         for journal in survey.gone
-        if not journal.damage
-        and all(artifact.id in cleaned for artifact in journal.unresolved())
+        if not journal.damage and all(artifact.id in cleaned for artifact in journal.unresolved())
     ]
     if last and len(empty) == len(survey.gone):
         held.sweep()

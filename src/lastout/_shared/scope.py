@@ -68,7 +68,9 @@ class Scope(Making):
     ) -> None:
         self._share = False
         if guardian:
-            raise UsageError("guardian=True is not available yet; the next joiner cleans, or reap()")
+            raise UsageError(
+                "guardian=True is not available yet; the next joiner cleans, or reap()"
+            )
         wait = check_seconds(wait, "wait")
         name = new_token() if name is None else check_name(name)
         self._enter(LocalBackend(root), name, wait, pin=False)

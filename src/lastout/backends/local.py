@@ -97,7 +97,9 @@ class LocalBackend:
         return f"LocalBackend({self.place!r})"
 
 
-def _hold(root: int, scope: str, path: str, deadline: Deadline, create: bool) -> HeldDirectory | None:
+def _hold(
+    root: int, scope: str, path: str, deadline: Deadline, create: bool
+) -> HeldDirectory | None:
     while True:
         directory = open_directory(scope, root, path)
         if directory is None:
