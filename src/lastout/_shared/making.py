@@ -134,12 +134,14 @@ class Making:
         """
         env = options.get("env")
         options["env"] = {**(os.environ if env is None else env), VARIABLE: self.path}
-        prepared = makers.prepare_popen(argv, options, grace=grace)
+        location, data = makers.prepare_popen(argv, options, grace=grace)
+        # It goes before the directory that it runs in.
+        data["cwd"] = os.path.realpath(os.fsdecode(options.get("cwd") or os.curdir))
 
         def create(location: str, data: Mapping[str, Any]) -> tuple[Any, Mapping[str, Any]]:
             return makers.create_popen(location, data, argv, options)
 
-        started: Popen[Any] = self._make("popen", prepared, create, lifetime, after)[1]
+        started: Popen[Any] = self._make("popen", (location, data), create, lifetime, after)[1]
         return started
 
     def command(

@@ -227,7 +227,8 @@ class Run:
             self._try_to_mark(member, "done", done)
 
     def _one(self, artifact: Artifact, waits_for: Collection[str], others_wait: bool) -> Outcome:
-        name = f"{artifact.kind} {artifact.location}"
+        words = artifact.data.get("argv")
+        name = f"{artifact.kind} {' '.join(words) if words else artifact.location}"
         began = monotonic()
         failure = None
         try:
