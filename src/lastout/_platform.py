@@ -295,7 +295,7 @@ def can_hold_processes() -> bool:
 
 
 def hold_process(pid: int) -> int:
-    """A descriptor of the process `pid`: it stays of that process, and is readable when it ended."""
+    """A descriptor of the process `pid`: of that one for good, and readable when it has ended."""
     return os.pidfd_open(pid)
 
 

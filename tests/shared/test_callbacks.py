@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support.artifacts import Made, make
 
 from lastout import errors
 from lastout._shared import callbacks, commands, makers
+from support.artifacts import Made, make
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -139,6 +139,7 @@ def test_directory_and_path_are_those_of_its_maker(
 def test_a_method_of_a_class_goes_by_name(tmp_path: Path) -> None:
     """Class methods and plain ones; a method of an object goes with its object."""
     assert by_name(call(Path.cwd))
+    assert by_name(call(dict.fromkeys, []))
     assert by_name(call(json.JSONDecoder.decode, None, ""))
     assert not by_name(call(Path(tmp_path).exists))
 
@@ -219,7 +220,7 @@ def test_what_cannot_be_pickled_is_refused_at_once(where: str) -> None:
             "a socket": connection,
             "a frame": sys._getframe(),
         }[where]
-        with pytest.raises(errors.UsageError, match="neither be imported .* nor pickled"):
+        with pytest.raises(errors.UsageError, match=r"neither be imported .* nor pickled"):
             makers.prepare_callback(print, (value,))
     with pytest.raises(TypeError, match="must be callable"):
         makers.prepare_callback("print")  # type: ignore[arg-type]

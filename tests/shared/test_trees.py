@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from support.artifacts import Made, make
-from support.unprivileged import without_privileges
 
 from lastout import errors
 from lastout._shared import trees
+from support.artifacts import Made, make
+from support.unprivileged import without_privileges
 
 if TYPE_CHECKING:
     from collections.abc import Callable
