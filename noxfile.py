@@ -63,9 +63,8 @@ def coverage(session: nox.Session) -> None:
 def docs(session: nox.Session) -> None:
     """Build the documentation; a warning is an error.  Its examples run in the tests."""
     session.install("sphinx>=8.1,<9", "myst-parser>=4,<5", "furo>=2024.8.6", ".")
-    target = session.posargs[0] if session.posargs else "docs/_build"
-    session.run("sphinx-build", "-W", "--keep-going", "-q", "-b", "html", "docs", target)
-    session.log(f"open {target}/index.html")
+    session.run("sphinx-build", "-W", "--keep-going", "-q", "-b", "html", "docs", "docs/_build")
+    session.log("open docs/_build/index.html")
 
 
 @nox.session
@@ -79,7 +78,7 @@ def stress(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Measure the budgets of DESIGN.md beside their rivals; `-- --quick` for a first look."""
     session.install("pyperf>=2.8", ".[test]")
-    session.run("python", "benchmarks/run.py", *session.posargs)
+    session.run("python", "-m", "benchmarks", *session.posargs)
 
 
 @nox.session

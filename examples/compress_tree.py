@@ -82,9 +82,10 @@ def prepare(options: argparse.Namespace) -> tuple[Job, dict[str, str]]:
     library = sysconfig.get_path("stdlib")
     tree = os.path.realpath(options.tree or library)
     without = [] if options.tree else [f"{tree}/site-packages", f"{tree}/dist-packages"]
-    output = options.output and _new_directory(options.output)
+    if options.output is not None:
+        without.append(os.path.realpath(options.output))
     try:
-        found, problems = files.find(tree, [*without, *([output] if output else [])])
+        found, problems = files.find(tree, without)
     except files.Unreadable as error:
         raise Refused(f"{tree} cannot be read: {error}") from error
     found = found[: options.limit]
@@ -93,7 +94,7 @@ def prepare(options: argparse.Namespace) -> tuple[Job, dict[str, str]]:
     return Job(
         tree=tree,
         files=found,
-        output=output,
+        output=None if options.output is None else _new_directory(options.output),
         workers=options.workers,
         package=options.package,
         start_method=options.start_method,
@@ -116,7 +117,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the options say; returns the exit status."""
     options = parse(arguments)
     try:
-        import lastout
         from treepool import job, show
     except ModuleNotFoundError as error:
         return _refuse(f"{error}: run python -m pip install '.[examples]' in the repository")

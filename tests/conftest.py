@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import uuid
 from functools import partial
 from typing import TYPE_CHECKING
@@ -18,7 +19,13 @@ if TYPE_CHECKING:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Declare our marks."""
+    """Declare our marks, and see to it that signals reach the programs that tests start."""
+    # A shell ignores SIGINT for what it runs in the background, and nohup SIGHUP; what
+    # is ignored stays so in all children.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
     kinds = ", ".join(KINDS)
     config.addinivalue_line(
         "markers", f"leaks(*kinds, reason): the test has to leave something; kinds: {kinds}"

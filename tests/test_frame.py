@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.metadata
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import lastout
@@ -63,6 +65,18 @@ def test_every_public_name_is_documented() -> None:
     """Each name of `__all__` exists and has a docstring of its own."""
     missing = [name for name in lastout.__all__ if not getattr(lastout, name).__doc__]
     assert missing == []
+
+
+def test_every_test_states_what_it_tests() -> None:
+    """Each test function begins with a docstring."""
+    silent = [
+        f"{path.name}: {node.name}"
+        for path in Path(__file__).parent.rglob("test_*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
+        if not ast.get_docstring(node)
+    ]
+    assert silent == []
 
 
 def test_the_supported_pythons_agree() -> None:

@@ -29,9 +29,7 @@ class Row:
     """
 
     pid: int
-    counters: dict[str, int] = field(
-        default_factory=lambda: {"files": 0, "size": 0, "packed": 0}
-    )
+    counters: dict[str, int] = field(default_factory=lambda: {"files": 0, "size": 0, "packed": 0})
     flushed: bool = False
     connection: str = "none"
     removed: bool = False

@@ -61,13 +61,13 @@ class Visit:
         self.pid = 0
         self.at: int | None = None
         self.state = "open"
-        self._connection = connection
+        self.connection = connection
         self._unread = b""
 
     def read(self) -> bool:
         """Take in what has arrived; False when there will be no more."""
         try:
-            data = self._connection.recv(65536)
+            data = self.connection.recv(65536)
         except ConnectionResetError:
             data = b""
         *lines, self._unread = (self._unread + data).split(b"\n")
@@ -79,9 +79,8 @@ class Visit:
                 self.at = int(number)
             else:
                 self.state = "closed"
-        if not data:
-            self._connection.close()
-            self.state = "lost" if self.state == "open" else self.state
+        if not data and self.state == "open":
+            self.state = "lost"
         return bool(data)
 
 
@@ -118,7 +117,7 @@ class Collector:
         self._thread.start()
 
     def has_ended(self) -> bool:
-        """Whether a visit has ended, however it did."""
+        """Whether any visit has ended, however it did."""
         return any(visit.state != "open" for visit in list(self.visits))
 
     def stop(self) -> None:
@@ -163,7 +162,12 @@ class Collector:
                 self.visits.append(Visit(connection))
                 self._selector.register(connection, selectors.EVENT_READ, self.visits[-1])
             elif not key.data.read():
-                # Closed by now: the selector knows it by its object.
-                self._selector.unregister(key.fileobj)
-                self._on_end(key.data)
+                self._end(key.data)
         return bool(ready)
+
+    def _end(self, visit: Visit) -> None:
+        # In this order: what a forked worker holds too stays in an epoll set
+        # when it is closed here.
+        self._selector.unregister(visit.connection)
+        visit.connection.close()
+        self._on_end(visit)

@@ -9,7 +9,7 @@ import zlib
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
 LEVEL = 6  # of zlib: twice as fast as 9, and within 1 % of its size on sources
 GZIP = 16 + zlib.MAX_WBITS  # a gzip header and trailer, so that `gunzip` can read it
@@ -69,8 +69,16 @@ def find(tree: str, without: Collection[str] = ()) -> tuple[list[Found], dict[st
     return sorted(found), problems
 
 
-def pack(source: str, target: str) -> Content:
+def pack(source: str, target: str, go_on: Callable[[], bool]) -> Content | None:
     """Compress `source` into `target`, a gzip file, and hash what was read.
+
+    Args:
+        source: the file.
+        target: what it is packed into; overwritten if it exists.
+        go_on: asked before each block.
+
+    Returns:
+        What `source` holds; `None` if it was not to go on.
 
     Raises:
         Unreadable: `source` has vanished or cannot be read.
@@ -79,6 +87,8 @@ def pack(source: str, target: str) -> Content:
     size, digest, packer = 0, hashlib.sha256(), zlib.compressobj(LEVEL, wbits=GZIP)
     with open(target, "wb") as packed:
         for block in _blocks(source):
+            if not go_on():
+                return None
             size += len(block)
             digest.update(block)
             packed.write(packer.compress(block))

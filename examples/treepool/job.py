@@ -20,7 +20,7 @@ from .files import checksum_line
 from .worker import HELD_BACK, Packed, Place, Task
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from contextlib import AbstractContextManager
 
     from .collector import Visit
@@ -32,10 +32,10 @@ if TYPE_CHECKING:
     # A file that came back, a worker that has ended, or what a worker raised.
     Events = queue.SimpleQueue[Packed | Visit | BaseException]
 
-TRIES = 3  # how many workers may end over one file
-# Seconds, after the death of a worker: one that was killed before it said
-# what it was at, or with a lock of the pool's in its hands, stops everything.
-PATIENCE = 60.0
+TRIES = 5  # how often a file is given to a worker
+# Seconds without a file, after a worker has ended: one that was killed before
+# it said what it was at has taken a file along.
+PATIENCE = 10.0
 CHECKSUMS = "SHA256SUMS"
 
 
@@ -98,9 +98,7 @@ def run(job: Job, watch: Watch) -> Account:
 
 
 @contextmanager
-def _pool(
-    job: Job, place: Place, collector: Collector, children: dict[int, Any]
-) -> Iterator[Any]:
+def _pool(job: Job, place: Place, collector: Collector, children: dict[int, Any]) -> Iterator[Any]:
     """A pool that is closed, or terminated: where that is wanted or something went wrong.
 
     Its processes are noted in `children`.
@@ -153,39 +151,33 @@ def _results(job: Job, pool: Any, events: Events, collector: Collector) -> Itera
     What a worker was at when it ended is given to another one.
 
     Raises:
-        JobError: a worker cannot work, or the workers die of the same file.
+        JobError: a worker cannot work, or a file does not come back however often it is given.
     """
 
-    def give(task: Task) -> None:
-        pool.apply_async(worker.pack, [task], callback=events.put, error_callback=events.put)
+    def give(numbers: Iterable[int]) -> None:
+        for number in numbers:
+            tries[number] += 1
+            if tries[number] > TRIES:
+                raise JobError(f"{job.files[number].path} did not come back from {TRIES} workers")
+            task = [waiting[number]]
+            pool.apply_async(worker.pack, task, callback=events.put, error_callback=events.put)
 
-    tasks = job.tasks()
-    for task in tasks:
-        give(task)
-    waiting = {task.number: task for task in tasks}
-    tries = dict.fromkeys(waiting, 1)
+    waiting = {task.number: task for task in job.tasks()}
+    tries = dict.fromkeys(waiting, 0)
+    give(waiting)
     while waiting:
-        event = _next(events, collector)
+        try:
+            event = events.get(timeout=PATIENCE if collector.has_ended() else None)
+        except queue.Empty:
+            give(waiting)
+            continue
         if isinstance(event, BaseException):
             raise JobError(str(event)) from event
         if isinstance(event, Packed):
             waiting.pop(event.number, None)
             yield event
         elif event.at in waiting:
-            tries[event.at] += 1
-            if tries[event.at] > TRIES:
-                path = job.files[event.at].path
-                raise JobError(f"{TRIES} workers ended while they were at {path!r}")
-            give(waiting[event.at])
-
-
-def _next(events: Events, collector: Collector) -> Packed | Visit | BaseException:
-    try:
-        return events.get(timeout=PATIENCE if collector.has_ended() else None)
-    except queue.Empty:
-        raise JobError(
-            f"a worker was killed, and nothing has come from the others for {PATIENCE:g} s"
-        ) from None
+            give([event.at])
 
 
 def _write_checksums(job: Job, output: str, account: Account) -> None:

@@ -6,11 +6,10 @@ go in the reverse order, however the worker ends:
     scratch directory  ==> removed         4.
     connection         ==> closed          3., in at most 5 seconds
     counters           ==> written down    2.
-    the work           ==> at a standstill 1., in at most 20 seconds
+    the work           ==> at a standstill 1., in at most 5 seconds
 
 On a signal the handlers run beside the main thread, which goes on with its
-file: so the first thing is to wait until it is through with that, and to keep
-it from the next one.
+file: so the first of them is to stop it.
 """
 
 from __future__ import annotations
@@ -87,25 +86,36 @@ class Worker:
         lastout.register(self.write_counters, os.path.join(place.reports, f"{self.pid}.json"))
 
         self.at_work = threading.Lock()
-        lastout.handler(timeout=20.0)(self.at_work.acquire)
+        self.stopping = False
+        lastout.handler(timeout=5.0)(self.stop)
 
     def write_counters(self, path: str) -> None:
         """Write down what was done here."""
         with open(path, "w", encoding="ascii") as report:
             json.dump(self.counters, report)
 
+    def stop(self) -> None:
+        """Bring the work to a standstill; it goes no further than the block at hand."""
+        self.stopping = True
+        self.at_work.acquire()
+
     def pack(self, task: Task) -> Packed:
         """Pack one file in the scratch directory, then put it where it is wanted."""
         with self.at_work:
-            return self._pack(task)
+            self.connection.at(task.number)
+            packed = self._pack(task)
+        while packed is None:
+            signal.pause()  # stopped by a signal: this process is about to die of it
+        return packed
 
-    def _pack(self, task: Task) -> Packed:
-        self.connection.at(task.number)
+    def _pack(self, task: Task) -> Packed | None:
         draft = os.path.join(self.scratch, "draft.gz")
         try:
-            content = files.pack(task.source, draft)
+            content = files.pack(task.source, draft, lambda: not self.stopping)
         except files.Unreadable as error:
             return Packed(task.number, self.pid, None, str(error))
+        if content is None:
+            return None
         if task.target is not None:
             os.makedirs(os.path.dirname(task.target), exist_ok=True)
             shutil.move(draft, task.target)

@@ -26,6 +26,7 @@ class Clock:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The clock that deadlines look at, in the test's hands."""
     clock = Clock()
     monkeypatch.setattr(module, "monotonic", clock)
     return clock

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import pytest
 
 from lastout._process.handler import Handler, name_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def close() -> None:

@@ -6,14 +6,15 @@ import functools
 from collections.abc import Callable
 
 import pytest
-from support.callables import EqualsAll, Refusal, Refuses, SameSize, every_callable
 
 from lastout._process.index import Index, hashes_as_it_equals
+from support.callables import EqualsAll, Refusal, Refuses, SameSize, every_callable
 
 Entries = list[tuple[Callable[..., object], tuple[()], dict[str, object]] | None]
 
 
 def entries_of(*funcs: Callable[..., object]) -> Entries:
+    """What a stack holds of these callables."""
     return [(func, (), {}) for func in funcs]
 
 

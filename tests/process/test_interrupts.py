@@ -15,11 +15,11 @@ from __future__ import annotations
 
 import _thread
 from collections import Counter
-from collections.abc import Callable
 from functools import partial
 from itertools import count
 from pathlib import Path
 from time import monotonic, sleep
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -27,16 +27,19 @@ import lastout._process
 from lastout._process.deadline import Deadline
 from lastout._process.handler import Handler
 from lastout._process.stack import Stack
-
 from support import Program, interrupts
 from support.callables import Refusal
 from support.interrupts import run_interrupted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 INTERRUPTS = Path(interrupts.__file__).read_text()
 HERE = lastout._process.__path__[0]
 
 
 def watched(file: str) -> bool:
+    """Whether a file is part of what must stand a signal anywhere."""
     return file.startswith(HERE)
 
 
@@ -115,10 +118,8 @@ class Odd(partial):  # type: ignore[type-arg]
 
 
 def some(witness: Witness) -> None:
-    """A stack of two ordinary handlers and two odd ones."""
-    for name in ("first", "second"):
-        witness.push(name)
-        witness.push(f"odd {name}", odd=True)
+    """A stack of ordinary handlers and odd ones."""
+    witness.push("odd first", odd=True), witness.push("first"), witness.push("odd second", odd=True)
 
 
 def register(witness: Witness) -> None:
@@ -138,12 +139,12 @@ def unregister_odd(witness: Witness) -> None:
 
 def unregister_last(witness: Witness) -> None:
     """Remove from the end, twice, with a push between."""
-    witness.remove("odd second"), witness.push("one"), witness.remove("second")
+    witness.remove("odd second"), witness.push("one"), witness.remove("one")
 
 
 def unregister_most(witness: Witness) -> None:
     """Remove so many that the stack closes its gaps."""
-    for number in range(17, 22):
+    for number in range(20, 22):
         witness.remove(f"many {number}")
 
 
@@ -164,8 +165,7 @@ def unwind_nested(witness: Witness) -> None:
 
 
 def unwind_in_time(witness: Witness) -> None:
-    """Run all, those without a limit of their own too, on threads that could be left."""
-    witness.push("timed", timeout=60)
+    """Run all, on threads that could be left behind."""
     witness.unwind(seconds=60)
 
 
@@ -173,8 +173,14 @@ def many(witness: Witness) -> None:
     """A stack that is about to have more holes than handlers."""
     for number in range(40):
         witness.push(f"many {number}")
-    for number in range(17):
+    for number in range(20):
         witness.remove(f"many {number}")
+
+
+def one_with_a_limit(witness: Witness) -> None:
+    """A stack of one ordinary handler and one with a limit of its own."""
+    witness.push("odd first", odd=True)
+    witness.push("timed", timeout=60)
 
 
 SCENARIOS = {
@@ -186,7 +192,7 @@ SCENARIOS = {
     clear: some,
     unwind: some,
     unwind_nested: some,
-    unwind_in_time: some,
+    unwind_in_time: one_with_a_limit,
 }
 
 
@@ -196,18 +202,22 @@ def ctrl_c(witness: Witness) -> None:
 
 
 def push_from_signal(witness: Witness) -> None:
+    """A signal handler that registers one."""
     witness.push("from signal")
 
 
 def remove_from_signal(witness: Witness) -> None:
+    """A signal handler that removes one."""
     witness.remove("odd first" if "odd first" in witness.funcs else "many 20")
 
 
 def unwind_from_signal(witness: Witness) -> None:
+    """A signal handler that cleans up."""
     witness.unwind()
 
 
 def clear_from_signal(witness: Witness) -> None:
+    """A signal handler that forgets all."""
     witness.clear()
 
 
@@ -250,7 +260,9 @@ def test_no_moment_is_a_bad_one(
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, Refusal])
-@pytest.mark.parametrize("scenario", [unwind, unwind_nested, unwind_in_time], ids=lambda s: s.__name__)
+@pytest.mark.parametrize(
+    "scenario", [unwind, unwind_nested, unwind_in_time], ids=lambda s: s.__name__
+)
 def test_an_unwinding_goes_on(
     scenario: Callable[[Witness], None], error: type[BaseException]
 ) -> None:
@@ -265,7 +277,7 @@ def test_an_unwinding_goes_on(
 
     for moment in count(1):
         witness, threads, more = Witness(), _thread._count(), True
-        some(witness)
+        SCENARIOS[scenario](witness)
         try:
             more = run_interrupted(partial(scenario, witness), moment, raise_it, watched)
         except error:
@@ -341,7 +353,7 @@ def test_ctrl_c_while_the_hooks_are_set(program: Callable[..., Program]) -> None
 
 
 def test_ctrl_c_while_forking(program: Callable[..., Program]) -> None:
-    """Ctrl-C at any moment of the fork hooks: no child runs the parent's handlers or loses its own."""
+    """Ctrl-C at any moment of the fork hooks: a child still runs its own handlers and no others."""
     child = program(
         """
         import os, sys

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+
 from support import Program
 
 Start = Callable[..., Program]
@@ -129,7 +130,9 @@ def test_keywords_are_the_handlers(program: Start) -> None:
 
 
 @pytest.mark.parametrize("what", ["None", "3", "'print'", "object()", "[]"])
-@pytest.mark.parametrize("how", ["register({})", "handler({})", "handler()({})", "handler(timeout=1)({})"])
+@pytest.mark.parametrize(
+    "how", ["register({})", "handler({})", "handler()({})", "handler(timeout=1)({})"]
+)
 def test_not_callable(program: Start, how: str, what: str) -> None:
     """Registering something that cannot be called is a TypeError, and registers nothing."""
     if (how, what) == ("handler({})", "None"):
@@ -184,7 +187,7 @@ def test_counts_and_clears(program: Start) -> None:
 
 @pytest.mark.parametrize("error", ["ValueError('x')", "SystemExit(3)", "KeyboardInterrupt()"])
 def test_a_failure_at_exit_looks_as_in_cpython(program: Start, error: str) -> None:
-    """At exit a failing handler is shown word for word as atexit shows it; status and the rest stay."""
+    """At exit a failing handler is shown as atexit shows it; the status and the rest stay."""
 
     def ended(module: str) -> tuple[list[str], str]:
         child = program(f"""
@@ -220,7 +223,8 @@ def test_unraisable_hook_gets_the_handler(program: Start) -> None:
         import sys, lastout
         from say import say
         def hook(unraisable):
-            say(unraisable.exc_type.__name__, "fails" in repr(unraisable.object) + unraisable.err_msg)
+            named = repr(unraisable.object) + unraisable.err_msg
+            say(unraisable.exc_type.__name__, "fails" in named)
             raise RuntimeError("the hook fails")
         sys.unraisablehook = hook
         def fails():
@@ -231,7 +235,7 @@ def test_unraisable_hook_gets_the_handler(program: Start) -> None:
     ) == ["ZeroDivisionError True", "below"]
 
 
-# --- handler()
+# --- options
 
 
 def test_handler_bare_and_with_options(program: Start) -> None:
@@ -331,7 +335,7 @@ def test_a_handler_that_hangs_at_exit(program: Start, number: int) -> None:
 
 
 def test_one_with_a_limit_runs_at_exit(program: Start) -> None:
-    """At exit a handler with a limit that keeps it runs as any other, even where no thread starts."""
+    """At exit one with a limit runs as any other, even where no thread can be started."""
     child = program("""
         import lastout
         from say import say
@@ -342,7 +346,7 @@ def test_one_with_a_limit_runs_at_exit(program: Start) -> None:
     assert child.lines == ["limited", "below"]
 
 
-# --- unwind()
+# --- unwinding now
 
 
 def test_unwind_reports(program: Start) -> None:
@@ -417,7 +421,7 @@ def test_register_after_unwind(program: Start) -> None:
     ) == ["again"]
 
 
-# --- run_exit_handlers()
+# --- the documented contract of atexit
 
 
 def test_run_exit_handlers_keeps_the_documented_contract(program: Start) -> None:
@@ -578,6 +582,35 @@ def test_a_daemon_thread_registers_during_shutdown(program: Start) -> None:
     ended = child.end(30)
     assert (ended.status, ended.err) == (0, "")
     assert child.lines == ["from daemon", "below"]
+
+
+def test_a_daemon_thread_that_never_stops_registering(program: Start) -> None:
+    """A thread that registers for ever cannot hold up the end of the process for ever."""
+    child = program("""
+        import threading, lastout
+        from say import say
+        def daemon():
+            while True:
+                lastout.register(int)
+        lastout.register(say, "below")
+        threading.Thread(target=daemon, daemon=True).start()
+    """)
+    assert child.end(60).status == 0
+    assert child.lines == ["below"]
+
+
+def test_a_handler_that_never_stops_registering(program: Start) -> None:
+    """A handler that registers itself for ever ends too, and the older ones get their turn."""
+    child = program("""
+        import lastout
+        from say import say
+        def again():
+            lastout.register(again)
+        lastout.register(say, "below")
+        lastout.register(again)
+    """)
+    assert child.end(60).status == 0
+    assert child.lines == ["below"]
 
 
 def test_handlers_run_once_when_unwound_by_a_thread_at_exit(program: Start) -> None:

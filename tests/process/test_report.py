@@ -30,7 +30,7 @@ def test_status_of_each_end() -> None:
 
 
 def test_a_handlers_own_timeout_error_is_a_failure() -> None:
-    """Only lastout's HandlerTimeout is a time-out: a TimeoutError of the handler's is its failure."""
+    """Only lastout's HandlerTimeout is a time-out: the handler's own TimeoutError is a failure."""
     assert Outcome("x", 0.1, failure(TimeoutError("socket"))).status == "failed"
 
 
@@ -136,7 +136,7 @@ def test_str_is_a_table() -> None:
     """Printing a report gives the counts, then a line for each with its status and its reason."""
     first, *lines = str(ALL).splitlines()
     assert first == "1 done, 1 failed, 1 timed out in 2.750 s"
-    assert [line.split()[-1] for line in lines][0] == "app.close"
+    assert next(line.split()[-1] for line in lines) == "app.close"
     assert "KeyError('missing')" in lines[1]
     assert "timed out" in lines[2]
     assert "app.drain" in lines[2]

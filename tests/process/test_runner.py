@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import _thread
 import threading
-from collections.abc import Iterator
 from time import monotonic, sleep
+from typing import TYPE_CHECKING
 
 import pytest
 
 from lastout._process.runner import call_within
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 @pytest.fixture

@@ -9,9 +9,8 @@ handlers in the same order.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
 from itertools import count
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -20,8 +19,10 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from lastout._process.deadline import Deadline
 from lastout._process.handler import Handler
 from lastout._process.stack import Stack
-
 from support.callables import Log, Refusal, every_callable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 KINDS = sorted(every_callable([]))
 Action = tuple[Any, ...]  # what a handler does: its name, and what with
@@ -212,4 +213,4 @@ class StackIsAList(RuleBasedStateMachine):
 
 
 TestStackIsAList = StackIsAList.TestCase
-TestStackIsAList.settings = settings(max_examples=300, stateful_step_count=30, deadline=None)
+TestStackIsAList.settings = settings(max_examples=200, stateful_step_count=30, deadline=None)

@@ -138,6 +138,12 @@ def every_callable(log: Log) -> dict[str, Callable[[], Logger]]:
     def another(token: object) -> None:
         log.append(token)
 
+    def new_function() -> Logger:
+        def logs(token: object) -> None:
+            log.append(token)
+
+        return logs
+
     def odd_class() -> Logger:
         return OddType("Odd", (), {"__init__": lambda self, token: log.append(token)})
 
@@ -146,7 +152,7 @@ def every_callable(log: Log) -> dict[str, Callable[[], Logger]]:
     kinds: dict[str, Callable[[], Logger]] = {
         "function": lambda: function,
         "another function": lambda: another,
-        "new function": lambda: lambda token: log.append(token),
+        "new function": new_function,
         "bound method": lambda: plain.method,
         "another bound method": lambda: plain.other,
         "bound method of another": lambda: Plain(log).method,

@@ -85,5 +85,7 @@ def main(file: str, name: str) -> int:
 
 
 if __name__ == "__main__":
-    os.environ.setdefault(WHERE, str(Path(find_spec("lastout").origin).parents[1]))  # type: ignore
+    import lastout
+
+    os.environ.setdefault(WHERE, str(Path(lastout.__path__[0]).parent))
     sys.exit(main(sys.argv[1], sys.argv[2]))

@@ -15,8 +15,11 @@ from __future__ import annotations
 import ctypes
 import signal
 import sys
-from collections.abc import Callable
-from types import FrameType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
 
 TRACE_ARGUMENTS = (ctypes.py_object, ctypes.py_object, ctypes.py_object)
 

@@ -160,6 +160,7 @@ class Stack:
                     continue
                 if claimed[0] is not None:
                     index.forget(place, claimed[0])
+                    self._cut_holes(index)
                     break
             self._return_index(index)
             return place

@@ -41,6 +41,7 @@ class Unwinding:
         self._outcomes: list[Outcome] = []
         self._floor = len(stack.entries)  # what lies at or above it came later
         self._newcomers = 0
+        self._closed = False  # newcomers are not let in any more
         self._interruptions = 0
 
     def run(self) -> list[Outcome]:
@@ -95,16 +96,15 @@ class Unwinding:
         return True
 
     def _claim(self, claimed: list[Entry | None]) -> None:
-        endless = self._newcomers >= _ENDLESS
-        place = self._stack.claim(claimed, self._floor if endless else None)
-        if endless:
-            self._newcomers = 0
-            why = "exit handlers were registered without end; the newest were forgotten"
-            self._show(RuntimeError(why), self.run)
-        elif place >= self._floor:
-            self._newcomers += 1
-        else:
+        place = self._stack.claim(claimed, self._floor if self._closed else None)
+        if place < self._floor:
             self._floor, self._newcomers = place, 0
+        else:
+            self._newcomers += 1
+        if self._newcomers > _ENDLESS and not self._closed:
+            self._closed = True
+            why = "exit handlers are registered without end; new ones are forgotten from now on"
+            self._show(RuntimeError(why), self.run)
 
     def _run_within(
         self, limit: float, claimed: list[Entry | None], name: str

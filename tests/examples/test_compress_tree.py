@@ -1,0 +1,362 @@
+"""`examples/compress_tree.py`, the main job: it works, cleans up, and says when it did not."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+
+import lastout
+from support import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+PACKAGES = ("multiprocessing", "multiprocess")
+METHODS = ("fork", "forkserver", "spawn")
+NOTHING_LEFT = "Nothing is left: no scratch directory, no connection, no process."
+SECONDS = 60
+
+# What a test changes of the example, in a forked worker too.
+CHANGED = """
+import os, signal, sys
+from types import SimpleNamespace as Module
+import compress_tree
+from treepool import account, files, worker
+{change}
+sys.exit(compress_tree.main())
+"""
+
+
+class Run(NamedTuple):
+    """How a run of the example ended."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def workers(self) -> list[list[str]]:
+        """The cells of the closing table."""
+        return [line.split() for line in self.out.splitlines() if re.match(r" +\d+ ", line)]
+
+
+class Example:
+    """Starts the example in a session of its own, with a temporary directory of its own."""
+
+    def __init__(self, temporary: Path) -> None:
+        self.temporary = temporary
+        self.started: list[subprocess.Popen[str]] = []
+
+    def start(self, *args: object, change: str | None = None) -> subprocess.Popen[str]:
+        """Begin a run; `change` is code that is run before it."""
+        program: Sequence[str] = [str(EXAMPLES / "compress_tree.py")]
+        if change is not None:
+            program = ["-c", CHANGED.format(change=change)]
+        source = Path(lastout.__path__[0]).parent
+        paths = [str(source), *([str(EXAMPLES)] if change is not None else [])]
+        process = subprocess.Popen(
+            [sys.executable, "-W", "error", *program, *map(str, args)],
+            env={**os.environ, "TMPDIR": str(self.temporary), "PYTHONPATH": os.pathsep.join(paths)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        self.started.append(process)
+        return process
+
+    def end(self, process: subprocess.Popen[str]) -> Run:
+        """Wait for the end of a run."""
+        out, err = process.communicate(timeout=SECONDS)
+        return Run(process.returncode, out, err)
+
+    def __call__(self, *args: object, change: str | None = None) -> Run:
+        return self.end(self.start(*args, change=change))
+
+    def scratch(self) -> list[Path]:
+        """The scratch directories that there are now."""
+        return list(self.temporary.glob("compress_tree-*/scratch/*"))
+
+    def close(self) -> None:
+        """End what a failed test has left."""
+        for process in self.started:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+
+
+@pytest.fixture
+def example() -> Iterator[Example]:
+    """Runs the example; fails a test after which its temporary directory is not empty."""
+    # Not in `tmp_path`: the path of a socket has to be short.
+    with tempfile.TemporaryDirectory(prefix="lastout-") as temporary:
+        running = Example(Path(temporary))
+        try:
+            yield running
+        finally:
+            running.close()
+        # multiprocessing's own directory goes a moment after its process.
+        assert eventually(lambda: not os.listdir(temporary)), os.listdir(temporary)
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A small tree with an empty file, a large one, odd names and a link."""
+    root = tmp_path / "tree"
+    (root / "below" / "[red]").mkdir(parents=True)
+    (root / "empty").touch()
+    (root / "large").write_bytes(os.urandom(3 << 20))
+    (root / "below" / "new\nline").write_text("of a name")
+    (root / "below" / os.fsdecode(b"\xff")).write_text("no UTF-8")
+    (root / "link").symlink_to("large")
+    for number in range(20):
+        (root / "below" / "[red]" / f"{number}.txt").write_text(f"file {number}\n" * 100)
+    return root
+
+
+FILES = 24
+
+
+@pytest.mark.parametrize("end", ["close", "terminate"])
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("package", PACKAGES)
+def test_every_worker_cleans_up(
+    package: str, method: str, end: str, example: Example, tree: Path
+) -> None:
+    """By every start method of both packages, closed or terminated, nothing is left."""
+    options = ["--terminate"] if end == "terminate" else []
+    run = example(tree, "--workers", 2, "--package", package, "--start-method", method, *options)
+    assert run.status == 0, run.out + run.err
+    assert NOTHING_LEFT in run.out
+    assert [row[-4:-1] for row in run.workers] == [["flushed", "closed", "removed"]] * 2
+    assert sum(int(row[1]) for row in run.workers) == FILES
+    # A pool that is terminated lets a worker that has ended by itself do so.
+    assert {row[-1] for row in run.workers} <= {"exit", *(["SIGTERM"] if options else [])}
+    assert "Exception" not in run.err, run.err
+
+
+def test_the_output_holds_every_file(example: Example, tree: Path, tmp_path: Path) -> None:
+    """`--output` holds a gzip file and a checksum for each file of the tree, and no more."""
+    output = tree / "packed"  # what lies in the tree is not packed again
+    run = example(tree, "--output", output, "--workers", 2)
+    assert run.status == 0, run.out + run.err
+    packed = {p.relative_to(output) for p in output.rglob("*") if p.is_file()}
+    packed.remove(Path("SHA256SUMS"))
+    assert len(packed) == FILES
+    for path in packed:
+        original = tree / path.with_name(path.name.removesuffix(".gz"))
+        assert gzip.decompress((output / path).read_bytes()) == original.read_bytes()
+    sums = (output / "SHA256SUMS").read_bytes()
+    assert len(sums.splitlines()) == FILES
+    digest = hashlib.sha256((tree / "large").read_bytes()).hexdigest()
+    assert f"{digest}  large\n".encode() in sums
+    assert rb"  below/new\nline" in sums
+
+
+def test_sha256sum_accepts_the_checksums(example: Example, tree: Path) -> None:
+    """`sha256sum --check` finds every file of the tree, odd names included."""
+    output = tree.parent / "packed"
+    assert example(tree, "--output", output).status == 0
+    try:
+        checked = subprocess.run(
+            ["sha256sum", "--check", "--strict", output / "SHA256SUMS"],
+            cwd=tree,
+            capture_output=True,
+            timeout=SECONDS,
+            check=False,
+        )
+    except FileNotFoundError:
+        pytest.skip("this system has no sha256sum")
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def test_the_limit_is_kept(example: Example, tree: Path) -> None:
+    """`--limit` packs that many files, and more workers than files all clean up."""
+    run = example(tree, "--limit", 3, "--workers", 5)
+    assert run.status == 0, run.out + run.err
+    assert len(run.workers) == 5
+    assert run.out.count("closed") == 5
+    assert "\n3 files, " in run.out
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        (["{tree}/nowhere"], "nowhere cannot be read: No such file or directory"),
+        (["{tree}/large"], "large cannot be read: Not a directory"),
+        (["{tree}/below", "--output", "{tree}"], "is not empty: name a new directory"),
+        (["{tree}", "--output", "{tree}/large"], "large cannot be made: File exists"),
+        (["{tree}", "--workers", "0"], "--workers: must be a whole number from 1 on, not '0'"),
+        (["{tree}", "--limit", "-1"], "--limit: must be a whole number from 1 on, not '-1'"),
+        (["{tree}", "--start-method", "teleport"], "invalid choice: 'teleport'"),
+        (["{tree}", "--package", "threading"], "invalid choice: 'threading'"),
+    ],
+)
+def test_bad_input_is_refused(options: list[str], why: str, example: Example, tree: Path) -> None:
+    """What cannot be done is refused with status 2 and a line that says why."""
+    run = example(*[option.format(tree=tree) for option in options])
+    assert run.status == 2
+    assert why in run.err.splitlines()[-1]
+    assert run.out == ""
+
+
+def test_a_tree_without_files_is_refused(example: Example, tmp_path: Path) -> None:
+    """An empty tree is refused, and its output directory is not made."""
+    (tmp_path / "tree").mkdir()
+    run = example(tmp_path / "tree", "--output", tmp_path / "packed")
+    assert run.status == 2
+    assert "there is no file to pack" in run.err
+    assert not (tmp_path / "packed").exists()
+
+
+def test_vanished_files_are_named(example: Example, tree: Path) -> None:
+    """A file that vanishes after it was found is named, and is not an error of the job."""
+    change = f"""
+def find(*args, find=files.find):
+    found = find(*args)
+    os.unlink({str(tree / "below" / "[red]" / "7.txt")!r})
+    return found
+files.find = find
+"""
+    run = example(tree, "--workers", 2, change=change)
+    assert run.status == 0, run.out + run.err
+    assert "1 could not be read:\n  below/[red]/7.txt: No such file or directory" in run.out
+    assert f"\n{FILES - 1} files, " in run.out
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is unreadable for root")
+def test_unreadable_files_and_directories_are_named(example: Example, tree: Path) -> None:
+    """What may not be read is named, and the rest is packed."""
+    (tree / "large").chmod(0)
+    (tree / "below").chmod(0)
+    run = example(tree, "--workers", 2)
+    (tree / "below").chmod(0o700)
+    assert run.status == 0, run.out + run.err
+    assert "  below: Permission denied\n  large: Permission denied" in run.out
+
+
+BREAKS = {
+    "signals not handled": (
+        "worker.lastout = Module(**{**vars(worker.lastout), 'handle_signals': lambda: None})",
+        ["counters of process", "connection of process", "scratch directory"],
+    ),
+    "scratch not removed": ("worker.shutil = Module(rmtree=len)", ["scratch directory"]),
+    "no goodbye": (
+        "worker.Connection.close = lambda self: self._socket.close()",
+        ["connection of process"],
+    ),
+    "counters not written": (
+        "worker.Worker.write_counters = lambda self, path: None",
+        ["counters of process"],
+    ),
+    "a process that runs": ("account.how_it_ended = lambda status: 'running'", ["process "]),
+}
+
+
+@pytest.mark.parametrize("broken", BREAKS)
+def test_what_is_left_is_reported(broken: str, example: Example, tree: Path) -> None:
+    """A worker that does not clean up one of its things makes the job fail and is named."""
+    change, left = BREAKS[broken]
+    run = example(tree, "--workers", 2, "--terminate", change=change)
+    assert run.status == 1, run.out + run.err
+    assert "Nothing is left" not in run.out
+    for what in left:
+        assert f"Left behind: the {what}" in run.out or f"Left behind: {what}" in run.out
+
+
+def test_what_a_killed_worker_was_at_is_done_by_another(example: Example, tree: Path) -> None:
+    """A worker killed in the middle is named with what it left; its file is packed all the same."""
+    change = f"""
+def pack(source, *args, pack=files.pack):
+    if source.endswith("/large") and not os.path.exists({str(tree.parent / "killed")!r}):
+        os.mkdir({str(tree.parent / "killed")!r})
+        os.kill(os.getpid(), signal.SIGKILL)
+    return pack(source, *args)
+files.pack = pack
+"""
+    run = example(tree, "--workers", 2, change=change)
+    assert run.status == 1, run.out + run.err
+    assert f"\n{FILES} files, " in run.out
+    [killed] = [row for row in run.workers if row[-1] == "SIGKILL"]
+    assert killed[-4:-1] == ["lost", "lost", "left"]
+    assert f"Left behind: the connection of process {killed[0]}, lost" in run.out
+
+
+def test_a_file_that_ends_every_worker_ends_the_job(example: Example, tree: Path) -> None:
+    """A file of which every worker dies is given up after some tries, and named."""
+    change = """
+def pack(source, *args, pack=files.pack):
+    if source.endswith("/empty"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return pack(source, *args)
+files.pack = pack
+"""
+    run = example(tree, "--workers", 2, change=change)
+    assert run.status == 1, run.out + run.err
+    assert "Not finished: empty did not come back from 5 workers" in run.out
+
+
+def test_a_worker_that_cannot_start_ends_the_job(example: Example, tree: Path) -> None:
+    """A worker that cannot have what it needs ends the job with the reason, and without a hang."""
+    change = """
+def no_space(*args, **kwargs):
+    raise OSError(28, "No space left on device")
+worker.tempfile = Module(mkdtemp=no_space)
+"""
+    run = example(tree, "--workers", 2, change=change)
+    assert run.status == 1, run.out + run.err
+    assert "could not start: [Errno 28] No space left on device" in run.out
+
+
+# A worker is at its first file until it is stopped.
+ENDLESS = """
+from time import sleep
+def pack(source, target, go_on):
+    while go_on():
+        sleep(0.01)
+files.pack = pack
+"""
+
+
+def test_nothing_is_left_after_ctrl_c(example: Example, tree: Path) -> None:
+    """Ctrl-C, which reaches every process, ends the job with status 130 and nothing left."""
+    running = example.start(tree, "--workers", 2, change=ENDLESS)
+    assert eventually(lambda: len(example.scratch()) == 2, SECONDS)
+    os.killpg(running.pid, signal.SIGINT)
+    run = example.end(running)
+    assert run.status == 130, run.out + run.err
+    assert "Not finished: interrupted" in run.out
+    assert NOTHING_LEFT in run.out
+    assert "Traceback" not in run.err, run.err
+
+
+def test_nothing_is_left_after_sigterm(example: Example, tree: Path) -> None:
+    """SIGTERM to the parent ends the workers and removes what the run has made."""
+    running = example.start(tree, "--workers", 2, change=ENDLESS)
+    assert eventually(lambda: len(example.scratch()) == 2, SECONDS)
+    running.send_signal(signal.SIGTERM)
+    run = example.end(running)
+    assert run.status == -signal.SIGTERM, run.out + run.err
+    assert "Traceback" not in run.err, run.err
+
+
+def test_a_reader_that_goes_away_ends_it_quietly(example: Example, tree: Path) -> None:
+    """When nobody reads the output any more, it ends without a traceback."""
+    running = example.start(tree, "--workers", 1)
+    assert running.stdout is not None
+    running.stdout.close()
+    running.stdout = None
+    run = example.end(running)
+    assert run.status == 1
+    assert "Traceback" not in run.err, run.err

@@ -1,0 +1,272 @@
+"""Unwinding: handlers run one after the other, whatever they do, in the time there is."""
+
+from __future__ import annotations
+
+import functools
+import threading
+from time import monotonic
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lastout.errors import HandlerTimeout
+from support import eventually
+from support.stacks import Watched, in_thread
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from lastout._process.report import Outcome
+
+WAIT = 30  # seconds that no test should ever need
+
+
+@pytest.fixture
+def stack() -> Watched:
+    """An empty stack with a log."""
+    return Watched()
+
+
+@pytest.fixture
+def stuck() -> Iterator[threading.Event]:
+    """What a handler that hangs waits for; the test's end sets it free."""
+    event = threading.Event()
+    yield event
+    event.set()
+
+
+def test_a_handler_pushed_by_a_handler_runs(stack: Watched) -> None:
+    """What is pushed while handlers run is run too, before those that lay below."""
+    stack.add("below")
+    stack.do(lambda: stack.add("pushed"))
+    stack.run()
+    assert stack.log == ["pushed", "below"]
+
+
+def test_a_handler_removes_another(stack: Watched) -> None:
+    """A handler that another one removes does not run."""
+    gone = functools.partial(stack.log.append, "gone")
+    stack.do(gone)
+    stack.do(lambda: stack.remove(gone))
+    stack.run()
+    assert stack.log == []
+
+
+def test_a_handler_removes_itself(stack: Watched) -> None:
+    """A handler may remove itself while it runs; its other occurrences do not run."""
+
+    def once() -> None:
+        stack.log.append("once")
+        stack.remove(once)
+
+    stack.do(once)
+    stack.do(once)
+    stack.run()
+    assert stack.log == ["once"]
+
+
+def test_a_handler_clears(stack: Watched) -> None:
+    """After a handler forgot all, nothing else runs."""
+    stack.add("below")
+    stack.do(stack.clear)
+    assert len(stack.run()) == 1
+    assert stack.log == []
+
+
+def test_a_handler_unwinds(stack: Watched) -> None:
+    """A handler that unwinds runs the rest at once, and each is reported where it ran."""
+    nested: list[Outcome] = []
+    stack.add("below")
+    stack.do(lambda: nested.extend(stack.run()))
+    outer = stack.run()
+    assert stack.log == ["below"]
+    assert (len(outer), len(nested)) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("x"), SystemExit(3), KeyboardInterrupt(), GeneratorExit(), MemoryError()]
+)
+def test_one_that_fails_does_not_stop_the_rest(stack: Watched, error: BaseException) -> None:
+    """Whatever a handler raises is shown with that handler and reported; the others run."""
+
+    def fails() -> None:
+        raise error
+
+    stack.add("below")
+    stack.do(fails)
+    stack.add("above")
+    outcomes = stack.run()
+    assert stack.log == ["above", "below"]
+    assert stack.shown == [(error, fails)]
+    assert [outcome.status for outcome in outcomes] == ["done", "failed", "done"]
+    assert outcomes[1].failure is not None
+    assert outcomes[1].failure.exception is error
+
+
+def test_one_that_recurses_for_ever(stack: Watched) -> None:
+    """A handler that runs out of stack is one that fails."""
+
+    def recurse() -> None:
+        recurse()
+
+    stack.add("below")
+    stack.do(recurse)
+    outcomes = stack.run()
+    assert stack.log == ["below"]
+    assert [outcome.status for outcome in outcomes] == ["failed", "done"]
+
+
+def test_wrong_arguments_are_a_failure(stack: Watched) -> None:
+    """A handler that does not take its arguments is one that fails."""
+    stack.push((lambda: None, (1,), {}))
+    (outcome,) = stack.run()
+    assert outcome.failure is not None
+    assert isinstance(outcome.failure.exception, TypeError)
+
+
+# --- time
+
+
+def test_an_own_limit(stack: Watched, stuck: threading.Event) -> None:
+    """A handler that overruns its limit is abandoned and named; the next one runs."""
+
+    def hangs() -> None:
+        stuck.wait(WAIT)
+
+    stack.add("below")
+    stack.do(hangs, timeout=0.1)
+    started = monotonic()
+    late, below = stack.run()
+    assert monotonic() - started < WAIT / 2
+    assert (late.status, below.status) == ("timed out", "done")
+    assert late.failure is not None
+    error = late.failure.exception
+    assert isinstance(error, HandlerTimeout)
+    assert error.handler == late.name
+    assert "hangs" in str(error)
+    assert error.seconds == pytest.approx(0.1)
+    assert late.seconds >= 0.1
+    assert stack.shown == [(error, hangs)]
+
+
+def test_time_for_all(stack: Watched, stuck: threading.Event) -> None:
+    """However many hang, all are tried within the time that is given for all of them."""
+    for _ in range(5):
+        stack.do(lambda: stuck.wait(WAIT))
+    stack.add("last of all")
+    for _ in range(5):
+        stack.do(lambda: stuck.wait(WAIT))
+    started = monotonic()
+    outcomes = stack.run(seconds=0.5)
+    assert monotonic() - started < WAIT / 2
+    assert stack.log == ["last of all"]
+    assert [outcome.status for outcome in outcomes].count("timed out") == 10
+
+
+def test_no_limit_no_thread(stack: Watched) -> None:
+    """Where nothing limits its time a handler runs on the thread that unwinds."""
+    stack.do(lambda: stack.log.append(threading.get_ident()))
+    stack.run()
+    assert stack.log == [threading.get_ident()]
+
+
+def test_one_with_a_limit_may_do_everything(stack: Watched) -> None:
+    """A handler with a limit may push, remove, and unwind as any other one."""
+
+    def busy() -> None:
+        stack.add("pushed")
+        stack.remove(gone)
+        stack.run()
+
+    gone = functools.partial(stack.log.append, "gone")
+    stack.add("below")
+    stack.do(gone)
+    stack.do(busy, timeout=WAIT)
+    assert [outcome.status for outcome in stack.run()] == ["done"]
+    assert stack.log == ["pushed", "below"]
+
+
+def test_one_that_fails_in_time(stack: Watched) -> None:
+    """What a handler with a limit raises is reported as that of any other one."""
+
+    def fails() -> None:
+        raise SystemExit(3)
+
+    stack.do(fails, timeout=WAIT)
+    (outcome,) = stack.run()
+    assert outcome.status == "failed"
+    assert isinstance(stack.shown[0][0], SystemExit)
+
+
+# --- threads
+
+
+def test_one_thread_unwinds_at_a_time(stack: Watched, stuck: threading.Event) -> None:
+    """A second thread that unwinds waits until the first one is through."""
+    running = threading.Event()
+
+    def slow() -> None:
+        running.set()
+        stuck.wait(WAIT)
+        stack.log.append("slow")
+
+    stack.add("below")
+    stack.do(slow)
+    first = in_thread(stack.run)
+    assert running.wait(WAIT)
+    second = in_thread(lambda: stack.log.append(("second", len(stack.run()))))
+    stack.add("pushed meanwhile")
+    stuck.set()
+    first.join(WAIT)
+    second.join(WAIT)
+    assert stack.log == ["slow", "pushed meanwhile", "below", ("second", 0)]
+
+
+def test_waiting_for_another_thread_has_an_end(stack: Watched, stuck: threading.Event) -> None:
+    """Behind a thread that hangs, one waits no longer than one's own deadline, and says so."""
+    running = threading.Event()
+
+    def hangs() -> None:
+        running.set()
+        stuck.wait(WAIT)
+
+    assert stack.run() == [], "to have unwound before gives no precedence"
+    stack.do(hangs)
+    first = in_thread(stack.run)
+    assert running.wait(WAIT)
+    (outcome,) = stack.run(seconds=0.05)
+    assert outcome.status == "timed out"
+    stuck.set()
+    first.join(WAIT)
+
+
+def test_a_thread_started_by_a_handler(stack: Watched) -> None:
+    """A handler may start a thread that pushes, and wait for it; the push is run."""
+    stack.do(lambda: in_thread(lambda: stack.add("from thread")).join(WAIT))
+    stack.run()
+    assert stack.log == ["from thread"]
+
+
+def test_many_threads_at_once(stack: Watched) -> None:
+    """All push, remove and unwind at once: each handler runs once, or was removed."""
+    start, threads, each = threading.Barrier(4), 4, 300
+    removed: list[tuple[int, int]] = []
+
+    def busy(me: int) -> None:
+        start.wait(WAIT)
+        for number in range(each):
+            handler = functools.partial(stack.log.append, (me, number))
+            stack.do(handler)
+            if number % 3 == 0:
+                stack.remove(handler)
+                removed.append((me, number))
+            if number % 50 == 49:
+                stack.run()
+
+    for thread in [in_thread(functools.partial(busy, me)) for me in range(threads)]:
+        thread.join(WAIT)
+    stack.run()
+    assert len(stack.log) == len(set(stack.log)), "none ran twice"
+    everything = {(me, number) for me in range(threads) for number in range(each)}
+    assert everything - set(removed) <= set(stack.log), "none was lost"
+    assert eventually(lambda: len(stack) == 0, 1)

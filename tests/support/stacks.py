@@ -1,0 +1,41 @@
+"""A stack that a test can watch: its handlers leave their tokens in a log."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from lastout._process.deadline import Deadline
+from lastout._process.handler import Handler
+from lastout._process.stack import Stack
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lastout._process.report import Outcome
+
+
+class Watched(Stack):
+    """A stack with a log; what its handlers raise is kept in `shown`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.log: list[object] = []
+        self.shown: list[tuple[BaseException, object]] = []
+
+    def add(self, *tokens: object) -> None:
+        for token in tokens:
+            self.push((self.log.append, (token,), {}))
+
+    def do(self, func: Callable[[], object], timeout: float | None = None) -> None:
+        self.push(Handler(func, timeout=timeout))
+
+    def run(self, seconds: float | None = None) -> list[Outcome]:
+        return self.unwind(Deadline(seconds), lambda *shown: self.shown.append(shown))
+
+
+def in_thread(func: Callable[[], object]) -> threading.Thread:
+    """Call `func` on a thread of its own."""
+    thread = threading.Thread(target=func)
+    thread.start()
+    return thread
