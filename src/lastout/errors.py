@@ -113,3 +113,62 @@ class JournalTooNew(LastoutError):
     scope: str
     member: str
     format: int
+
+
+class SystemRefused(LastoutError, OSError):
+    """The system refused what a scope needs: no space, no descriptors, no permission, gone.
+
+    Attributes:
+        path: what it was about.
+        errno: the system's number for the reason, or `None`.
+    """
+
+    path: str
+
+    def __init__(self, message: str, *, number: int | None = None, **data: object) -> None:
+        super().__init__(message, number=number, **data)
+        self.errno = number
+
+
+class ScopeGone(SystemRefused):
+    """Somebody removed the directory of a scope, or took its journal, while it was in use."""
+
+
+class ScopeBusy(LastoutError, TimeoutError):
+    """Another process holds a scope, and did not let go of it in time.
+
+    Attributes:
+        path: the scope's directory.
+    """
+
+    path: str
+
+
+class RootRefused(LastoutError, PermissionError):
+    """The directory for scopes cannot be trusted; nothing in it was touched.
+
+    Attributes:
+        path: the directory, or what is wrong in it.
+    """
+
+    path: str
+
+
+class JournalDamaged(LastoutError):
+    """Something else than a record stands in a member's journal.
+
+    Attributes:
+        scope: the path of the scope.
+        member: the token of the member.
+    """
+
+    scope: str
+    member: str
+
+
+class CleanupBlocked(CleanupFailed):
+    """An artifact stays, because one that must go before it could not be cleaned."""
+
+
+class CleanupWarning(RuntimeWarning):
+    """Something could not be cleaned when a `with Scope(...)` block was left; it stays recorded."""

@@ -97,6 +97,12 @@ def left(ns: int) -> bytes:
     return seal('["left",%d]' % ns)
 
 
+def ends_with_left(tail: bytes) -> bool:
+    """Whether the last record, of which this is the end of the journal, is `left`."""
+    bodies, _ = _sound(tail.split(b"\n")[-1:])
+    return bool(bodies) and bodies[0].startswith(b'["left",')
+
+
 class Journal:
     """What stands in a journal.
 
@@ -135,7 +141,14 @@ class Journal:
         if verb == "made":
             _, ns, number, kind, location, lifetime, after, data = record
             self.made[number] = Artifact(
-                f"{self.token}.{number}", kind, location, lifetime, tuple(after), data, ns, self.scope
+                f"{self.token}.{number}",
+                kind,
+                location,
+                lifetime,
+                tuple(after),
+                data,
+                ns,
+                self.scope,
             )
         elif verb == "more":
             # The parsed dict is this journal's own.

@@ -1,9 +1,9 @@
 """Plan: in which order artifacts are cleaned.  Pure: values in, values out.
 
-    must go first                        |  otherwise
-    -------------------------------------+----------------------------------
-    what `after=` names                  |  the last one made goes first,
-    what lies inside a directory         |  over all members
+must go first                        |  otherwise
+-------------------------------------+----------------------------------
+what `after=` names                  |  the last one made goes first,
+what lies inside a directory         |  over all members
 """
 
 from __future__ import annotations
