@@ -76,6 +76,16 @@ def test_unreadable_directories_are_opened(made: Made) -> None:
     assert not os.path.exists(made.location)
 
 
+def test_the_directory_above_need_not_be_readable(made: Made, tmp_path: Path) -> None:
+    """To remove something from a directory it is enough to be allowed to change it."""
+    Path(made.location, "sub").mkdir()
+    tmp_path.chmod(0o300)
+    raised = without_privileges(made.clean)
+    tmp_path.chmod(0o700)
+    assert raised is None
+    assert not os.path.exists(made.location)
+
+
 def test_a_swapped_subdirectory_is_not_followed(
     made: Made, theirs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
