@@ -264,12 +264,13 @@ def test_a_forked_child_is_another_process(tmp_path: Path, program: Callable[...
     child = program(
         """
         import os
-        from support_say import note
+        import notes
         from lastout._process.deadline import Deadline
         from lastout._shared import cleaners, makers
 
-        location, data = makers.prepare_callback(note, (os.getpid(),))
-        makers.create_callback(location, data, note, (os.getpid(),))
+        location, data = makers.prepare_callback(notes.note)
+        makers.create_callback(location, data, notes.note)
+        notes.made_here = True
         if os.fork() == 0:
             cleaners.clean("callback", location, data, Deadline(20))
             os._exit(0)
@@ -277,18 +278,19 @@ def test_a_forked_child_is_another_process(tmp_path: Path, program: Callable[...
         cleaners.clean("callback", location, data, Deadline(20))
         """,
         modules={
-            "support_say": """
-            import os
+            "notes": """
             from say import say
 
-            def note(maker):
-                say("here" if os.getpid() == maker else "elsewhere")
+            made_here = False
+
+            def note():
+                say("the function itself" if made_here else "from its record")
             """
         },
     )
     ended = child.end()
     assert ended.status == 0, ended.err
-    assert child.lines == ["elsewhere", "here"]
+    assert child.lines == ["from its record", "the function itself"]
 
 
 MAIN = """
