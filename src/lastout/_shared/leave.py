@@ -25,7 +25,7 @@ class Leaver:
     def __init__(self, membership: Membership) -> None:
         self._us = membership
 
-    def leave(self, deadline: Deadline, wait: float | None) -> Report:
+    def leave(self, deadline: Deadline) -> Report:
         """Wait, clean, go; nothing that fails comes out of here."""
         outcomes: list[Outcome] = []
 
@@ -35,8 +35,8 @@ class Leaver:
             except (LastoutError, OSError) as error:
                 outcomes.append(Outcome(f"scope {self._us.path}", 0.0, Failure(error)))
 
-        if wait:
-            attempt(self._wait, Deadline(wait))
+        if self._us.patience:
+            attempt(self._wait, Deadline(self._us.patience))
         self._us.settle(Deadline(PATIENCE))
         attempt(self._clean_own, deadline)
         attempt(self._go, deadline)

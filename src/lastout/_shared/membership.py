@@ -17,6 +17,7 @@ from itertools import count
 from threading import Condition, RLock, get_ident
 from time import monotonic_ns
 
+from .._platform import show_unraisable
 from .._identity import Identity, here, new_token
 from .._process import registry
 from .._process.deadline import Deadline
@@ -58,7 +59,7 @@ class Membership:
         shares: how many `Scope` objects have yet to leave.
         pinned: whether it lasts until the process ends, whoever leaves.
         joined: whether this process is in.
-        patience: seconds to wait for the others when the process ends.
+        patience: seconds to wait, on leaving, for all others to leave first.
         report: what was cleaned when it joined; when it has left, on leaving.
         owns_things: whether anything goes with this member.
         resolved: the numbers of its artifacts that it released or kept.
@@ -72,7 +73,7 @@ class Membership:
         self.shares = 0
         self.pinned = False
         self.joined = False
-        self.patience: float | None = None
+        self.patience: float | None
         self.report = Report()
         self.token = ""
         self.lease: Lease
@@ -92,6 +93,7 @@ class Membership:
         self._numbers = count(1)
         self._written = 0
         self.owns_things = False
+        self.patience = None
         self.resolved: set[int] = set()
 
     # Joining.
@@ -248,7 +250,7 @@ class Membership:
 
     # Leaving.
 
-    def leave(self, timeout: float | None = None, wait: float | None = None) -> Report:
+    def leave(self, timeout: float | None = None) -> Report:
         """Leave: clean what is one's own, and the rest if nobody is left.
 
         Nothing that fails comes out of here: it is in the report, and what
@@ -257,7 +259,6 @@ class Membership:
         Args:
             timeout: seconds for all cleaning together; `None` for no limit but
                 the one that each artifact has.
-            wait: seconds to wait first for all others to leave.
 
         Raises:
             ScopeBusy: another thread is leaving, and takes longer than that.
@@ -266,13 +267,15 @@ class Membership:
             return Report()  # a fork that nobody told us of: the parent's affair
         with self.guarded(PATIENCE if timeout is None else timeout):
             if self.joined:
-                self.report = Leaver(self).leave(Deadline(timeout), wait)
+                self.report = Leaver(self).leave(Deadline(timeout))
                 self._end()
             return self.report
 
     def leave_at_exit(self) -> None:
-        """Leave because the process ends; failures are raised, for the registry to show."""
-        self.leave(wait=self.patience).raise_failures()
+        """Leave because the process ends; each failure is shown."""
+        for outcome in self.leave():
+            if outcome.failure:
+                show_unraisable(outcome.failure.exception, self.leave_at_exit)
 
     def _end(self) -> None:
         self.lease.close()

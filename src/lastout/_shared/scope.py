@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from ..backends.base import Backend
     from .artifact import Artifact
     from .members import Member
     from .membership import Membership
@@ -44,7 +43,8 @@ class Scope(Making):
             given to.
         root: the directory that scopes lie in; `None` for the usual one.
         guardian: not available yet.
-        wait: seconds to wait, on leaving, for all others to leave first.
+        wait: seconds to wait, on leaving, for all others to leave first.  It counts for
+            this process only, not for its children.
 
     Attributes:
         name: its name.
@@ -73,17 +73,13 @@ class Scope(Making):
             )
         wait = check_seconds(wait, "wait")
         name = new_token() if name is None else check_name(name)
-        self._enter(LocalBackend(root), name, wait, pin=False)
-
-    def _enter(self, backend: Backend, name: str, wait: float | None, pin: bool) -> None:
-        member = joining.enter(backend, name, pin)
+        member = joining.enter(LocalBackend(root), name)
         if wait is not None:
             member.patience = max(wait, member.patience or 0.0)
-        self._stand_for(member, wait, share=not pin)
+        self._stand_for(member, share=True)
 
-    def _stand_for(self, member: Membership, wait: float | None, share: bool) -> None:
+    def _stand_for(self, member: Membership, share: bool) -> None:
         self._member = member
-        self._wait = wait
         self._share = share  # else it may unpin
         self._left = False
         self.name = member.name
@@ -133,7 +129,7 @@ class Scope(Making):
             member.pinned = False
         if member.shares or member.pinned:
             return Report()
-        return member.leave(seconds, self._wait)
+        return member.leave(seconds)
 
     def members(self) -> tuple[Member, ...]:
         """Who is in the scope, dead ones that nobody cleaned up after included.
@@ -181,7 +177,7 @@ class Scope(Making):
 
     def __reduce__(self) -> tuple[object, ...]:
         self._membership()
-        return _rejoin, (*os.path.split(self.path), self._wait)
+        return _rejoin, os.path.split(self.path)
 
     def __del__(self) -> None:
         # Not there if joining failed.
@@ -223,21 +219,18 @@ def current_scope() -> Scope:
         raise UsageError(
             "this process is in no scope; join one with Scope(name), or name one in LASTOUT_SCOPE"
         )
-    return _rejoin(*named, None)
+    return _rejoin(*named)
 
 
-def _rejoin(root: str, name: str, wait: float | None) -> Scope:
+def _rejoin(root: str, name: str) -> Scope:
     """A scope where it is unpickled: until the process ends, or somebody leaves it."""
-    backend = LocalBackend(root)
     already = joining.joined.get(os.path.join(root, name))
     if already and already.joined:
         return _standing_for(already)
-    scope = Scope.__new__(Scope)
-    scope._enter(backend, name, wait, pin=True)
-    return scope
+    return _standing_for(joining.enter(LocalBackend(root), name, pin=True))
 
 
 def _standing_for(membership: Membership) -> Scope:
     scope = Scope.__new__(Scope)
-    scope._stand_for(membership, None, share=False)
+    scope._stand_for(membership, share=False)
     return scope
