@@ -6,6 +6,7 @@ reads the same on every system.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 
@@ -103,6 +104,10 @@ def die_of(signum: int) -> NoReturn:
     # Still here: the kernel drops such a signal for process 1 of a container,
     # and some signals do nothing by default.  A shell shows the same number.
     os._exit(128 + signum)
+
+
+# Opens a directory only to go through it, for which it need not be readable.
+PASS_THROUGH = getattr(os, "O_PATH", os.O_RDONLY)
 
 
 def mount_of(descriptor: int) -> str:
@@ -286,16 +291,23 @@ def can_hold_processes() -> bool:
     """Whether another process can be held, seen and signalled without mistaking it for another.
 
     It takes pidfds (Linux 5.3, and no sandbox that forbids them) and /proc.
+
+    Raises:
+        OSError: there are no descriptors left to find out with.
     """
+    if not hasattr(os, "pidfd_open"):
+        return False
     try:
         os.close(hold_process(os.getpid()))
-    except (AttributeError, OSError):
+    except OSError as error:
+        if error.errno in (errno.EMFILE, errno.ENFILE):
+            raise
         return False
     return os.path.exists("/proc/self/stat")
 
 
 def hold_process(pid: int) -> int:
-    """A descriptor of the process `pid`: it stays of that process, and is readable when it ended."""
+    """A descriptor of the process `pid`: of that one for good, and readable when it has ended."""
     return os.pidfd_open(pid)
 
 

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support.artifacts import Made, make
 
 from lastout import errors
 from lastout._shared import callbacks, commands, makers
+from support.artifacts import Made, make
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -139,6 +139,7 @@ def test_directory_and_path_are_those_of_its_maker(
 def test_a_method_of_a_class_goes_by_name(tmp_path: Path) -> None:
     """Class methods and plain ones; a method of an object goes with its object."""
     assert by_name(call(Path.cwd))
+    assert by_name(call(dict.fromkeys, []))
     assert by_name(call(json.JSONDecoder.decode, None, ""))
     assert not by_name(call(Path(tmp_path).exists))
 
@@ -219,7 +220,7 @@ def test_what_cannot_be_pickled_is_refused_at_once(where: str) -> None:
             "a socket": connection,
             "a frame": sys._getframe(),
         }[where]
-        with pytest.raises(errors.UsageError, match="neither be imported .* nor pickled"):
+        with pytest.raises(errors.UsageError, match=r"neither be imported .* nor pickled"):
             makers.prepare_callback(print, (value,))
     with pytest.raises(TypeError, match="must be callable"):
         makers.prepare_callback("print")  # type: ignore[arg-type]
@@ -263,12 +264,13 @@ def test_a_forked_child_is_another_process(tmp_path: Path, program: Callable[...
     child = program(
         """
         import os
-        from support_say import note
+        import notes
         from lastout._process.deadline import Deadline
         from lastout._shared import cleaners, makers
 
-        location, data = makers.prepare_callback(note, (os.getpid(),))
-        makers.create_callback(location, data, note, (os.getpid(),))
+        location, data = makers.prepare_callback(notes.note)
+        makers.create_callback(location, data, notes.note)
+        notes.made_here = True
         if os.fork() == 0:
             cleaners.clean("callback", location, data, Deadline(20))
             os._exit(0)
@@ -276,18 +278,19 @@ def test_a_forked_child_is_another_process(tmp_path: Path, program: Callable[...
         cleaners.clean("callback", location, data, Deadline(20))
         """,
         modules={
-            "support_say": """
-            import os
+            "notes": """
             from say import say
 
-            def note(maker):
-                say("here" if os.getpid() == maker else "elsewhere")
+            made_here = False
+
+            def note():
+                say("the function itself" if made_here else "from its record")
             """
         },
     )
     ended = child.end()
     assert ended.status == 0, ended.err
-    assert child.lines == ["elsewhere", "here"]
+    assert child.lines == ["from its record", "the function itself"]
 
 
 MAIN = """

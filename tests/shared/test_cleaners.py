@@ -8,12 +8,12 @@ import socket
 from pathlib import Path
 
 import pytest
-from support.artifacts import Made, make, track
-from support.unprivileged import without_privileges
 
 from lastout import errors
 from lastout._process.deadline import Deadline
 from lastout._shared import cleaners
+from support.artifacts import Made, make, track
+from support.unprivileged import without_privileges
 
 PATHS = ["directory", "file", "socket"]
 
@@ -42,7 +42,7 @@ def test_kinds_are_those_of_the_design() -> None:
 
 def test_an_unknown_kind_is_refused_by_name() -> None:
     """A kind that only a newer version knows is an error that says so, and nothing is touched."""
-    with pytest.raises(errors.UnknownKind, match="'teapot'.*version") as caught:
+    with pytest.raises(errors.UnknownKind, match=r"'teapot'.*version") as caught:
         cleaners.clean("teapot", "/nowhere", {}, Deadline())
     assert pickle.loads(pickle.dumps(caught.value)).kind == "teapot"
 
@@ -100,7 +100,7 @@ def test_what_took_its_place_is_left_alone(kind: str, instead: str, base: str) -
         os.mkfifo(made.location)
     else:
         os.symlink(aside if instead == "link" else "/nowhere/at/all", made.location)
-    with pytest.raises(errors.ArtifactReplaced, match="replaced.*left alone"):
+    with pytest.raises(errors.ArtifactReplaced, match=r"replaced.*left alone"):
         made.clean()
     assert os.path.lexists(made.location)
     assert os.path.lexists(aside)

@@ -6,18 +6,18 @@ import json
 import os
 import signal
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support import eventually
-from support.artifacts import Made, make
 
 from lastout import _platform, errors
 from lastout._shared import commands
+from support import eventually
+from support.artifacts import Made, make
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 
 def python(code: str, *args: object, **options: Any) -> Made:
@@ -70,7 +70,9 @@ def test_its_program_is_found_when_it_is_recorded(
 def test_a_failure_tells_status_and_last_words() -> None:
     """Another status than 0 is an error with the end of what it printed."""
     code = "import sys; print('x' * 100_000); print('no such container', file=sys.stderr); exit(3)"
-    with pytest.raises(errors.CleanupFailed, match=r"(?s)status 3; it said: .*no such container$") as caught:
+    with pytest.raises(
+        errors.CleanupFailed, match=r"(?s)status 3; it said: .*no such container$"
+    ) as caught:
         python(code).clean()
     assert len(str(caught.value)) < 4000
 
@@ -112,7 +114,7 @@ def test_an_interrupted_wait_kills_it(tmp_path: Path, monkeypatch: pytest.Monkey
     made = python("open('pid', 'w').close(); import signal; signal.pause()", cwd=tmp_path)
 
     def interrupted(*_: object) -> bool:
-        assert eventually(lambda: (tmp_path / "pid").exists())
+        assert eventually((tmp_path / "pid").exists)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(commands, "wait_for_ends", interrupted)
@@ -136,10 +138,10 @@ def test_a_program_that_is_gone_is_an_error(tmp_path: Path) -> None:
     tool.chmod(0o700)
     made = make("command", [str(tool)])
     tool.unlink()
-    with pytest.raises(errors.CleanupFailed, match="cannot be started: .*No such file"):
+    with pytest.raises(errors.CleanupFailed, match=r"cannot be started: .*No such file"):
         made.clean()
     tool.write_text("not a program")
-    with pytest.raises(errors.CleanupFailed, match="cannot be started: .*Permission"):
+    with pytest.raises(errors.CleanupFailed, match=r"cannot be started: .*Permission"):
         made.clean()
 
 

@@ -7,9 +7,9 @@ import stat
 from pathlib import Path
 
 import pytest
-from support.artifacts import make, track
 
 from lastout import errors
+from support.artifacts import make, track
 
 KINDS = ["directory", "file", "socket"]
 

@@ -8,20 +8,20 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support import eventually
-from support.artifacts import Made, make
 
 from lastout import _platform, errors
 from lastout._process.deadline import Deadline
 from lastout._shared import groups, processes
+from support import eventually
+from support.artifacts import Made, make
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from support import Program
 

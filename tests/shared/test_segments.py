@@ -10,13 +10,13 @@ from multiprocessing import resource_tracker, shared_memory
 from typing import TYPE_CHECKING
 
 import pytest
-from support.artifacts import Made, make, track
 
 from lastout import errors
 from lastout._shared import segments
+from support.artifacts import Made, make, track
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from support import Program
 
@@ -44,12 +44,12 @@ def is_there(made: Made) -> bool:
 
 
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[object]]:
+def told(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     """What the resource tracker is told meanwhile; it must stay empty."""
     heard: list[object] = []
     for name in ("register", "unregister"):
         monkeypatch.setattr(resource_tracker, name, lambda *args: heard.append(args))
-    yield heard
+    return heard
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from support.artifacts import Made, make
-from support.unprivileged import without_privileges
 
 from lastout import errors
 from lastout._shared import trees
+from support.artifacts import Made, make
+from support.unprivileged import without_privileges
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,6 +73,16 @@ def test_unreadable_directories_are_opened(made: Made) -> None:
     for path, mode in ((locked, 0o500), (locked.parent, 0o000), (locked.parents[1], 0o300)):
         path.chmod(mode)
     assert without_privileges(made.clean) is None
+    assert not os.path.exists(made.location)
+
+
+def test_the_directory_above_need_not_be_readable(made: Made, tmp_path: Path) -> None:
+    """To remove something from a directory it is enough to be allowed to change it."""
+    Path(made.location, "sub").mkdir()
+    tmp_path.chmod(0o300)
+    raised = without_privileges(made.clean)
+    tmp_path.chmod(0o700)
+    assert raised is None
     assert not os.path.exists(made.location)
 
 

@@ -1,4 +1,4 @@
-"""Artifacts as a scope makes them: prepared, (recorded,) created, and what is then known of them."""
+"""Artifacts as a scope makes them: prepared, created, and what is then known of them."""
 
 from __future__ import annotations
 
@@ -31,8 +31,9 @@ def make(kind: str, *args: Any, create: tuple[Any, ...] = (), **kwargs: Any) -> 
 
     Args:
         kind: which one.
-        args, kwargs: for `prepare_<kind>`.
+        *args: for `prepare_<kind>`.
         create: what `create_<kind>` gets after location and data.
+        **kwargs: for `prepare_<kind>`.
     """
     location, data = getattr(makers, f"prepare_{kind}")(*args, **kwargs)
     given, more = getattr(makers, f"create_{kind}")(location, data, *create)

@@ -145,6 +145,7 @@ def _call_elsewhere(location: str, data: Mapping[str, Any], deadline: Deadline) 
 
 def call_recorded(call: Mapping[str, Any]) -> None:
     """In a process of its own: make the call that was recorded."""
+    func: Any
     if "pickle" in call:
         func, args, kwargs = pickling.loads(base64.b85decode(call["pickle"]))
     else:

@@ -52,11 +52,11 @@ def clean(kind: str, location: str, data: Mapping[str, Any], deadline: Deadline)
     cleaner(location, data, deadline)
 
 
-def _clean_file(location: str, data: Mapping[str, Any], deadline: Deadline) -> None:
+def _clean_file(location: str, data: Mapping[str, Any], _: Deadline) -> None:
     _unlink("file", location, data)
 
 
-def _clean_socket(location: str, data: Mapping[str, Any], deadline: Deadline) -> None:
+def _clean_socket(location: str, data: Mapping[str, Any], _: Deadline) -> None:
     _unlink("socket", location, data)
 
 

@@ -97,7 +97,8 @@ def run(
     """Run a program until it ends or its time is over.
 
     Args:
-        kind, location: the artifact that it cleans, for the errors.
+        kind: the kind of the artifact that it cleans, for the errors.
+        location: its location, for the errors.
         argv: the program and its arguments.
         how: further arguments for `Popen`; `cwd` among them.
         env: variables on top of this process's own.

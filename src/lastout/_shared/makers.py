@@ -44,7 +44,7 @@ def prepare_directory(path: AnyPath | None, base: str) -> Prepared:
     return paths.new_path("directory", path, base), {}
 
 
-def create_directory(location: str, data: Mapping[str, Any]) -> tuple[None, dict[str, Any]]:
+def create_directory(location: str, _data: Mapping[str, Any]) -> tuple[None, dict[str, Any]]:
     """Make the directory, for its owner only (mode 0700).
 
     Raises:
@@ -66,7 +66,7 @@ def prepare_file(path: AnyPath | None, base: str) -> Prepared:
     return paths.new_path("file", path, base), {}
 
 
-def create_file(location: str, data: Mapping[str, Any]) -> tuple[None, dict[str, Any]]:
+def create_file(location: str, _data: Mapping[str, Any]) -> tuple[None, dict[str, Any]]:
     """Make the file, empty and for its owner only (mode 0600).
 
     Raises:
@@ -95,7 +95,7 @@ def prepare_socket(path: AnyPath | None, base: str) -> Prepared:
     return paths.new_path("socket", path, base), {}
 
 
-def create_socket(location: str, data: Mapping[str, Any]) -> tuple[None, dict[str, Any]]:
+def create_socket(_location: str, _data: Mapping[str, Any]) -> tuple[None, dict[str, Any]]:
     """Nothing: the user binds it."""
     return None, {}
 
@@ -186,7 +186,7 @@ def prepare_popen(
 
 def create_popen(
     location: str,
-    data: Mapping[str, Any],
+    _data: Mapping[str, Any],
     argv: Arguments,
     options: Mapping[str, Any] | None = None,
 ) -> tuple[Popen[Any], dict[str, Any]]:
@@ -223,7 +223,7 @@ def prepare_command(
     return commands.prepare(argv, cwd, env, timeout)
 
 
-def create_command(location: str, data: Mapping[str, Any]) -> tuple[None, dict[str, Any]]:
+def create_command(_location: str, _data: Mapping[str, Any]) -> tuple[None, dict[str, Any]]:
     """Nothing: it runs when it is cleaned."""
     return None, {}
 
@@ -239,7 +239,8 @@ def prepare_callback(
 
     Args:
         func: the function; one that cannot be imported is pickled, as it is now.
-        args, kwargs: what it is called with.
+        args: what it is called with, by position.
+        kwargs: what it is called with, by name.
         timeout: seconds after which it is given up.  For `None` this process
             itself waits as long as it cleans, and another one 60 s.
 
@@ -253,7 +254,7 @@ def prepare_callback(
 
 
 def create_callback(
-    location: str,
+    _location: str,
     data: Mapping[str, Any],
     func: Callable[..., object],
     args: tuple[Any, ...] = (),

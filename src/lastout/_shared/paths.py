@@ -99,9 +99,7 @@ def facts(found: os.stat_result) -> dict[str, Any]:
     return {"device": found.st_dev, "inode": found.st_ino}
 
 
-def check_same(
-    kind: str, location: str, data: Mapping[str, Any], found: os.stat_result
-) -> None:
+def check_same(kind: str, location: str, data: Mapping[str, Any], found: os.stat_result) -> None:
     """Raise `ArtifactReplaced` unless `found` is what was recorded.
 
     A maker that was killed before it could record device and inode leaves only

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from typing import Any, Final
 
 _MAINS: Final = ("__main__", "__mp_main__")
+_METHODS: Final = (MethodType, BuiltinMethodType)
 _IMMUTABLE_TYPE: Final = 1 << 8  # Py_TPFLAGS_IMMUTABLETYPE
 _one_at_a_time = threading.RLock()
 _PATIENCE: Final = 1.0  # seconds
@@ -28,22 +29,29 @@ _PATIENCE: Final = 1.0  # seconds
 
 def name_of(func: Callable[..., object]) -> str:
     """`module:qualname`, as far as it has them."""
-    module = getattr(func, "__module__", None) or type(func).__module__
-    return f"{module}:{getattr(func, '__qualname__', None) or type(func).__qualname__}"
+    module, qualname = _address(func)
+    return f"{module or type(func).__module__}:{qualname or type(func).__qualname__}"
 
 
 def can_be_imported(func: Callable[..., object]) -> bool:
     """Whether another process gets this very function by its module and name."""
-    module, qualname = getattr(func, "__module__", None), getattr(func, "__qualname__", None)
+    module, qualname = _address(func)
     if not isinstance(module, str) or not isinstance(qualname, str):
         return False
     found: object = sys.modules.get(module)
     for part in qualname.split("."):
         found = getattr(found, part, None)
     # A method of a class is another object each time it is looked up.
-    is_method = isinstance(func, MethodType | BuiltinMethodType)
-    same = found is func or (is_method and found == func)
+    same = found is func or (isinstance(func, _METHODS) and found == func)
     return same and module_can_be_imported(module)
+
+
+def _address(func: Callable[..., object]) -> tuple[str | None, str | None]:
+    owner = getattr(func, "__self__", None)
+    if isinstance(func, _METHODS) and isinstance(owner, type):
+        # An inherited one says the name of the class that defines it.
+        return owner.__module__, f"{owner.__qualname__}.{func.__name__}"
+    return getattr(func, "__module__", None), getattr(func, "__qualname__", None)
 
 
 def module_can_be_imported(name: str) -> bool:

@@ -14,12 +14,10 @@ Nothing of the standard library is changed, for anybody else.
 
 from __future__ import annotations
 
-import os
-from multiprocessing import shared_memory
-from types import FunctionType
-
 import _multiprocessing  # type: ignore[import-not-found]
 import _posixshmem  # type: ignore[import-not-found]
+from multiprocessing import shared_memory
+from types import FunctionType
 
 from .._platform import SHARED_MEMORY_CAN_BE_UNTRACKED, semaphore_file, shared_memory_file
 from ..errors import UsageError
@@ -27,6 +25,7 @@ from . import paths
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable, Mapping
     from typing import Any, Final
 
@@ -165,19 +164,17 @@ def facts(kind: str, name: str) -> dict[str, Any]:
     return paths.facts(found) if found else {}
 
 
-def clean_shared_memory(location: str, data: Mapping[str, Any], deadline: Deadline) -> None:
+def clean_shared_memory(location: str, data: Mapping[str, Any], _: Deadline) -> None:
     """Unlink shared memory; those who have it mapped keep it until they close it."""
     _unlink("shared_memory", location, data, _posixshmem.shm_unlink)
 
 
-def clean_semaphore(location: str, data: Mapping[str, Any], deadline: Deadline) -> None:
+def clean_semaphore(location: str, data: Mapping[str, Any], _: Deadline) -> None:
     """Unlink a named semaphore; those who have it open keep it."""
     _unlink("semaphore", location, data, _multiprocessing.sem_unlink)
 
 
-def _unlink(
-    kind: str, name: str, data: Mapping[str, Any], unlink: Callable[[str], object]
-) -> None:
+def _unlink(kind: str, name: str, data: Mapping[str, Any], unlink: Callable[[str], object]) -> None:
     found = look(kind, name)
     if found is not None:
         paths.check_same(kind, name, data, found)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 
-from .._platform import mount_of, unlock_directory
+from .._platform import PASS_THROUGH, mount_of, unlock_directory
 from ..errors import CleanupFailed, CleanupTimeout
 from .paths import check_same, look, replaced
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from .._process.deadline import Deadline
 
 _FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+# For the one above the first, which need not be ours nor readable.
+_PASSING: Final = PASS_THROUGH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _LOOKS: Final = 10  # at a directory into which somebody still writes
 _TOLD: Final = 5  # how many of the things that stay are named in the error
 
@@ -44,7 +46,10 @@ def clean_directory(location: str, data: Mapping[str, Any], deadline: Deadline) 
         return
     check_same("directory", location, data, found)
     parent, name = os.path.split(location)
-    above = os.open(parent, _FLAGS)
+    try:
+        above = os.open(parent, _PASSING)
+    except FileNotFoundError:
+        return  # gone in this very moment
     try:
         _Walk(location, deadline).remove(name, above, (found.st_dev, found.st_ino))
     finally:
@@ -153,9 +158,10 @@ class _Walk:
 
     def _leave(self, step: _Step) -> None:
         """Go up and remove the directory just left; look again if somebody still writes there."""
-        above = os.open("..", _FLAGS, dir_fd=self._here)
+        inside = len(self._trail) > 1
+        above = os.open("..", _FLAGS if inside else _PASSING, dir_fd=self._here)
         try:
-            came_from = self._trail[-2].identity if len(self._trail) > 1 else self._top
+            came_from = self._trail[-2].identity if inside else self._top
             if _identity(os.fstat(above)) != came_from:
                 raise replaced("directory", self._path(), "it was moved while it was removed")
             if self._removed(step, above):
