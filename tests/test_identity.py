@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from support import eventually
 
 from lastout import _platform
 from lastout._identity import Identity, comparable, here, is_running, new_token
+from support import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable

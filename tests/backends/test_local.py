@@ -10,20 +10,19 @@ import signal
 from typing import TYPE_CHECKING
 
 import pytest
-from support import eventually
 
 from lastout._process.deadline import Deadline
 from lastout.backends import descriptors, held, journals
 from lastout.backends.local import LocalBackend
 from lastout.errors import RootRefused, ScopeBusy, ScopeGone, SystemRefused
+from support import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from support import Program
-
     from lastout.backends.held import HeldDirectory
+    from support import Program
 
 
 @pytest.fixture
@@ -41,7 +40,12 @@ def test_nobody_else_can_look_in(backend: LocalBackend) -> None:
     """Root, scope and journals are for their owner only."""
     with hold(backend):
         lease = backend.publish("s", "abc", b"\nx")
-    for path, mode in {"": 0o700, "s": 0o700, "s/scope.lock": 0o600, "s/abc.journal": 0o600}.items():
+    for path, mode in {
+        "": 0o700,
+        "s": 0o700,
+        "s/scope.lock": 0o600,
+        "s/abc.journal": 0o600,
+    }.items():
         assert os.stat(os.path.join(backend.place, path)).st_mode & 0o777 == mode
     lease.close()
 

@@ -146,7 +146,20 @@ def test_good_names(name: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["", ".", "..", ".hidden", "a/b", "a\nb", "a\0b", "x" * 300, "ü" * 101, "\udcff", "garbage-1", "\x1b"],
+    [
+        "",
+        ".",
+        "..",
+        ".hidden",
+        "a/b",
+        "a\nb",
+        "a\0b",
+        "x" * 300,
+        "ü" * 101,
+        "\udcff",
+        "garbage-1",
+        "\x1b",
+    ],
 )
 def test_bad_names(name: str) -> None:
     """A name that cannot be a directory, or would confuse its reader, is refused."""

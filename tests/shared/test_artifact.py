@@ -30,7 +30,7 @@ def test_a_value() -> None:
     for twin in (pickle.loads(pickle.dumps(THING)), copy.copy(THING), copy.deepcopy(THING)):
         assert twin == THING
         assert hash(twin) == hash(THING)
-    assert THING != THING.with_data({"device": 1})
+    assert THING.with_data({"device": 1}) != THING
     assert THING != "abc.7"
 
 

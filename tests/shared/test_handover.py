@@ -8,12 +8,12 @@ import signal
 from typing import TYPE_CHECKING
 
 import pytest
-from support import eventually
 
 import lastout
 from lastout import Scope
 from lastout._shared import handover, membership
 from lastout.backends import descriptors, journals
+from support import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -175,7 +175,7 @@ def test_forks_from_many_threads(program: Callable[..., Program]) -> None:
 
 
 def test_a_fork_that_python_did_not_see(program: Callable[..., Program]) -> None:
-    """A child forked behind Python's back writes nothing in its parent's name, and cleans nothing."""
+    """A child forked behind Python's back writes nothing as its parent, and cleans nothing."""
     child = program("""
         import ctypes, os
         import lastout
@@ -222,7 +222,8 @@ def test_a_preexec_fn_keeps_no_scope_alive(program: Callable[..., Program]) -> N
 
 def test_a_daemon_that_closes_everything(program: Callable[..., Program]) -> None:
     """A forked child that closes all descriptors is still alive, and still a member."""
-    child = program("""
+    child = program(
+        """
         import os, signal
         import lastout
         from say import say
@@ -248,7 +249,11 @@ def test_a_daemon_that_closes_everything(program: Callable[..., Program]) -> Non
         scope.leave()
         os.kill(pid, signal.SIGUSR1)
         os.waitpid(pid, 0)
-    """.replace("pid = os.fork()", "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])\n        pid = os.fork()"))
+    """.replace(
+            "pid = os.fork()",
+            "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])\n        pid = os.fork()",
+        )
+    )
     child.wait_for("ready")
     child.tell()
     ended = child.end()
@@ -257,7 +262,7 @@ def test_a_daemon_that_closes_everything(program: Callable[..., Program]) -> Non
 
 
 def test_no_hand_over_on_a_full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where nothing can be handed over, the child keeps its parent's lock until it joined itself."""
+    """Where nothing can be handed over, the child keeps its parent's lock until it joined."""
     tries = []
     write = os.write
 

@@ -7,9 +7,9 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from support import eventually
 
 import lastout
+from support import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -369,7 +369,9 @@ def test_exec_and_joining_anew(program: Callable[..., Program]) -> None:
     assert child.lines == ["False 1 1"]
 
 
-@pytest.mark.skipif(sys.version_info < (3, 13), reason="a subinterpreter cannot import filelock well")
+@pytest.mark.skipif(
+    sys.version_info < (3, 13), reason="a subinterpreter cannot import filelock well"
+)
 def test_a_subinterpreter_is_a_member(program: Callable[..., Program]) -> None:
     """A subinterpreter is a member of its own."""
     child = program("""

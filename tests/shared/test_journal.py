@@ -43,7 +43,8 @@ def test_what_is_resolved() -> None:
 
 
 @pytest.mark.parametrize(
-    "location", ["/tmp/\udcff\udc80", '/tmp/"quoted"\\', "/tmp/line\nbreak", "/tmp/ü€😀", "/" + "x" * 4000]
+    "location",
+    ["/tmp/\udcff\udc80", '/tmp/"quoted"\\', "/tmp/line\nbreak", "/tmp/ü€😀", "/" + "x" * 4000],
 )
 def test_any_path(location: str) -> None:
     """Any path comes back, undecodable bytes, quotes and newlines included."""

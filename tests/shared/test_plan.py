@@ -77,7 +77,13 @@ def test_what_must_wait_is_left_out() -> None:
 
 def test_first() -> None:
     """What must go before a given one is found, over several steps."""
-    made = [thing(1, "/d"), thing(2, "/d/e"), thing(3, "/d/e/f", after=("m.4",)), thing(4), thing(5)]
+    made = [
+        thing(1, "/d"),
+        thing(2, "/d/e"),
+        thing(3, "/d/e/f", after=("m.4",)),
+        thing(4),
+        thing(5),
+    ]
     assert ids(plan.first(made[0], made)) == ["m.2", "m.3", "m.4"]
     assert plan.first(made[4], made) == []
 
@@ -109,7 +115,9 @@ def test_the_root_contains_nothing() -> None:
 
 @st.composite
 def worlds(draw: st.DrawFn) -> list[Artifact]:
-    paths = st.lists(st.sampled_from("abc"), min_size=1, max_size=4).map(lambda parts: "/" + "/".join(parts))
+    paths = st.lists(st.sampled_from("abc"), min_size=1, max_size=4).map(
+        lambda parts: "/" + "/".join(parts)
+    )
     made: list[Artifact] = []
     for number in range(draw(st.integers(0, 12))):
         some = st.lists(st.sampled_from(made), max_size=2) if made else st.just([])

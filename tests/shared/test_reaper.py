@@ -304,9 +304,7 @@ def test_a_newer_journal_is_not_touched(world: World) -> None:
         assert held.read("b") == newer
 
 
-def test_a_full_disk_does_not_stop_cleaning(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_full_disk_does_not_stop_cleaning(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """What cannot be marked is cleaned all the same: that may be what makes room."""
     a, b = world.member("a"), world.member("b", here())
     world.made(a, "/1", lifetime="member")
@@ -324,7 +322,7 @@ def test_a_full_disk_does_not_stop_cleaning(
 
 
 def test_time_that_runs_out_is_shared(world: World) -> None:
-    """Each artifact gets a part of the time that is left, so a slow one leaves some for the rest."""
+    """Each artifact gets a part of the time left, so a slow one leaves some for the rest."""
     a, given = world.member("a"), []
     for number in range(3):
         world.made(a, f"/{number}")
@@ -347,9 +345,19 @@ def test_batches() -> None:
         member, kind = text.split()
         return Artifact(f"{member}.1", kind, "/x")
 
-    names = ["a file", "a directory", "b file", "b popen", "b command", "b file", "b file", "bb file"]
+    names = [
+        "a file",
+        "a directory",
+        "b file",
+        "b popen",
+        "b command",
+        "b file",
+        "b file",
+        "bb file",
+    ]
     batches = [
-        [f"{one.member} {one.kind}" for one in batch] for batch in reaper._batches([*map(thing, names)])
+        [f"{one.member} {one.kind}" for one in batch]
+        for batch in reaper._batches([*map(thing, names)])
     ]
     assert batches == [
         ["a file", "a directory"],

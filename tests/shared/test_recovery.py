@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from support import eventually
 
 import lastout
 from lastout import Scope, UsageError
 from lastout.errors import RootRefused
+from support import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable

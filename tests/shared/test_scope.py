@@ -57,7 +57,9 @@ def test_the_last_one_out_cleans_everything() -> None:
         path = scope.socket(directory / "sock")
         memory = scope.shared_memory(100)
         semaphore = scope.semaphore(2)
-        process = scope.popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, cwd=directory)
+        process = scope.popen(
+            [sys.executable, "-c", "input()"], stdin=subprocess.PIPE, cwd=directory
+        )
         with socket.socket(socket.AF_UNIX) as server:
             server.bind(os.fspath(path))
         Path(file).write_text("hello")
@@ -231,7 +233,9 @@ def test_after(tmp_path: Path) -> None:
         file = scope.file(after=process)
         second = scope.file(after=[memory, file])
     names = [one.name for one in scope.report]
-    assert names.index("popen sleep 60") < names.index(f"file {file}") < names.index(f"file {second}")
+    assert (
+        names.index("popen sleep 60") < names.index(f"file {file}") < names.index(f"file {second}")
+    )
     assert names.index(f"shared_memory {memory.name}") < names.index(f"file {second}")
 
 
@@ -459,10 +463,14 @@ def test_a_removed_scope(tmp_path: Path) -> None:
     report = scope.leave()
     assert not os.path.exists(mine)
     assert os.path.exists(shared)
-    assert [str(shared) in str(one.failure.exception) for one in report.failed if one.failure] == [True]
+    assert [str(shared) in str(one.failure.exception) for one in report.failed if one.failure] == [
+        True
+    ]
 
 
-def test_a_removed_scope_that_others_have_made_anew(tmp_path: Path, program: Callable[..., Program]) -> None:
+def test_a_removed_scope_that_others_have_made_anew(
+    tmp_path: Path, program: Callable[..., Program]
+) -> None:
     """A new scope of the same name is not ours: it is left alone."""
     scope = Scope("s")
     shutil.rmtree(scope.path)
@@ -483,7 +491,7 @@ def test_a_removed_scope_that_others_have_made_anew(tmp_path: Path, program: Cal
 
 
 def test_a_cleanup_cannot_wait_for_itself(tmp_path: Path) -> None:
-    """A callback that looks at the scope that is just being cleaned gets an error, not a deadlock."""
+    """A callback that looks at the scope being cleaned gets an error, not a deadlock."""
     errors: list[str] = []
 
     def look() -> None:
@@ -520,7 +528,7 @@ def test_a_nameless_scope_is_new() -> None:
 def test_any_name(tmp_path: Path) -> None:
     """Undecodable bytes in a path are recorded and cleaned as they are."""
     with Scope("größe") as scope, warnings.catch_warnings():
-        path = os.fsencode(tmp_path) + b"/\xff\xfe\n\"x"
+        path = os.fsencode(tmp_path) + b'/\xff\xfe\n"x'
         made = scope.directory(path)
         assert os.path.isdir(path)
         (listed,) = scope.artifacts()

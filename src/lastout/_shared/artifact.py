@@ -50,7 +50,7 @@ class Artifact:
 
     def __init__(
         self,
-        id: str,
+        id: str,  # noqa: A002  (what it is called, here and in journals)
         kind: str,
         location: str,
         lifetime: str = "scope",

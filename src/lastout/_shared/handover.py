@@ -41,9 +41,8 @@ def _before() -> None:
     # a descriptor is being opened that a child would have to close.
     _locked_out.append(descriptors.lock_out_forks())
     _handed.clear()
-    for membership in list(joined.values()):
-        if membership.joined:
-            _handed.append((membership, _publish_for_child(membership)))
+    memberships = [one for one in joined.values() if one.joined]
+    _handed.extend((one, _publish_for_child(one)) for one in memberships)
 
 
 def _publish_for_child(membership: Membership) -> Lease | None:

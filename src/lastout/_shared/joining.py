@@ -11,7 +11,8 @@ from . import handover
 from .cleaners import clean
 from .hold import PATIENCE
 from .making import VARIABLE
-from .membership import Membership, joined
+from .membership import Membership
+from .membership import joined as joined
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

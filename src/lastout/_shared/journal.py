@@ -68,33 +68,24 @@ def made(
 ) -> bytes:
     """Something is about to be made."""
     # A template: `json.dumps` would take ten times as long.
-    return seal(
-        '["made",%d,%d,"%s",%s,"%s",%s,%s]'
-        % (
-            ns,
-            number,
-            kind,
-            quote(location),
-            lifetime,
-            _to_json(list(after)) if after else "[]",
-            _to_json(data) if data else "{}",
-        )
-    )
+    later = _to_json(list(after)) if after else "[]"
+    facts = _to_json(data) if data else "{}"
+    return seal(f'["made",{ns},{number},"{kind}",{quote(location)},"{lifetime}",{later},{facts}]')
 
 
 def more(number: int, data: Mapping[str, Any]) -> bytes:
     """What is known of it now that it is made."""
-    return seal('["more",%d,%s]' % (number, _to_json(data)))
+    return seal(f'["more",{number},{_to_json(data)}]')
 
 
 def mark(verb: str, numbers: Iterable[int]) -> bytes:
     """`begun`, `done` or `kept`, for some artifacts of one member."""
-    return seal('["%s",[%s]]' % (verb, ",".join(map(str, numbers))))
+    return seal(f'["{verb}",[{",".join(map(str, numbers))}]]')
 
 
 def left(ns: int) -> bytes:
     """The member left."""
-    return seal('["left",%d]' % ns)
+    return seal(f'["left",{ns}]')
 
 
 def ends_with_left(tail: bytes) -> bool:

@@ -242,11 +242,9 @@ class Making:
         return artifact, made
 
     def _ids(self, after: After) -> tuple[str, ...]:
-        if after == ():
-            return ()
-        several = isinstance(after, (tuple, list, set, frozenset))
+        several = after if isinstance(after, (tuple, list, set, frozenset)) else (after,)
         found = []
-        for one in after if several else (after,):  # type: ignore[union-attr]
+        for one in several:
             artifact = one if isinstance(one, Artifact) else self.artifact_of(one)
             if artifact.scope != self.path:
                 raise UsageError(f"{artifact!r} is in another scope, {artifact.scope!r}")

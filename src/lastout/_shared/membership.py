@@ -17,8 +17,8 @@ from itertools import count
 from threading import Condition, RLock, get_ident
 from time import monotonic_ns
 
+from .._identity import here, new_token
 from .._platform import show_unraisable
-from .._identity import Identity, here, new_token
 from .._process import registry
 from .._process.deadline import Deadline
 from .._process.report import Report
@@ -129,7 +129,8 @@ class Membership:
                 if reaped.swept:
                     return False
             # It joined itself: to go on as another program is still to be here.
-            who = Identity(*here().as_tuple()[:5], image=0, host=os.uname().nodename)
+            who = here()
+            who.image = 0
             self.token = new_token()
             first = journals.header(self.token) + journals.join(monotonic_ns(), who)
             self._take(self.backend.publish(self.name, self.token, first))

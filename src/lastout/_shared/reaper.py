@@ -10,6 +10,7 @@ whoever is killed in the middle frees it for the next.
 
 from __future__ import annotations
 
+import json
 from time import monotonic
 
 from .._process.deadline import Deadline
@@ -256,7 +257,7 @@ class Run:
 
 def lies_inside(directory: Artifact, journal: bytes) -> bool:
     """Whether a journal names anything that lies in this directory, or runs in it."""
-    path = journals.quote(directory.location)
+    path = json.dumps(directory.location)  # as it stands in a journal
     return f"{path[:-1]}/".encode() in journal or f'"cwd":{path}'.encode() in journal
 
 
@@ -288,7 +289,8 @@ def _blocked(artifact: Artifact, waits_for: Collection[str]) -> CleanupBlocked:
 def _damaged(journal: Journal, path: str) -> JournalDamaged:
     return JournalDamaged(
         f"the journal of {journal.token} in the scope {path!r} has {journal.damage} lines that are"
-        " no records; what could be read was obeyed. Look for what it may have meant, then remove it",
+        " no records; what could be read was obeyed. Look for what it may have meant, then remove"
+        " it",
         scope=path,
         member=journal.token,
     )

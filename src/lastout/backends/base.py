@@ -68,7 +68,10 @@ if TYPE_CHECKING:
             ...
 
         def read(self, member: str, last: int | None = None) -> bytes:
-            """What stands in its journal, or its `last` bytes; raises `RootRefused` if that is not one of ours."""
+            """What stands in its journal, or its `last` bytes.
+
+            Raises `RootRefused` if that is not one of ours.
+            """
             ...
 
         def append(self, member: str, records: bytes) -> None:

@@ -151,12 +151,12 @@ def open_directory(name: str, parent: int, path: str) -> int | None:
 def check_ours(found: os.stat_result, path: str) -> None:
     """Raise `RootRefused` unless it is ours and nobody else can write there."""
     if found.st_uid != os.geteuid():
-        why, help = f"it belongs to user {found.st_uid}", "choose another root (LASTOUT_ROOT)"
+        why, advice = f"it belongs to user {found.st_uid}", "choose another root (LASTOUT_ROOT)"
     elif found.st_mode & 0o022:
-        why, help = "others can write there", f"take that from them (chmod go-w {path!r})"
+        why, advice = "others can write there", f"take that from them (chmod go-w {path!r})"
     else:
         return
-    raise RootRefused(f"will not use {path!r}: {why}; {help}", path=path)
+    raise RootRefused(f"will not use {path!r}: {why}; {advice}", path=path)
 
 
 def _refuse_odd(path: str) -> None:
@@ -164,7 +164,8 @@ def _refuse_odd(path: str) -> None:
     if not stat.S_ISDIR(mode):
         what = "a symbolic link" if stat.S_ISLNK(mode) else "not a directory"
         raise RootRefused(
-            f"will not use {path!r}: it is {what}; remove it, or choose another root (LASTOUT_ROOT)",
+            f"will not use {path!r}: it is {what}; remove it, or choose another root"
+            " (LASTOUT_ROOT)",
             path=path,
         )
 
