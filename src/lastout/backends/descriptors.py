@@ -66,16 +66,17 @@ class Descriptor:
     __slots__ = ("_identity", "adopted", "number")
 
     def __init__(self, path: str, flags: int, directory: int | None = None) -> None:
+        self.adopted = False
+        flags |= os.O_CLOEXEC | os.O_NOFOLLOW
         locked_out = lock_out_forks()
         try:
-            flags |= os.O_CLOEXEC | os.O_NOFOLLOW
             self.number = os.open(path, flags, 0o600, dir_fd=directory)
+            found = os.fstat(self.number)
+            self._identity = found.st_dev, found.st_ino
+            # Last: whoever finds it in there may use it.
             _kept.add(self)
         finally:
             let_in_forks(locked_out)
-        self.adopted = False
-        found = os.fstat(self.number)
-        self._identity = found.st_dev, found.st_ino
 
     def look(self) -> os.stat_result | None:
         """What the system says of the file; `None` if this is not our descriptor any more."""
