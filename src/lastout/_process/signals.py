@@ -227,6 +227,7 @@ def _die(signum: int, previous: Any) -> None:
                 show_unraisable(error, previous)
     # The main thread may hold the lock of a stream that it is writing to.
     call_within(_flush, _FLUSH_SECONDS)
+    registry._run_exitfuncs()  # what the main thread has registered meanwhile
     die_of(signum)
 
 
