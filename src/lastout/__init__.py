@@ -41,17 +41,26 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ._process.report import Failure, Outcome, Report
     from ._process.signals import SignalHandling, handle_signals
+    from ._shared.artifact import Artifact
+    from ._shared.members import Member
+    from ._shared.recovery import reap
+    from ._shared.scope import Scope, current_scope
 
 __all__ = [
+    "Artifact",
     "Failure",
     "HandlerTimeout",
     "LastoutError",
+    "Member",
     "Outcome",
     "Report",
+    "Scope",
     "SignalHandling",
     "UsageError",
+    "current_scope",
     "handle_signals",
     "handler",
+    "reap",
     "register",
     "run_exit_handlers",
     "unregister",
@@ -60,6 +69,11 @@ __all__ = [
 
 # Loaded on first use, because they load slowly or are seldom needed.
 _LAZY = {
+    "Artifact": "_shared.artifact",
+    "Member": "_shared.members",
+    "Scope": "_shared.scope",
+    "current_scope": "_shared.scope",
+    "reap": "_shared.recovery",
     "Failure": "_process.report",
     "Outcome": "_process.report",
     "Report": "_process.report",

@@ -37,3 +37,138 @@ class HandlerTimeout(LastoutError, TimeoutError):
 
     handler: str
     seconds: float
+
+
+class ArtifactExists(UsageError, FileExistsError):
+    """What was to be made is there already; it was not touched.
+
+    Attributes:
+        kind: the kind of artifact.
+        location: where it is.
+    """
+
+    kind: str
+    location: str
+
+
+class ArtifactMissing(UsageError, FileNotFoundError):
+    """What was named as existing is not there.
+
+    Attributes:
+        kind: the kind of artifact.
+        location: where it should be.
+    """
+
+    kind: str
+    location: str
+
+
+class ArtifactReplaced(LastoutError):
+    """Somebody put something else where an artifact was; it was left alone.
+
+    Attributes:
+        kind: the kind of artifact.
+        location: where it is.
+    """
+
+    kind: str
+    location: str
+
+
+class UnknownKind(LastoutError):
+    """A journal names a kind of artifact that this version cannot clean.
+
+    Attributes:
+        kind: the kind that was found.
+    """
+
+    kind: str
+
+
+class CleanupFailed(LastoutError):
+    """An artifact could not be cleaned; it stays recorded.
+
+    Attributes:
+        kind: the kind of artifact.
+        location: what or where it is.
+    """
+
+    kind: str
+    location: str
+
+
+class CleanupTimeout(CleanupFailed, HandlerTimeout):
+    """An artifact was not cleaned in the time there was; it stays recorded."""
+
+
+class JournalTooNew(LastoutError):
+    """A member's journal was written by a newer lastout; nothing was touched.
+
+    Attributes:
+        scope: the path of the scope.
+        member: the token of the member.
+        format: the version of its format.
+    """
+
+    scope: str
+    member: str
+    format: int
+
+
+class SystemRefused(LastoutError, OSError):
+    """The system refused what a scope needs: no space, no descriptors, no permission, gone.
+
+    Attributes:
+        path: what it was about.
+        errno: the system's number for the reason, or `None`.
+    """
+
+    path: str
+
+    def __init__(self, message: str, *, number: int | None = None, **data: object) -> None:
+        super().__init__(message, number=number, **data)
+        self.errno = number
+
+
+class ScopeGone(SystemRefused):
+    """Somebody removed the directory of a scope, or took its journal, while it was in use."""
+
+
+class ScopeBusy(LastoutError, TimeoutError):
+    """Another process holds a scope, and did not let go of it in time.
+
+    Attributes:
+        path: the scope's directory.
+    """
+
+    path: str
+
+
+class RootRefused(LastoutError, PermissionError):
+    """The directory for scopes cannot be trusted; nothing in it was touched.
+
+    Attributes:
+        path: the directory, or what is wrong in it.
+    """
+
+    path: str
+
+
+class JournalDamaged(LastoutError):
+    """Something else than a record stands in a member's journal.
+
+    Attributes:
+        scope: the path of the scope.
+        member: the token of the member.
+    """
+
+    scope: str
+    member: str
+
+
+class CleanupBlocked(CleanupFailed):
+    """An artifact stays, because one that must go before it could not be cleaned."""
+
+
+class CleanupWarning(RuntimeWarning):
+    """Something could not be cleaned when a `with Scope(...)` block was left; it stays recorded."""

@@ -176,7 +176,7 @@ def unwind(timeout: float | None = None) -> Report:
             that takes too long is abandoned early enough for those behind it.
 
     Returns:
-        A report: for each handler its name, seconds and outcome.
+        For each handler its name, seconds and outcome.
 
     Raises:
         TypeError: `timeout` is not a number.

@@ -102,8 +102,9 @@ def handle_signals(*signals: int, raise_in_main: bool = False) -> SignalHandling
     signal of the same kind kills at once; one that arrives while handlers run
     is obeyed after them.  A previous Python handler is called after the exit
     handlers.  Forked children handle the signals too, in the same way unless
-    they call this again; other children have to call this themselves.  What is ignored (`nohup`) stays ignored.  A call in C
-    that does not release the interpreter lock delays the handlers.
+    they call this again; other children have to call this themselves.  What is
+    ignored (`nohup`) stays ignored.  A call in C that does not release the
+    interpreter lock delays the handlers.
 
     Args:
         signals: signal numbers; by default SIGTERM and SIGHUP.
@@ -227,6 +228,7 @@ def _die(signum: int, previous: Any) -> None:
                 show_unraisable(error, previous)
     # The main thread may hold the lock of a stream that it is writing to.
     call_within(_flush, _FLUSH_SECONDS)
+    registry._run_exitfuncs()  # what the main thread has registered meanwhile
     die_of(signum)
 
 

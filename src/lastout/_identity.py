@@ -1,0 +1,126 @@
+"""Who a member is, and whether that process still runs.
+
+A process id alone is not enough: it is handed out again, it means another
+process in another container, and nothing after a reboot.  So a member writes
+down the boot, the pid namespace, the pid and when that process started; an
+interpreter has a number within its process.
+
+    Identity (recorded at join) ---> is_running() ---> True: fail closed, it lives
+                                                  `--> False: nobody like that is here
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+
+from . import _platform
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+def new_token() -> str:
+    """A name for a member, an artifact or garbage that no other has."""
+    return secrets.token_hex(8)
+
+
+class Identity:
+    """A process and interpreter, as one member recorded itself.
+
+    Attributes:
+        pid: its process id, or `None` where nobody knew it: then only its lock tells.
+        started: when it started, in the kernel's own unit; `None` if unknown.
+        boot: the boot of the machine that it runs in.
+        namespace: the pid namespace in which `pid` is meant.
+        interpreter: 0 for the main interpreter of the process.
+        image: which program the process ran, or 0: an `exec` changes it.
+        host: the name of the machine, for people to read.
+    """
+
+    __slots__ = ("boot", "host", "image", "interpreter", "namespace", "pid", "started")
+
+    def __init__(
+        self,
+        pid: int | None,
+        started: int | None = None,
+        boot: str = "",
+        namespace: int = 0,
+        interpreter: int = 0,
+        image: int = 0,
+        host: str = "",
+    ) -> None:
+        self.pid = pid
+        self.started = started
+        self.boot = boot
+        self.namespace = namespace
+        self.interpreter = interpreter
+        self.image = image
+        self.host = host
+
+    def as_tuple(self) -> tuple[Any, ...]:
+        """Its fields in the order of the arguments."""
+        fields = (self.pid, self.started, self.boot, self.namespace)
+        return (*fields, self.interpreter, self.image, self.host)
+
+    def __repr__(self) -> str:
+        return f"Identity(pid={self.pid}, started={self.started}, interpreter={self.interpreter})"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Identity):
+            return NotImplemented
+        return self.as_tuple() == other.as_tuple()
+
+    def __hash__(self) -> int:
+        return hash(self.as_tuple())
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Identity, self.as_tuple()
+
+
+def here() -> Identity:
+    """Who this process and interpreter is."""
+    pid = os.getpid()
+    facts = _platform.process_facts(pid)
+    return Identity(
+        pid,
+        facts.started if facts else None,
+        _platform.boot_id(),
+        _platform.pid_namespace(),
+        _platform.interpreter_id(),
+        facts.image if facts else 0,
+        os.uname().nodename,
+    )
+
+
+def comparable(who: Identity) -> bool:
+    """Whether its pid means anything here: same boot, same pid namespace."""
+    return (
+        who.pid is not None
+        and who.boot == _platform.boot_id()
+        and who.namespace == _platform.pid_namespace()
+    )
+
+
+def is_running(who: Identity, same_program: bool = False) -> bool:
+    """Whether the process of `who` is running, as far as it can be known from here.
+
+    Fails closed: one that cannot be told apart from it counts as running.  One
+    whose pid means nothing here (another boot or pid namespace, or none was
+    recorded) counts as not running, because its lock is all there is to ask.
+
+    Args:
+        who: what a member recorded.
+        same_program: whether a process that replaced its program by `exec` is
+            another one.
+    """
+    if not comparable(who):
+        return False
+    assert who.pid is not None
+    facts = _platform.process_facts(who.pid)
+    if facts is None or facts.ending:
+        return False
+    if None not in (who.started, facts.started) and who.started != facts.started:
+        return False  # the pid was handed out again
+    return not (same_program and who.image and facts.image and who.image != facts.image)

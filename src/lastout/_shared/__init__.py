@@ -1,0 +1,1 @@
+"""Many processes: what they share is recorded on disk, and the last one out cleans it."""

@@ -1,0 +1,167 @@
+"""Functions as cleaners: called by whoever cleans, long after their process is gone.
+
+A function that others can import is recorded by its name, with arguments that
+JSON gives back exactly as they were.  Anything else, such as a closure, a
+lambda or a function of the main script, is pickled with all that it uses
+(`pickling`).
+
+    cleaned by its maker    called directly: the very function, on this thread
+    cleaned by another      called in a process of its own, with the maker's
+                            sys.path and directory: whatever it does there, and
+                            however long, is an error at most
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import sys
+from functools import partial
+from math import isfinite
+
+from .. import _platform
+from .._process import runner
+from .._process.deadline import Deadline, check_seconds
+from ..errors import CleanupFailed, CleanupTimeout, UsageError
+from . import commands, paths, pickling
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any, Final
+
+# -P: nothing is imported from the directory it happens to start in.
+_CHILD: Final = (
+    "import json, sys; call = json.load(sys.stdin); sys.path[:] = call['path'];"
+    " from lastout._shared.recorded import make; make(call)"
+)
+
+# What this process itself made, by its pid: a forked child has the entries too,
+# but is another process than the maker.
+_live: dict[tuple[int, str], Callable[[], object]] = {}
+
+
+def prepare(
+    func: Callable[..., object],
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    timeout: float | None,
+) -> tuple[str, dict[str, Any]]:
+    """Write a call down so that another process can make it.
+
+    Raises:
+        UsageError: it can neither be imported nor pickled; nothing was recorded.
+        TypeError: it is not callable.
+    """
+    if not callable(func):
+        raise TypeError(f"a callback must be callable, not {func!r}")
+    name = pickling.name_of(func)
+    data: dict[str, Any] = {
+        "token": paths.fresh_name("callback"),
+        "timeout": check_seconds(timeout, "timeout"),
+        "cwd": _here(),
+        "path": [os.path.abspath(entry) for entry in sys.path],
+    }
+    if pickling.can_be_imported(func) and _survives_json([list(args), dict(kwargs)]):
+        return name, {**data, "args": list(args), "kwargs": dict(kwargs)}
+    try:
+        pickled = pickling.dumps((func, args, dict(kwargs)))
+    except Exception as error:
+        raise UsageError(
+            f"the callback {name} can neither be imported by another process nor pickled"
+            f" ({type(error).__name__}: {error}); use a function of a module, and arguments that"
+            " can be pickled"
+        ) from error
+    return name, {**data, "pickle": base64.b85encode(pickled).decode()}
+
+
+def create(
+    data: Mapping[str, Any],
+    func: Callable[..., object],
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+) -> None:
+    """Keep the very function for the case that this process cleans."""
+    _live[os.getpid(), data["token"]] = partial(func, *args, **kwargs)
+
+
+def forget(token: str) -> None:
+    """It will not be called."""
+    _live.pop((os.getpid(), token), None)
+
+
+def clean_callback(location: str, data: Mapping[str, Any], deadline: Deadline) -> None:
+    """Make a recorded call.
+
+    Raises:
+        CleanupFailed: it raised, or ended its process, or cannot be imported any more.
+        CleanupTimeout: it did not return in its time.
+    """
+    live = _live.get((os.getpid(), data["token"]))
+    if live is not None:
+        _call_here(live, location, deadline.share(False, data["timeout"]))
+    else:
+        limit = commands.TIME_LIMIT if data["timeout"] is None else data["timeout"]
+        _call_elsewhere(location, data, Deadline(deadline.share(False, limit)))
+    forget(data["token"])
+
+
+def _call_here(call: Callable[[], object], location: str, seconds: float | None) -> None:
+    try:
+        if seconds is None:
+            call()  # on this thread, as some things may only be closed by who opened them
+            return
+        in_time = runner.call_within(call, seconds)
+    except (Exception, SystemExit) as error:
+        if isinstance(error, SystemExit) and not error.code:
+            return
+        raise CleanupFailed(
+            f"the callback {location} raised {type(error).__name__}: {error}",
+            kind="callback",
+            location=location,
+        ) from error
+    if not in_time:
+        raise CleanupTimeout(
+            f"the callback {location} did not return in {seconds:.3g} s and was abandoned",
+            kind="callback",
+            location=location,
+        )
+
+
+def _call_elsewhere(location: str, data: Mapping[str, Any], deadline: Deadline) -> None:
+    call = {**data, "name": location}
+    told = _platform.scratch_file()
+    try:
+        with open(told, "w", encoding="ascii", closefd=False) as file:
+            json.dump(call, file)
+        os.lseek(told, 0, os.SEEK_SET)
+        argv = [sys.executable, "-P", "-c", _CHILD]
+        commands.run("callback", location, argv, {"cwd": data["cwd"], "stdin": told}, {}, deadline)
+    finally:
+        os.close(told)
+
+
+def _here() -> str:
+    try:
+        return os.getcwd()
+    except FileNotFoundError:  # it was removed under us
+        return "/"
+
+
+def _survives_json(value: object) -> bool:
+    """Whether JSON gives back exactly this value: no tuples, no keys but text, no subclasses."""
+    kind = type(value)
+    if value is None or kind in (bool, int, str):
+        return True
+    if kind is float:
+        return isfinite(value)  # type: ignore[arg-type]
+    try:
+        if kind is list:
+            return all(map(_survives_json, value))  # type: ignore[call-overload]
+        if kind is dict:
+            every: dict[object, object] = value  # type: ignore[assignment]
+            return all(type(key) is str and _survives_json(every[key]) for key in every)
+    except RecursionError:  # it contains itself
+        return False
+    return False

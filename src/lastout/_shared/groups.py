@@ -1,0 +1,175 @@
+"""Ending a whole process group, and never a process that is not of it.
+
+A pid, and so the number of a group, is handed out again once it is free.  So no
+signal goes to a number: each member is held by a descriptor of its own (pidfd)
+before it is known, and is known by one of these, looked at while it is held:
+
+    the leader's pid and start time are as recorded    then the number is still its group's
+    another member that is held still lives            then so is it
+    the token that the leader was started with is in its environment
+
+    look (hold, then know) -> signal each -> wait for all -> look again -> ... -> none
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+from math import ceil
+
+from .. import _platform
+from .._process.deadline import Deadline
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Final
+
+TOKEN: Final = "LASTOUT_ARTIFACT"  # the variable by which a process is known again
+LAST_PATIENCE: Final = 5.0  # seconds for the kernel to end what was killed
+
+
+class Group:
+    """A process group, while it is being ended; a context manager.
+
+    Args:
+        token: the value of `LASTOUT_ARTIFACT` that its leader was started with.
+        leader: the leader's pid, if it is known; else all that have the token
+            are taken for the group.
+        started: when the leader started, if it is known.
+    """
+
+    def __init__(self, token: str, leader: int | None, started: int | None) -> None:
+        self._mark = f"{TOKEN}={token}".encode()
+        self._leader = leader
+        self._started = started
+        self._held: dict[int, int] = {}
+        self.seen = 0
+
+    def __enter__(self) -> Group:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._let_go(list(self._held))
+
+    def end(self, grace: float, deadline: Deadline) -> list[int]:
+        """Ask all members to end, kill what is left after `grace` seconds; who remains.
+
+        At least half of the time there is stays for the killing.  This process
+        itself is never asked, should it be a member: it is the one that cleans.
+        """
+        patience = deadline.share(True, grace) or 0.0
+        if patience > 0 and self._signal(signal.SIGTERM, Deadline(patience)):
+            return []
+        self._signal(signal.SIGKILL, Deadline(deadline.share(False, LAST_PATIENCE)))
+        return sorted(self._held)
+
+    def _signal(self, signum: int, until: Deadline) -> bool:
+        """Send a signal once to each member there is or comes; whether all have ended in time."""
+        told: set[int] = set()
+        while self._look():
+            for pid in self._held.keys() - told:
+                told.add(pid)
+                self._send(pid, signum)
+            if not wait_for_ends(self._held.values(), until):
+                self._look()
+                return not self._held
+        return True
+
+    def _send(self, pid: int, signum: int) -> None:
+        try:
+            _platform.signal_held(self._held[pid], signum)
+            if signum == signal.SIGTERM:
+                # One that is stopped would not hear it before it is continued.
+                _platform.signal_held(self._held[pid], signal.SIGCONT)
+        except (ProcessLookupError, PermissionError):
+            # It has just ended, or became another user's: then it is waited
+            # for in vain and named among those that remain.
+            return
+
+    def _look(self) -> dict[int, int]:
+        """Hold all members that live now."""
+        self._let_go([pid for pid, held in self._held.items() if has_ended(held)])
+        for pid in self._candidates():
+            if pid not in self._held and pid != os.getpid():
+                self._hold(pid)
+        return self._held
+
+    def _candidates(self) -> list[int]:
+        if self._leader is None:
+            every = _platform.process_ids()
+            return [pid for pid in every if _platform.has_in_environment(pid, self._mark)]
+        if not _exists(self._leader):
+            return []  # spares a look at every process of the machine
+        return [pid for pid in _platform.process_ids() if _group_of(pid) == self._leader]
+
+    def _hold(self, pid: int) -> None:
+        try:
+            held = _platform.hold_process(pid)
+        except ProcessLookupError:
+            return
+        # Only now, while it cannot become another one unseen.
+        if has_ended(held) or not self._is_member(pid):
+            os.close(held)
+            return
+        self._held[pid] = held
+        self.seen += 1
+
+    def _is_member(self, pid: int) -> bool:
+        if _platform.has_in_environment(pid, self._mark):
+            return self._leader in (None, _group_of(pid))
+        if self._leader is None or _group_of(pid) != self._leader:
+            return False
+        # A number is not handed out again while anybody has it for a group.
+        return self._leader_is_there() or any(
+            _group_of(other) == self._leader and not has_ended(held)
+            for other, held in self._held.items()
+        )
+
+    def _leader_is_there(self) -> bool:
+        if self._leader is None or self._started is None:
+            return False
+        facts = _platform.process_facts(self._leader)
+        return facts is not None and facts.started == self._started
+
+    def _let_go(self, pids: Iterable[int]) -> None:
+        for pid in pids:
+            os.close(self._held.pop(pid))
+
+
+def has_ended(held: int) -> bool:
+    """Whether the process that a descriptor holds has ended, waited for or not."""
+    return wait_for_ends([held], Deadline(0))
+
+
+def wait_for_ends(held: Iterable[int], until: Deadline) -> bool:
+    """Wait until all processes that these descriptors hold have ended; whether they have."""
+    poll, left = select.poll(), set(held)
+    for descriptor in left:
+        poll.register(descriptor, select.POLLIN)
+    while left:
+        seconds = until.left()
+        for descriptor, _ in poll.poll(None if seconds is None else ceil(seconds * 1000)):
+            poll.unregister(descriptor)
+            left.discard(descriptor)
+        if left and until.passed():
+            return False
+    return True
+
+
+def _group_of(pid: int) -> int | None:
+    try:
+        return os.getpgid(pid)
+    except (ProcessLookupError, PermissionError):
+        return None
+
+
+def _exists(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

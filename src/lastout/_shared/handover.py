@@ -1,0 +1,78 @@
+"""Hand-over: a forked child is a member from its first moment.
+
+    before the fork    the parent publishes and locks a journal for the child
+    in the child       that one becomes its own; the parent's is closed, not unlocked
+    in the parent      the child's is closed
+
+The parent is a living member all the while, so the scope cannot go, and the
+child's lock passes over without a moment in which nobody has it.  A child that
+joined by itself would be too late whenever its parent forks and leaves.
+"""
+
+from __future__ import annotations
+
+from .._identity import new_token
+from .._process import children
+from ..backends import descriptors
+from ..errors import LastoutError
+from . import journal as journals
+from .membership import joined
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..backends.base import Lease
+    from .membership import Membership
+
+_following = False
+_handed: list[tuple[Membership, Lease | None]] = []
+_locked_out: list[bool] = []
+
+
+def follow() -> None:
+    """Hand over at every fork from now on."""
+    global _following
+    if not _following:
+        _following = True
+        children.follow_forks(_before, _in_parent, _in_child)
+
+
+def _before() -> None:
+    # Held until the fork is done: forks come one after another, and none while
+    # a descriptor is being opened that a child would have to close.
+    _locked_out.append(descriptors.lock_out_forks())
+    _handed.clear()
+    memberships = [one for one in joined.values() if one.joined]
+    _handed.extend((one, _publish_for_child(one)) for one in memberships)
+
+
+def _publish_for_child(membership: Membership) -> Lease | None:
+    token = new_token()
+    try:
+        return membership.backend.publish(membership.name, token, journals.header(token))
+    except (LastoutError, OSError):
+        return None  # the child tries by itself, and says so if it cannot
+
+
+def _in_parent() -> None:
+    try:
+        for _, lease in _handed:
+            if lease:
+                lease.close()
+        _handed.clear()
+    finally:
+        descriptors.let_in_forks(_locked_out.pop())
+
+
+def _in_child() -> None:
+    _locked_out.clear()
+    handed, late = list(_handed), [one for one, lease in _handed if lease is None]
+    _handed.clear()
+    for membership, lease in handed:
+        # Without one of its own, the child keeps its parent's for the moment.
+        (lease or membership.lease).inherit()
+    descriptors.close_inherited()
+    for membership, lease in handed:
+        if lease:
+            membership.become_child(lease)
+    for membership in late:
+        membership.join_late()

@@ -1,0 +1,90 @@
+"""Leave: the way out of a scope, which is reaping oneself."""
+
+from __future__ import annotations
+
+from time import monotonic_ns
+
+from .._process.deadline import Deadline
+from .._process.report import Failure, Outcome, Report
+from ..errors import LastoutError, ScopeGone
+from . import journal as journals
+from .hold import PATIENCE, hold
+from .reaper import Run, Survey, reap
+from .waiting import wait_until_alone
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from .membership import Membership
+
+
+class Leaver:
+    """Takes one member out of its scope."""
+
+    def __init__(self, membership: Membership) -> None:
+        self._us = membership
+
+    def leave(self, deadline: Deadline) -> Report:
+        """Wait, clean, go; nothing that fails comes out of here."""
+        outcomes: list[Outcome] = []
+
+        def attempt(step: Callable[[Deadline], Iterable[Outcome]], until: Deadline) -> None:
+            try:
+                outcomes.extend(step(until))
+            except (LastoutError, OSError) as error:
+                outcomes.append(Outcome(f"scope {self._us.path}", 0.0, Failure(error)))
+
+        if self._us.patience:
+            attempt(self._wait, Deadline(self._us.patience))
+        self._us.settle(Deadline(PATIENCE))
+        attempt(self._clean_own, deadline)
+        attempt(self._go, deadline)
+        return Report(outcomes)
+
+    def _wait(self, deadline: Deadline) -> Iterable[Outcome]:
+        wait_until_alone(self._us, deadline)
+        return ()
+
+    def _clean_own(self, deadline: Deadline) -> Iterator[Outcome]:
+        """What goes with this member; the scope is free meanwhile, for it may take long."""
+        us = self._us
+        if not us.owns_things or us.lease.lost:
+            return
+        with us.hold() as held:
+            survey = Survey(held, us.path)
+            mine = survey.journal(us.token).unresolved()
+            due = [artifact for artifact in mine if artifact.lifetime == "member"]
+            ordered, known = survey.plan(due)
+            if ordered:
+                # From here on nobody else will release them.
+                us.append(journals.mark("begun", [artifact.number for artifact in ordered]))
+        yield from Run(lambda _, records: us.append(records), us.clean, deadline)(ordered, known)
+
+    def _go(self, deadline: Deadline) -> Iterator[Outcome]:
+        us = self._us
+        with hold(us.backend, us.name, us.path) as held:
+            if held is None or us.lease.lost:
+                yield from self._go_without_scope(deadline)
+                return
+            reaped = reap(held, us.path, us.clean, deadline, leaving=us.token)
+            yield from reaped.outcomes
+            if not us.lease.lost:  # something of ours stays
+                us.append(journals.left(monotonic_ns()))
+            # Inside the hold: whoever decides next sees us gone.
+            us.lease.close()
+
+    def _go_without_scope(self, deadline: Deadline) -> Iterator[Outcome]:
+        """Somebody removed the scope: clean what was only ours, and say what stays."""
+        us = self._us
+        for artifact in journals.parse(us.token, us.lease.read(), us.path).unresolved():
+            if artifact.lifetime == "member":
+                yield from Run(lambda *_: None, us.clean, deadline)([artifact])
+            else:
+                error = ScopeGone(
+                    f"the scope {us.path!r} was removed while it was in use, so nobody knows"
+                    f" who still uses the {artifact.kind} {artifact.location!r}; it stays:"
+                    " remove it when nobody does",
+                    path=us.path,
+                )
+                yield Outcome(f"{artifact.kind} {artifact.location}", 0.0, Failure(error))

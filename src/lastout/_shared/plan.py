@@ -1,0 +1,159 @@
+"""Plan: in which order artifacts are cleaned.  Pure: values in, values out.
+
+must go first                        |  otherwise
+-------------------------------------+----------------------------------
+what `after=` names                  |  the last one made goes first,
+what lies inside a directory         |  over all members
+"""
+
+from __future__ import annotations
+
+from heapq import heapify, heappop, heappush
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+    from .artifact import Artifact
+
+    Edges = dict[str, list[str]]  # id -> the ids of those that must go before it
+
+
+def order(due: Collection[Artifact], others: Collection[Artifact] = ()) -> list[Artifact]:
+    """The order in which `due` can be cleaned.
+
+    Args:
+        due: what is to be cleaned.
+        others: what stays for now.  Anything due that must go after one of
+            these stays too, and is left out.
+    """
+    newest_first = sorted(due, key=_age, reverse=True)
+    edges = before([*newest_first, *others])
+    if not edges:
+        return newest_first
+    waiting = _held_up(edges, {artifact.id for artifact in others})
+    return _linear([artifact for artifact in newest_first if artifact.id not in waiting], edges)
+
+
+def before(artifacts: Collection[Artifact]) -> Edges:
+    """Which of these must go before which, as `{id: ids that go before it}`."""
+    edges: Edges = {}
+    known: set[str] | None = None
+    for artifact in artifacts:
+        if artifact.after:
+            known = known or {artifact.id for artifact in artifacts}
+            wanted = [other for other in artifact.after if other in known]
+            if wanted:
+                edges.setdefault(artifact.id, []).extend(wanted)
+    for inner, outer in _inside(artifacts):
+        edges.setdefault(outer, []).append(inner)
+    return edges
+
+
+def first(artifact: Artifact, artifacts: Collection[Artifact]) -> list[Artifact]:
+    """Those of `artifacts` that must go before `artifact`, directly or not."""
+    edges = before(artifacts)
+    found: set[str] = set()
+    ahead = [artifact.id]
+    while ahead:
+        new = [other for other in edges.get(ahead.pop(), ()) if other not in found]
+        found.update(new)
+        ahead.extend(new)
+    return [other for other in artifacts if other.id in found and other.id != artifact.id]
+
+
+def makes_cycle(new: Artifact, artifacts: Collection[Artifact]) -> bool:
+    """Whether with `new` there would be no order any more."""
+    edges = before([*artifacts, new])
+    seen: set[str] = set()
+    ahead = list(edges.get(new.id, ()))
+    while ahead:
+        one = ahead.pop()
+        if one == new.id:
+            return True
+        if one not in seen:
+            seen.add(one)
+            ahead.extend(edges.get(one, ()))
+    return False
+
+
+def _age(artifact: Artifact) -> tuple[int, str, int]:
+    return artifact.made_ns, artifact.member, artifact.number
+
+
+def _inside(artifacts: Iterable[Artifact]) -> Iterable[tuple[str, str]]:
+    """Pairs of ids, inner and outer, for the nearest directory around each."""
+    directories: dict[str, list[str]] = {}
+    for artifact in artifacts:
+        if artifact.kind == "directory":
+            directories.setdefault(artifact.location, []).append(artifact.id)
+    if not directories:
+        return
+    nearest: dict[str, str] = {"": ""}
+    for artifact in artifacts:
+        place = artifact.place
+        if not place:
+            continue
+        # What runs in a directory is inside it; a directory is not inside itself.
+        at_path = artifact.location == place
+        start = place.rpartition("/")[0] if at_path else place
+        for outer in directories.get(_nearest(start, directories, nearest), ()):
+            yield artifact.id, outer
+
+
+def _nearest(path: str, directories: Collection[str], nearest: dict[str, str]) -> str:
+    """`path` itself or the nearest one above it that is among `directories`; empty if none."""
+    asked = []
+    while path not in nearest:
+        asked.append(path)
+        if path in directories:
+            nearest[path] = path
+            break
+        path = path.rpartition("/")[0]
+    found = nearest[path]
+    nearest.update(dict.fromkeys(asked, found))
+    return found
+
+
+def _held_up(edges: Edges, staying: set[str]) -> set[str]:
+    """All that must go after one of `staying`, directly or not."""
+    later: Edges = {}
+    for one, earlier in edges.items():
+        for other in earlier:
+            later.setdefault(other, []).append(one)
+    held, ahead = set(staying), list(staying)
+    while ahead:
+        new = [one for one in later.get(ahead.pop(), ()) if one not in held]
+        held.update(new)
+        ahead.extend(new)
+    return held
+
+
+def _linear(newest_first: list[Artifact], edges: Edges) -> list[Artifact]:
+    """A linear extension of `edges`; where they leave a choice, the newest one."""
+    rank = {artifact.id: place for place, artifact in enumerate(newest_first)}
+    missing: dict[str, int] = {}
+    later: Edges = {}
+    for one in rank:
+        earlier = [other for other in edges.get(one, ()) if other in rank]
+        missing[one] = len(earlier)
+        for other in earlier:
+            later.setdefault(other, []).append(one)
+    ready = [place for one, place in rank.items() if not missing[one]]
+    heapify(ready)
+    ordered: list[Artifact] = []
+    while len(ordered) < len(rank):
+        if not ready:
+            # A cycle: refused when it is made, so records were lost.  All the
+            # same everything must go: break it at the newest.
+            broken = next(one for one in rank if missing[one] > 0)
+            missing[broken] = 0
+            ready.append(rank[broken])
+        artifact = newest_first[heappop(ready)]
+        missing[artifact.id] = -1
+        ordered.append(artifact)
+        for one in later.get(artifact.id, ()):
+            missing[one] -= 1
+            if missing[one] == 0:
+                heappush(ready, rank[one])
+    return ordered

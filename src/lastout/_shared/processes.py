@@ -1,0 +1,159 @@
+"""Child processes as artifacts: started in a group of their own, ended with the whole group.
+
+A process is recorded before it exists, so its pid is not.  Its record has a
+token instead, which it finds in its environment; pid and start time are added
+once it runs, and after that are what it is known by.  A maker that was killed
+in between leaves a process that is found by its token.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import subprocess
+
+from .. import _platform
+from .._process.deadline import check_seconds
+from ..errors import CleanupFailed, CleanupTimeout, UsageError
+from . import paths
+from .groups import TOKEN, Group
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any, Final
+
+    from .._process.deadline import Deadline
+
+    Argument = str | bytes | os.PathLike[str] | os.PathLike[bytes]
+    Arguments = Sequence[Argument] | Argument
+
+_SETTLE: Final = 50  # milliseconds that a new process has to come to its own program
+
+# Those that this process started: only their parent can wait for them, and a
+# Popen object that is dropped while its process runs is a ResourceWarning.
+_ours: dict[tuple[int, str], subprocess.Popen[Any]] = {}
+
+
+def prepare(
+    argv: Arguments, options: Mapping[str, Any], grace: float = 5.0
+) -> tuple[str, dict[str, Any]]:
+    """Check what can be checked of a process to be started, and give it a token.
+
+    Raises:
+        UsageError: it cannot be started so, or not be ended safely here.
+        TypeError: `argv` or `grace` are of no type that there is a use for.
+    """
+    patience = check_seconds(grace, "grace")
+    if patience is None:
+        raise UsageError("grace must be a number of seconds: something has to end the process")
+    if options.get("process_group") not in (None, 0):
+        raise UsageError(
+            "process_group must not be given: the process gets a group of its own, so that all"
+            " of it can be ended"
+        )
+    if not _platform.can_hold_processes():
+        raise UsageError(
+            "processes cannot be ended safely here: it takes Linux 5.3 or later, /proc, and a"
+            " sandbox that allows pidfd_open"
+        )
+    return paths.fresh_name("popen"), {
+        "argv": as_text(argv),
+        "grace": patience,
+        "boot": _platform.boot_id(),
+        "namespace": _platform.pid_namespace(),
+    }
+
+
+def as_text(argv: Arguments) -> list[str]:
+    """`argv` as it is recorded; one text, for a shell, is a list of one."""
+    if isinstance(argv, str | bytes | os.PathLike):
+        argv = [argv]
+    words = [os.fsdecode(word) for word in argv]
+    if not words or not words[0] or any("\0" in word for word in words):
+        raise UsageError(f"{argv!r} is no command: it is empty, or has a NUL in it")
+    return words
+
+
+def start(token: str, argv: Arguments, options: Mapping[str, Any]) -> subprocess.Popen[Any]:
+    """Start a process with a token in its environment and in a group of its own."""
+    given = options.get("env")
+    environment = {**(os.environ if given is None else given), TOKEN: token}
+    own_group = {} if options.get("start_new_session") else {"process_group": 0}
+    return subprocess.Popen(argv, **{**options, **own_group, "env": environment})
+
+
+def create(
+    token: str, argv: Arguments, options: Mapping[str, Any]
+) -> tuple[subprocess.Popen[Any], dict[str, Any]]:
+    """Start it; pid and start time are what is known then."""
+    process = start(token, argv, options)
+    _ours[os.getpid(), token] = process
+    return process, {"pid": process.pid, "started": started_at(process.pid)}
+
+
+def started_at(pid: int) -> int | None:
+    """When the process started; `None` where that cannot be known: its token has to do."""
+    try:
+        facts = _platform.process_facts(pid)
+    except OSError:  # no descriptors left
+        return None
+    return facts.started if facts else None
+
+
+def forget(token: str) -> None:
+    """It is kept: the user looks after it from now on."""
+    _ours.pop((os.getpid(), token), None)
+
+
+def clean_popen(location: str, data: Mapping[str, Any], deadline: Deadline) -> None:
+    """End a process with its whole group: SIGTERM, the recorded grace, SIGKILL.
+
+    It returns when all of them have ended.  If this process started it, its
+    `Popen` object has the status then.
+
+    Raises:
+        CleanupTimeout: some of them did not end even by SIGKILL, or not in time.
+        CleanupFailed: it was started in another container, and cannot be seen from here.
+    """
+    if data["boot"] != _platform.boot_id():
+        return  # no process outlives a reboot
+    process = _ours.get((os.getpid(), location))
+    if process is not None:
+        process.poll()  # if it has ended by itself, its number is free after this
+    here = data["namespace"] == _platform.pid_namespace()
+    left, seen = _end(location, data, deadline, known=here)
+    if process is not None:
+        process.poll()
+    if left:
+        raise CleanupTimeout(
+            f"of the process {data['argv']} and its group these did not end in their time: pids"
+            f" {', '.join(map(str, left))}",
+            kind="popen",
+            location=location,
+        )
+    if not here and not seen and not _platform.sees_all_processes():
+        raise CleanupFailed(
+            f"the process {data['argv']} was started in another container, and none like it can"
+            " be seen from this one; run `lastout reap` there or outside of containers, or forget"
+            " it with keep()",
+            kind="popen",
+            location=location,
+        )
+    forget(location)
+
+
+def _end(
+    token: str, data: Mapping[str, Any], deadline: Deadline, known: bool
+) -> tuple[list[int], int]:
+    """End what is found of it: who remains, and how many there were."""
+    pid = data.get("pid") if known else None
+    with Group(token, pid, data.get("started")) as group:
+        left = group.end(data["grace"], deadline)
+        if pid is None and not group.seen:
+            # Its starter was killed while starting it: between the end of fork
+            # and that of exec it has its starter's environment, and no event
+            # tells when it comes to its own.
+            select.select([], [], [], _SETTLE / 1000)
+            left = group.end(data["grace"], deadline)
+        return left, group.seen

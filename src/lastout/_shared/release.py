@@ -1,0 +1,111 @@
+"""Release: clean one artifact before its time, or keep it for good.
+
+Whoever releases holds the scope while it makes sure that nobody else has done
+so, and claims what it is going to clean by a "begun" in the journal.  What is
+one's own is then cleaned without holding the scope, for it may take long.
+"""
+
+from __future__ import annotations
+
+from .._process.deadline import Deadline
+from ..errors import UsageError
+from . import journal as journals
+from . import plan
+from .reaper import Run, Survey, lies_inside
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from ..backends.base import Held
+    from .artifact import Artifact
+    from .membership import Membership
+    from .reaper import Mark
+
+
+class Releaser:
+    """Releases artifacts for one member."""
+
+    def __init__(self, membership: Membership) -> None:
+        self._us = membership
+
+    def release(self, artifact: Artifact) -> None:
+        """Clean it and what must go before it; see `Artifact.release`."""
+        us = self._us
+        with us.hold() as held:
+            ordered = self._claim(held, artifact)
+            if not self._all_ours(ordered):
+                self._run(ordered, held.append)
+                return
+            if ordered:
+                us.append(journals.mark("begun", _numbers(ordered)))
+                us.resolved.update(_numbers(ordered))
+        self._run(ordered, lambda _, records: us.append(records))
+
+    def keep(self, artifact: Artifact) -> None:
+        """Forget it; see `Artifact.keep`."""
+        us, record = self._us, journals.mark("kept", [artifact.number])
+        if artifact.member == us.token:
+            us.append(record)
+            us.resolved.add(artifact.number)
+            return
+        with us.hold() as held:
+            if artifact.member in held.members():
+                held.append(artifact.member, record)
+
+    def _claim(self, held: Held, artifact: Artifact) -> Sequence[Artifact]:
+        """What there is to clean, in order; nothing if that was done."""
+        us = self._us
+        if artifact.member == us.token and us.alone_wrote() and not artifact.after:
+            if artifact.number in us.resolved:
+                return []
+            if artifact.kind != "directory" or not _something_inside(held, artifact):
+                return [artifact]
+        if artifact.member not in held.members():
+            return []  # all that it made was cleaned
+        survey = Survey(held, us.path)
+        journal = survey.journal(artifact.member)
+        known = survey.unresolved()
+        current = next((one for one in known if one.id == artifact.id), None)
+        if current is None:
+            return []
+        due = [*plan.first(current, known), current]
+        self._check_free(due, survey, artifact.number in journal.begun)
+        return plan.order(due)
+
+    def _check_free(self, due: Sequence[Artifact], survey: Survey, begun: bool) -> None:
+        us, artifact = self._us, due[-1]
+        others = [one for one in due[:-1] if one.member in survey.living and one.member != us.token]
+        if others:
+            raise UsageError(
+                f"the {artifact.kind} {artifact.location!r} cannot be released now:"
+                f" {', '.join(map(repr, others))} must go first and belong to living members;"
+                " release those there",
+                others=others,
+            )
+        if begun and artifact.member in survey.living and artifact.member != us.token:
+            raise UsageError(
+                f"the {artifact.kind} {artifact.location!r} is being cleaned by the member that"
+                " made it, or could not be; release it there",
+                artifact=artifact,
+            )
+
+    def _all_ours(self, ordered: Iterable[Artifact]) -> bool:
+        return all(one.member == self._us.token for one in ordered)
+
+    def _run(self, ordered: Sequence[Artifact], mark: Mark) -> None:
+        us = self._us
+        run = Run(mark, us.clean, Deadline())
+        failures = [outcome.failure for outcome in run(ordered, ordered) if outcome.failure]
+        if failures:
+            stay = [one for one in ordered if one.id not in run.cleaned]
+            us.resolved.difference_update(_numbers(stay))
+            raise failures[0].exception
+
+
+def _numbers(artifacts: Iterable[Artifact]) -> list[int]:
+    return [artifact.number for artifact in artifacts]
+
+
+def _something_inside(held: Held, directory: Artifact) -> bool:
+    return any(lies_inside(directory, held.read(member)) for member in held.members())

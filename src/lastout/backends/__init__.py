@@ -1,0 +1,1 @@
+"""Where members meet: named scopes, each with one lock, and journals with a lock each."""

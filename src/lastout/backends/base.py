@@ -1,0 +1,119 @@
+"""What a place where members meet must be able to do: names, bytes and locks, no more.
+
+    Backend --hold(scope)--> Held: one at a time; looks at members, cleans after them
+       `----publish(member)--> Lease: a journal of one's own, whose lock says "alive"
+
+`local` does it in a directory; `memory` is the reference that tests compare it with.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Protocol
+
+    from .._process.deadline import Deadline
+
+    class Lease(Protocol):
+        """A member's own journal, which it alone may add to, held for as long as it lives."""
+
+        @property
+        def member(self) -> str:
+            """Whose it is."""
+            ...
+
+        @property
+        def lost(self) -> bool:
+            """Whether it is held no more, though nobody gave it up: others may think us dead."""
+            ...
+
+        def append(self, records: bytes) -> None:
+            """Add to the journal; raises `SystemRefused` if they are not there in whole."""
+            ...
+
+        def read(self) -> bytes:
+            """All that stands in the journal."""
+            ...
+
+        def size(self) -> int:
+            """How much stands in the journal, in bytes."""
+            ...
+
+        def inherit(self) -> None:
+            """In a forked child: the parent made it for us; it stays open here."""
+            ...
+
+        def close(self) -> None:
+            """Give it up; to be called once, though twice does no harm."""
+            ...
+
+    class Held(Protocol):
+        """A scope that nobody else can join, leave or clean meanwhile."""
+
+        def __enter__(self) -> Held: ...
+        def __exit__(
+            self,
+            kind: type[BaseException] | None,
+            error: BaseException | None,
+            trace: TracebackType | None,
+        ) -> None: ...
+
+        def members(self) -> list[str]:
+            """The tokens of all that have a journal here."""
+            ...
+
+        def is_held(self, member: str) -> bool:
+            """Whether somebody holds the lease of this member."""
+            ...
+
+        def read(self, member: str, last: int | None = None) -> bytes:
+            """What stands in its journal, or its `last` bytes.
+
+            Raises `RootRefused` if that is not one of ours.
+            """
+            ...
+
+        def append(self, member: str, records: bytes) -> None:
+            """Add to the journal of another member."""
+            ...
+
+        def forget(self, member: str) -> None:
+            """Remove the journal of a member that is gone, with nothing left to clean."""
+            ...
+
+        def sweep(self) -> None:
+            """Remove the scope: nobody is left in it, and nothing."""
+            ...
+
+    class Backend(Protocol):
+        """A place with scopes in it."""
+
+        @property
+        def place(self) -> str:
+            """Where it is."""
+            ...
+
+        def scopes(self) -> list[str]:
+            """The names of the scopes that there are."""
+            ...
+
+        def hold(self, scope: str, deadline: Deadline, create: bool = False) -> Held | None:
+            """The scope, held; `None` if there is none and none is to be made.
+
+            Raises:
+                ScopeBusy: another process held it until the deadline.
+                RootRefused, SystemRefused: it cannot be used.
+            """
+            ...
+
+        def publish(self, scope: str, member: str, records: bytes) -> Lease:
+            """Make a journal that begins with `records` and is seen only once it is held.
+
+            To be called while the scope is held, or by a living member.
+            """
+            ...
+
+        def tidy(self) -> None:
+            """Remove what sweepers that were killed have left."""
+            ...

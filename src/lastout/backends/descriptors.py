@@ -1,0 +1,109 @@
+"""Descriptors with a lock on them, and what a fork must not do to them.
+
+A `flock` belongs to what was opened, and a fork makes two processes share
+that: a child that keeps a parent's descriptor open keeps its lock after the
+parent is dead.  So all of them are kept in one set, which a child closes
+(never unlocks: that would free the parent's), and no fork comes between the
+opening of one and its entry in the set.
+
+Whoever closes all descriptors, as daemons do, closes ours too, and their
+numbers are handed out again.  So each remembers which file it is, and is asked
+before it is written to or closed.
+"""
+
+from __future__ import annotations
+
+import os
+from threading import RLock
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+# Long enough for whoever holds it now, and an end for the thread that waits
+# while another one forks and is stuck in somebody else's hook.  Going on
+# without it risks only that a dead process looks alive to one child.
+_PATIENCE: Final = 5.0
+
+_forks = RLock()
+_kept: set[Descriptor] = set()
+
+
+def lock_out_forks() -> bool:
+    """Have no fork happen in this process until `let_in_forks`; whether that was possible."""
+    return _forks.acquire(timeout=_PATIENCE)
+
+
+def let_in_forks(locked_out: bool) -> None:
+    """Undo `lock_out_forks`, given what it returned."""
+    if locked_out:
+        _forks.release()
+
+
+def close_inherited() -> None:
+    """In a forked child: close what the parent holds, without unlocking it."""
+    global _forks
+    _forks = RLock()
+    for descriptor in list(_kept):
+        if not descriptor.adopted:
+            descriptor.close()
+        descriptor.adopted = False
+
+
+class Descriptor:
+    """A descriptor that was opened to be locked.
+
+    Args:
+        path: what to open, relative to `directory`.
+        flags: as for `os.open`; it is never inherited by another program.
+        directory: the descriptor of a directory.
+
+    Attributes:
+        number: the descriptor; -1 when it is closed.
+        adopted: whether the next `close_inherited` leaves it open.
+    """
+
+    __slots__ = ("_identity", "adopted", "number")
+
+    def __init__(self, path: str, flags: int, directory: int | None = None) -> None:
+        self.adopted = False
+        flags |= os.O_CLOEXEC | os.O_NOFOLLOW
+        locked_out = lock_out_forks()
+        try:
+            self.number = os.open(path, flags, 0o600, dir_fd=directory)
+            found = os.fstat(self.number)
+            self._identity = found.st_dev, found.st_ino
+            # Last: whoever finds it in there may use it.
+            _kept.add(self)
+        finally:
+            let_in_forks(locked_out)
+
+    def look(self) -> os.stat_result | None:
+        """What the system says of the file; `None` if this is not our descriptor any more."""
+        if self.number < 0:
+            return None
+        try:
+            found = os.fstat(self.number)
+        except OSError:  # EBADF: somebody closed it
+            return None
+        return found if (found.st_dev, found.st_ino) == self._identity else None
+
+    def is_at(self, found: os.stat_result) -> bool:
+        """Whether that is the same file."""
+        return (found.st_dev, found.st_ino) == self._identity
+
+    def close(self) -> None:
+        """Close it, if it is still ours.  The lock goes when nobody has it open any more."""
+        locked_out = lock_out_forks()
+        try:
+            if self.look():
+                os.close(self.number)
+            self.number = -1
+            _kept.discard(self)
+        finally:
+            let_in_forks(locked_out)
+
+    def disown(self) -> None:
+        """Forget it without closing: somebody else has closed it, and may use its number."""
+        self.number = -1
+        _kept.discard(self)

@@ -1,0 +1,161 @@
+"""Journals as files: how one is written, read and removed."""
+
+from __future__ import annotations
+
+import os
+from errno import ENOTEMPTY
+from time import sleep
+
+from filelock import lock_descriptor
+
+from ..errors import RootRefused, ScopeGone, SystemRefused
+from .descriptors import Descriptor
+from .root import open_directory, refusals
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+ENDING: Final = ".journal"
+_LOOKS: Final = 100
+_NEW: Final = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL
+
+
+class FileLease:
+    """A member's own journal; see `Lease`.
+
+    Attributes:
+        member: whose it is.
+        descriptor: the file, open and locked.
+    """
+
+    __slots__ = ("_path", "descriptor", "member")
+
+    def __init__(self, directory: int, member: str, records: bytes, path: str) -> None:
+        self.member = member
+        self._path = os.path.join(path, member + ENDING)
+        hidden = f".{member}.new"
+        self.descriptor = Descriptor(hidden, _NEW, directory)
+        try:
+            # Published only when it is locked: one that can be seen and is free is dead.
+            if not lock_descriptor(self.descriptor.number, blocking=False):
+                raise RootRefused(f"somebody locks our new journals in {path!r}", path=path)
+            self.append(records)
+            os.rename(hidden, member + ENDING, src_dir_fd=directory, dst_dir_fd=directory)
+        except BaseException:
+            self.descriptor.close()
+            unlink(hidden, directory)
+            raise
+
+    @property
+    def lost(self) -> bool:
+        """Whether the journal was taken from us and could not be taken back."""
+        return not self._mine()
+
+    def append(self, records: bytes) -> None:
+        """Add to the journal, whole or with an error."""
+        if not self._mine():
+            raise ScopeGone(
+                f"the journal {self._path!r} of this process was removed, or its descriptor closed"
+                " and the file locked by somebody else; nothing new can be recorded."
+                " Join the scope anew",
+                path=self._path,
+            )
+        with refusals("write", self._path):
+            written = os.write(self.descriptor.number, records)
+        if written != len(records):
+            # The next write begins a new line: what stands there now is left out.
+            raise SystemRefused(
+                f"cannot write {self._path!r}: only {written} of {len(records)} bytes went in;"
+                " free some space",
+                path=self._path,
+            )
+
+    def read(self) -> bytes:
+        """All that stands in it, also when the file has lost its name."""
+        if not self.descriptor.look() and not self._mine():
+            raise ScopeGone(f"the journal {self._path!r} is gone", path=self._path)
+        with refusals("read", self._path):
+            return read_all(self.descriptor.number)
+
+    def size(self) -> int:
+        """How much stands in it."""
+        found = self.descriptor.look()
+        return found.st_size if found else -1
+
+    def inherit(self) -> None:
+        """In a forked child: it stays open here."""
+        self.descriptor.adopted = True
+
+    def close(self) -> None:
+        """Give the journal up: from now on this member is not alive."""
+        self.descriptor.close()
+
+    def _mine(self) -> bool:
+        found = self.descriptor.look()
+        if found:
+            return found.st_nlink > 0
+        return self.descriptor.number >= 0 and self._take_back()
+
+    def _take_back(self) -> bool:
+        """Somebody closed our descriptor, as daemons do; nobody took us for dead since."""
+        lost = self.descriptor
+        try:
+            again = Descriptor(self._path, os.O_RDWR | os.O_APPEND)
+        except OSError:
+            return False
+        found = again.look()
+        if found and lost.is_at(found) and _lock_soon(again):
+            lost.disown()
+            self.descriptor = again
+            return True
+        again.close()
+        return bool(self.descriptor.look())  # another thread may have been faster
+
+
+def _lock_soon(descriptor: Descriptor) -> bool:
+    """Lock it, though somebody may just be looking whether it is free."""
+    for _ in range(20):
+        if lock_descriptor(descriptor.number, blocking=False):
+            return True
+        sleep(0.001)
+    return False
+
+
+def read_all(number: int, last: int | None = None) -> bytes:
+    """The file's bytes, or its last ones."""
+    parts: list[bytes] = []
+    at = 0 if last is None else max(0, os.fstat(number).st_size - last)
+    while part := os.pread(number, 1 << 20, at):
+        parts.append(part)
+        at += len(part)
+    return b"".join(parts)
+
+
+def unlink(name: str, directory: int) -> None:
+    """Unlink it, if it is there."""
+    try:
+        os.unlink(name, dir_fd=directory)
+    except FileNotFoundError:
+        return
+
+
+def delete(root: int, garbage: str, path: str) -> None:
+    """Delete a swept scope: files only, no link followed; another may be at it too."""
+    for _ in range(_LOOKS):
+        directory = open_directory(garbage, root, path)
+        if directory is None:
+            return
+        try:
+            for name in os.listdir(directory):
+                unlink(name, directory)
+        finally:
+            os.close(directory)
+        try:
+            os.rmdir(garbage, dir_fd=root)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            # A joiner that opened it before it was moved has made a lock file there since.
+            if error.errno != ENOTEMPTY:
+                raise

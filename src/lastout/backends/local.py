@@ -1,0 +1,172 @@
+"""Members that meet in a directory: each journal is a file, its lock says "alive".
+
+    <root>/<scope>/scope.lock         locked by whoever joins, leaves or cleans
+    <root>/<scope>/<member>.journal   locked by its member for as long as it lives
+    <root>/<scope>/.<member>.new      not published yet: made and locked, then renamed
+    <root>/garbage-<id>/              a scope that was swept, about to be deleted
+
+The locks are those of `filelock`, on descriptors of our own.
+"""
+
+from __future__ import annotations
+
+import os
+from time import sleep
+
+from filelock import lock_descriptor
+
+from ..errors import ScopeBusy, ScopeGone
+from .descriptors import Descriptor
+from .held import GARBAGE, HeldDirectory
+from .journals import FileLease, delete
+from .root import check_ours, find_root, open_directory, open_root, refusals
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+    from .._process.deadline import Deadline
+
+_LOCK: Final = "scope.lock"
+_FIRST_PAUSE: Final = 0.0002
+_LONGEST_PAUSE: Final = 0.01
+
+
+class LocalBackend:
+    """Scopes in a directory of this machine.
+
+    Args:
+        root: the directory; `None` for the usual one (see `find_root`).
+
+    Raises:
+        UsageError: that cannot be a directory.
+    """
+
+    def __init__(self, root: str | os.PathLike[str] | None = None) -> None:
+        self.place = find_root(root)
+
+    def scopes(self) -> list[str]:
+        """The names of the scopes that there are."""
+        return [name for name in self._names() if not name.startswith((GARBAGE, "."))]
+
+    def hold(self, scope: str, deadline: Deadline, create: bool = False) -> HeldDirectory | None:
+        """The scope, held; see `Backend`."""
+        path = os.path.join(self.place, scope)
+        root = open_root(self.place, create)
+        if root is None:
+            return None
+        try:
+            with refusals("use the scope", path):
+                return _hold(root, scope, path, deadline, create)
+        finally:
+            os.close(root)
+
+    def publish(self, scope: str, member: str, records: bytes) -> FileLease:
+        """A journal of one's own; see `Backend`."""
+        path = os.path.join(self.place, scope)
+        with refusals("write a journal in the scope", path):
+            directory = _open_scope(self.place, scope, path)
+            try:
+                return FileLease(directory, member, records, path)
+            finally:
+                os.close(directory)
+
+    def tidy(self) -> None:
+        """Delete the garbage of sweepers that were killed."""
+        root = open_root(self.place, create=False)
+        if root is None:
+            return
+        try:
+            for name in self._names():
+                if name.startswith(GARBAGE):
+                    with refusals("delete", os.path.join(self.place, name)):
+                        delete(root, name, os.path.join(self.place, name))
+        finally:
+            os.close(root)
+
+    def _names(self) -> list[str]:
+        root = open_root(self.place, create=False)
+        if root is None:
+            return []
+        try:
+            return sorted(os.listdir(root))
+        finally:
+            os.close(root)
+
+    def __repr__(self) -> str:
+        return f"LocalBackend({self.place!r})"
+
+
+def _hold(
+    root: int, scope: str, path: str, deadline: Deadline, create: bool
+) -> HeldDirectory | None:
+    while True:
+        directory = open_directory(scope, root, path)
+        if directory is None:
+            if not create:
+                return None
+            _make_scope(scope, root)
+            continue
+        lock = None
+        try:
+            lock = Descriptor(_LOCK, os.O_RDWR | os.O_CREAT, directory)
+            check_ours(os.fstat(lock.number), os.path.join(path, _LOCK))
+            _wait_for(lock, path, deadline)
+            if _still_there(scope, root, directory):
+                return HeldDirectory(os.dup(root), directory, lock, scope, path)
+        except BaseException as error:
+            _let_go(lock, directory)
+            if isinstance(error, FileNotFoundError):
+                continue  # it was swept between the two opens
+            raise
+        _let_go(lock, directory)  # it was swept while we waited
+
+
+def _let_go(lock: Descriptor | None, directory: int) -> None:
+    if lock:
+        lock.close()
+    os.close(directory)
+
+
+def _make_scope(scope: str, root: int) -> None:
+    try:
+        os.mkdir(scope, 0o700, dir_fd=root)
+    except FileExistsError:
+        return  # another joiner was faster
+
+
+def _open_scope(root_path: str, scope: str, path: str) -> int:
+    root = open_root(root_path, create=False)
+    directory = None
+    if root is not None:
+        try:
+            directory = open_directory(scope, root, path)
+        finally:
+            os.close(root)
+    if directory is None:
+        raise ScopeGone(f"the scope {path!r} is not there any more; join it anew", path=path)
+    return directory
+
+
+def _wait_for(lock: Descriptor, path: str, deadline: Deadline) -> None:
+    pause = _FIRST_PAUSE
+    while not lock_descriptor(lock.number, blocking=False):
+        left = deadline.left()
+        if left is not None and left <= 0:
+            raise ScopeBusy(
+                f"the scope {path!r} is held by another process, which may be cleaning;"
+                " try again, or see who has its scope.lock open (fuser)",
+                path=path,
+            )
+        # The kernel could wake us, but not with an end to the waiting.
+        sleep(pause if left is None else min(pause, left))
+        pause = min(pause * 1.5, _LONGEST_PAUSE)
+
+
+def _still_there(scope: str, root: int, directory: int) -> bool:
+    mine = os.fstat(directory)
+    try:
+        there = os.stat(scope, dir_fd=root, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return (there.st_dev, there.st_ino) == (mine.st_dev, mine.st_ino)

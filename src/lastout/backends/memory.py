@@ -1,0 +1,138 @@
+"""Members that meet in memory: the reference that tests compare the others with.
+
+It works within one process.  A lease that is dropped stands for a member that
+was killed.
+"""
+
+from __future__ import annotations
+
+from threading import RLock
+
+from ..errors import ScopeBusy, ScopeGone
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from .._process.deadline import Deadline
+
+
+class _Scope:
+    def __init__(self) -> None:
+        self.journals: dict[str, bytearray] = {}
+        self.leases: dict[str, MemoryLease] = {}
+
+
+class MemoryBackend:
+    """Scopes in this process; see `Backend`."""
+
+    def __init__(self, place: str = "memory") -> None:
+        self.place = place
+        self._scopes: dict[str, _Scope] = {}
+        self._lock = RLock()
+
+    def scopes(self) -> list[str]:
+        """The names of the scopes that there are."""
+        return sorted(self._scopes)
+
+    def hold(self, scope: str, deadline: Deadline, create: bool = False) -> HeldMemory | None:
+        """The scope, held; see `Backend`."""
+        left = deadline.left()
+        if not self._lock.acquire(timeout=-1 if left is None else left):
+            raise ScopeBusy(f"the scope {scope!r} is held by another thread", path=scope)
+        if scope not in self._scopes:
+            if not create:
+                self._lock.release()
+                return None
+            self._scopes[scope] = _Scope()
+        return HeldMemory(self, scope)
+
+    def publish(self, scope: str, member: str, records: bytes) -> MemoryLease:
+        """A journal of one's own; see `Backend`."""
+        if scope not in self._scopes:
+            raise ScopeGone(f"the scope {scope!r} is not there any more", path=scope)
+        return MemoryLease(self._scopes[scope], member, records)
+
+    def tidy(self) -> None:
+        """Nothing is ever left."""
+
+
+class MemoryLease:
+    """A member's own journal; see `Lease`."""
+
+    def __init__(self, scope: _Scope, member: str, records: bytes) -> None:
+        self.member = member
+        self._scope = scope
+        scope.journals[member] = bytearray(records)
+        scope.leases[member] = self
+
+    @property
+    def lost(self) -> bool:
+        """Whether it is held no more."""
+        return self._scope.leases.get(self.member) is not self
+
+    def append(self, records: bytes) -> None:
+        """Add to the journal."""
+        if self.lost:
+            raise ScopeGone(f"the journal of {self.member} is not ours any more", path=self.member)
+        self._scope.journals[self.member] += records
+
+    def read(self) -> bytes:
+        """All that stands in it."""
+        return bytes(self._scope.journals[self.member])
+
+    def size(self) -> int:
+        """How much stands in it."""
+        return len(self._scope.journals[self.member])
+
+    def inherit(self) -> None:
+        """Nothing: no other process comes here."""
+
+    def close(self) -> None:
+        """Give it up."""
+        if not self.lost:
+            del self._scope.leases[self.member]
+
+
+class HeldMemory:
+    """A scope that this thread holds; see `Held`."""
+
+    def __init__(self, backend: MemoryBackend, name: str) -> None:
+        self._backend = backend
+        self._name = name
+        self._scope = backend._scopes[name]
+
+    def __enter__(self) -> HeldMemory:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._backend._lock.release()
+
+    def members(self) -> list[str]:
+        """The tokens of all that have a journal here."""
+        return list(self._scope.journals)
+
+    def is_held(self, member: str) -> bool:
+        """Whether somebody holds the lease of this member."""
+        return member in self._scope.leases
+
+    def read(self, member: str, last: int | None = None) -> bytes:
+        """What stands in its journal, or its last bytes."""
+        return bytes(self._scope.journals[member][-last if last else 0 :])
+
+    def append(self, member: str, records: bytes) -> None:
+        """Add to the journal of another member."""
+        self._scope.journals[member] += records
+
+    def forget(self, member: str) -> None:
+        """Remove the journal of a member that is gone."""
+        self._scope.journals.pop(member, None)
+
+    def sweep(self) -> None:
+        """Remove the scope."""
+        del self._backend._scopes[self._name]

@@ -1,0 +1,191 @@
+"""The directory that scopes lie in: which one, and whether it can be trusted.
+
+What lies in it is obeyed: paths are removed, functions are called.  So it must
+be a directory of our own in which nobody else can write, not a link, and on a
+file system where a lock holds for as long as its holder lives.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import tempfile
+from contextlib import contextmanager
+from errno import errorcode
+
+from .. import _platform
+from ..errors import LastoutError, RootRefused, SystemRefused, UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_LONGEST = 200  # bytes of a name; file systems allow 255, and it gets endings
+_HINTS = {
+    "ENOSPC": "free some space",
+    "EDQUOT": "free some space",
+    "EMFILE": "close some files, or allow more (ulimit -n)",
+    "ENFILE": "close some files, or allow more (sysctl fs.file-max)",
+    "EACCES": "make it writable for you (chmod u+rwx), or choose another root",
+    "EROFS": "it is mounted read-only; choose another root",
+    "ENOENT": "somebody removed it; do not let a cleaner of temporary files in there",
+    "ENOSYS": "its file system has no locks; choose another root",
+    "ENOLCK": "its file system has no locks; choose another root",
+}
+
+_trusted: set[int] = set()
+
+
+def find_root(root: str | os.PathLike[str] | None) -> str:
+    """The absolute path of the directory for scopes.
+
+    It is `root`, else `$LASTOUT_ROOT`, else `$XDG_RUNTIME_DIR/lastout` if that
+    is a directory of ours, else `lastout-<uid>` in the directory for temporary
+    files.
+    """
+    if root is not None:
+        path = os.fsdecode(root)
+        if not path or "\0" in path:
+            raise UsageError(f"{path!r} cannot be a directory for scopes", path=path)
+        return os.path.abspath(path)
+    if os.environ.get("LASTOUT_ROOT"):
+        return os.path.abspath(os.environ["LASTOUT_ROOT"])
+    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
+    # After `su` and `sudo` it is often still that of the former user.
+    if os.path.isdir(runtime) and os.stat(runtime).st_uid == os.geteuid():
+        return os.path.join(os.path.abspath(runtime), "lastout")
+    return os.path.join(tempfile.gettempdir(), f"lastout-{os.geteuid()}")
+
+
+def check_name(name: str) -> str:
+    """`name` if a scope can have it.
+
+    Raises:
+        TypeError: it is not a string.
+        UsageError: it cannot be the name of a directory, or is reserved.
+    """
+    if not isinstance(name, str):
+        raise TypeError(f"the name of a scope must be a string, not {name!r}")
+    try:
+        size = len(name.encode())
+    except UnicodeEncodeError:
+        raise UsageError(f"{name!r} cannot be the name of a scope: it has no encoding") from None
+    if not name:
+        why = "it is empty; leave it out for a scope of its own"
+    elif size > _LONGEST:
+        why = f"it is longer than {_LONGEST} bytes"
+    elif "/" in name or not name.isprintable():
+        why = "it has a slash or a character that cannot be printed in it"
+    elif name.startswith((".", "garbage-")):
+        why = "it begins with a dot or `garbage-`"
+    else:
+        return name
+    raise UsageError(f"{name!r} cannot be the name of a scope: {why}", name=name)
+
+
+@contextmanager
+def refusals(doing: str, path: str) -> Iterator[None]:
+    """Say what could not be done, where, and what helps, when the system refuses."""
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, LastoutError):
+            raise
+        raise refusal(error, doing, path) from error
+
+
+def refusal(error: OSError, doing: str, path: str) -> SystemRefused:
+    """The error that says it."""
+    hint = _HINTS.get(errorcode.get(error.errno or 0, ""), "")
+    return SystemRefused(
+        f"cannot {doing} {path!r}: {error.strerror or error}{hint and '; ' + hint}",
+        number=error.errno,
+        path=path,
+    )
+
+
+def open_root(path: str, create: bool) -> int | None:
+    """The root, open and checked; `None` if it is not there and is not to be made."""
+    while True:
+        try:
+            root = os.open(path, _FLAGS)
+            break
+        except FileNotFoundError:
+            if not create:
+                return None
+            with refusals("make the directory for scopes", path):
+                os.makedirs(os.path.dirname(path), exist_ok=True)
+                _make(path)
+        except OSError as error:  # ELOOP or ENOTDIR: a link, or no directory
+            if not os.path.lexists(path):
+                continue
+            _refuse_odd(path)
+            raise refusal(error, "open the directory for scopes", path) from error
+    try:
+        check_ours(os.fstat(root), path)
+        _check_locks(root, path)
+    except BaseException:
+        os.close(root)
+        raise
+    return root
+
+
+def open_directory(name: str, parent: int, path: str) -> int | None:
+    """A directory of ours in `parent`, open and checked; `None` if it is not there."""
+    try:
+        directory = os.open(name, _FLAGS, dir_fd=parent)
+    except FileNotFoundError:
+        return None
+    except OSError:  # ELOOP or ENOTDIR: a link, or no directory
+        _refuse_odd(path)
+        raise
+    try:
+        check_ours(os.fstat(directory), path)
+    except BaseException:
+        os.close(directory)
+        raise
+    return directory
+
+
+def check_ours(found: os.stat_result, path: str) -> None:
+    """Raise `RootRefused` unless it is ours and nobody else can write there."""
+    if found.st_uid != os.geteuid():
+        why, advice = f"it belongs to user {found.st_uid}", "choose another root (LASTOUT_ROOT)"
+    elif found.st_mode & 0o022:
+        why, advice = "others can write there", f"take that from them (chmod go-w {path!r})"
+    else:
+        return
+    raise RootRefused(f"will not use {path!r}: {why}; {advice}", path=path)
+
+
+def _refuse_odd(path: str) -> None:
+    mode = os.lstat(path).st_mode
+    if not stat.S_ISDIR(mode):
+        what = "a symbolic link" if stat.S_ISLNK(mode) else "not a directory"
+        raise RootRefused(
+            f"will not use {path!r}: it is {what}; remove it, or choose another root"
+            " (LASTOUT_ROOT)",
+            path=path,
+        )
+
+
+def _make(path: str) -> None:
+    try:
+        os.mkdir(path, 0o700)
+    except FileExistsError:
+        return  # another process was faster; it is checked like any other
+
+
+def _check_locks(root: int, path: str) -> None:
+    device = os.fstat(root).st_dev
+    if device in _trusted:
+        return
+    network = _platform.network_file_system(device)
+    if network:
+        raise RootRefused(
+            f"will not use {path!r}: it is on a network file system ({network}), where a lock can"
+            " be lost while its holder lives; choose a local directory (LASTOUT_ROOT)",
+            path=path,
+        )
+    _trusted.add(device)

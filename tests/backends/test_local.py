@@ -1,0 +1,308 @@
+"""The local backend: files, locks, and what can happen to them."""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import shutil
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lastout._process.deadline import Deadline
+from lastout.backends import descriptors, held, journals
+from lastout.backends.local import LocalBackend
+from lastout.errors import RootRefused, ScopeBusy, ScopeGone, SystemRefused
+from support import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from lastout.backends.held import HeldDirectory
+    from support import Program
+
+
+@pytest.fixture
+def backend(tmp_path: Path) -> LocalBackend:
+    return LocalBackend(tmp_path / "place")
+
+
+def hold(backend: LocalBackend, name: str = "s") -> HeldDirectory:
+    found = backend.hold(name, Deadline(10), create=True)
+    assert found is not None
+    return found
+
+
+def test_nobody_else_can_look_in(backend: LocalBackend) -> None:
+    """Root, scope and journals are for their owner only."""
+    with hold(backend):
+        lease = backend.publish("s", "abc", b"\nx")
+    for path, mode in {
+        "": 0o700,
+        "s": 0o700,
+        "s/scope.lock": 0o600,
+        "s/abc.journal": 0o600,
+    }.items():
+        assert os.stat(os.path.join(backend.place, path)).st_mode & 0o777 == mode
+    lease.close()
+
+
+def test_locks_end_with_the_process(program: Callable[..., Program], tmp_path: Path) -> None:
+    """A killed process holds neither its journal nor the scope any more."""
+    backend = LocalBackend(tmp_path / "place")
+    child = program(
+        """
+        import sys
+        from lastout._process.deadline import Deadline
+        from lastout.backends.local import LocalBackend
+        from say import say
+
+        backend = LocalBackend(sys.argv[1])
+        held = backend.hold("s", Deadline(), create=True)
+        lease = backend.publish("s", "abc", b"")
+        say("ready")
+        input()
+        """,
+        args=[backend.place],
+    )
+    child.wait_for("ready")
+    with pytest.raises(ScopeBusy, match="held by another process"):
+        backend.hold("s", Deadline(0))
+    child.kill()
+    child.end()
+    with hold(backend) as scope:
+        assert not scope.is_held("abc")
+        scope.sweep()
+
+
+def test_a_journal_is_seen_only_when_it_is_held(
+    backend: LocalBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A journal gets its name after its lock and its first records."""
+    seen = []
+    rename = os.rename
+
+    def look(*names: str, **options: int) -> None:
+        seen.append(scope.members())
+        rename(*names, **options)
+        seen.append(scope.is_held("abc"))
+
+    with hold(backend) as scope:
+        monkeypatch.setattr(journals.os, "rename", look)
+        lease = backend.publish("s", "abc", b"\nx")
+    assert seen == [[], True]
+    lease.close()
+
+
+def test_a_journal_that_cannot_be_written_leaves_nothing(
+    backend: LocalBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A journal whose first record fails is removed again, and the error says why."""
+
+    def full(number: int, records: bytes) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with hold(backend):
+        monkeypatch.setattr(journals.os, "write", full)
+        with pytest.raises(SystemRefused, match="free some space") as caught:
+            backend.publish("s", "abc", b"\nx")
+    assert caught.value.errno == errno.ENOSPC
+    assert os.listdir(os.path.join(backend.place, "s")) == ["scope.lock"]
+
+
+def test_a_short_write_is_an_error(backend: LocalBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A record of which only a part went in is an error."""
+    with hold(backend):
+        lease = backend.publish("s", "abc", b"\nx")
+    with monkeypatch.context() as patch:
+        patch.setattr(journals.os, "write", lambda number, records: len(records) - 1)
+        with pytest.raises(SystemRefused, match="only 1 of 2 bytes"):
+            lease.append(b"\ny")
+    lease.close()
+
+
+def test_a_closed_descriptor_is_taken_back(backend: LocalBackend, tmp_path: Path) -> None:
+    """Closed behind our back and its number used by a user's file: the journal is opened anew."""
+    with hold(backend) as scope:
+        lease = backend.publish("s", "abc", b"\none")
+        number = lease.descriptor.number
+        os.close(number)
+        users = os.open(tmp_path / "users", os.O_RDWR | os.O_CREAT)
+        assert users == number
+        lease.append(b"\ntwo")
+        assert scope.read("abc") == b"\none\ntwo"
+        assert scope.is_held("abc")
+        assert os.fstat(users).st_size == 0
+        lease.close()
+        os.close(users)  # still open: we did not close it
+
+
+def test_a_journal_taken_by_somebody_else_is_lost(backend: LocalBackend) -> None:
+    """A descriptor that was closed and cannot be had again is a clear error."""
+    with hold(backend):
+        lease = backend.publish("s", "abc", b"\none")
+    path = os.path.join(backend.place, "s", "abc.journal")
+    thief = descriptors.Descriptor(path, os.O_RDWR)  # before, so that it has another number
+    os.close(lease.descriptor.number)
+    assert journals._lock_soon(thief)
+    assert lease.lost
+    with pytest.raises(ScopeGone, match="Join the scope anew"):
+        lease.append(b"\ntwo")
+    thief.close()
+    lease.append(b"\ntwo")
+    lease.close()
+
+
+def test_a_removed_scope_is_seen_before_anything_is_recorded(backend: LocalBackend) -> None:
+    """A record must not go into a file that has no name any more; what is there can be read."""
+    with hold(backend):
+        lease = backend.publish("s", "abc", b"\none")
+    shutil.rmtree(os.path.join(backend.place, "s"))
+    assert lease.lost
+    with pytest.raises(ScopeGone):
+        lease.append(b"\ntwo")
+    assert lease.read() == b"\none"
+    lease.close()
+
+
+def test_a_forked_child_does_not_keep_its_parents_lock(backend: LocalBackend) -> None:
+    """A child that closed what it inherited neither keeps nor frees its parent's lock."""
+    with hold(backend) as scope:
+        lease = backend.publish("s", "abc", b"\none")
+        read, write = os.pipe()
+        child = os.fork()
+        if not child:
+            descriptors.close_inherited()
+            os.write(write, b".")
+            signal.pause()
+        os.read(read, 1)
+        assert scope.is_held("abc")
+        lease.close()
+        assert not scope.is_held("abc")
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    for number in (read, write):
+        os.close(number)
+
+
+def test_a_sweep_that_was_killed_leaves_garbage_for_the_next(
+    backend: LocalBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Garbage is no scope, and tidying deletes it; also when another one does so too."""
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with hold(backend) as scope:
+        backend.publish("s", "abc", b"\none").close()
+        monkeypatch.setattr(held, "delete", killed)
+        with pytest.raises(KeyboardInterrupt):
+            scope.sweep()
+    assert backend.scopes() == []
+    assert len(os.listdir(backend.place)) == 1
+    backend.tidy()
+    assert os.listdir(backend.place) == []
+    backend.tidy()
+
+
+def plant(backend: LocalBackend, kind: str) -> str:
+    path = os.path.join(backend.place, "s", "planted.journal")
+    if kind == "link":
+        os.symlink("/etc/hostname", path)
+    elif kind == "fifo":
+        os.mkfifo(path, 0o600)
+    else:
+        with open(path, "wb"):
+            os.chmod(path, 0o666)
+    return path
+
+
+@pytest.mark.parametrize("kind", ["link", "fifo", "writable"])
+def test_a_planted_journal_is_refused(backend: LocalBackend, kind: str) -> None:
+    """A journal that is a link, no file, or writable by others is not read and not written."""
+    with hold(backend) as scope:
+        plant(backend, kind)
+        for act in (scope.read, lambda member: scope.append(member, b"x")):
+            with pytest.raises((RootRefused, SystemRefused), match=r"planted\.journal"):
+                act("planted")
+
+
+def test_another_users_journal_is_refused(
+    backend: LocalBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A journal that belongs to somebody else is not read."""
+    with hold(backend) as scope:
+        backend.publish("s", "abc", b"\none").close()
+        me = os.geteuid()
+        monkeypatch.setattr(os, "geteuid", lambda: me + 1)
+        with pytest.raises(RootRefused, match=f"belongs to user {me}"):
+            scope.read("abc")
+
+
+@pytest.fixture
+def few_descriptors() -> object:
+    def limit(free: int) -> None:
+        used = max(int(name) for name in os.listdir("/proc/self/fd")) + 1
+        # Holes below the limit are filled first.
+        resource.setrlimit(resource.RLIMIT_NOFILE, (used, before[1]))
+        while len(filled) < used:
+            try:
+                filled.append(os.open("/dev/null", os.O_RDONLY))
+            except OSError:
+                break
+        for _ in range(min(free, len(filled))):
+            os.close(filled.pop())
+
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    filled: list[int] = []
+    yield limit
+    resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    for number in filled:
+        os.close(number)
+
+
+@pytest.mark.parametrize("free", range(4))
+def test_no_descriptors_left(
+    backend: LocalBackend, few_descriptors: Callable[[int], None], free: int
+) -> None:
+    """Without descriptors there is a clear error, and none of the few is leaked."""
+    with hold(backend) as scope:
+        scope.members()
+    few_descriptors(free)
+    before = len(os.listdir(backend.place)) if free else 0
+    with pytest.raises(SystemRefused, match="ulimit"):  # noqa: PT012
+        found = backend.hold("s", Deadline(1), create=True)
+        with found:  # type: ignore[union-attr]
+            backend.publish("s", "abc", b"")
+    if free:
+        assert len(os.listdir(backend.place)) == before
+        for _ in range(free):
+            os.close(os.open("/dev/null", os.O_RDONLY))
+
+
+def test_no_locks_on_this_file_system(
+    backend: LocalBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file system without locks is refused; there is no softer lock instead."""
+
+    def missing(number: int, **_: object) -> bool:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    monkeypatch.setattr("lastout.backends.local.lock_descriptor", missing)
+    with pytest.raises(SystemRefused, match="no locks"):
+        backend.hold("s", Deadline(1), create=True)
+
+
+def test_a_fork_waits_for_a_look(backend: LocalBackend) -> None:
+    """Whoever locks out forks is let in again, in the same thread as often as it likes."""
+    first = descriptors.lock_out_forks()
+    second = descriptors.lock_out_forks()
+    assert first
+    assert second
+    descriptors.let_in_forks(second)
+    descriptors.let_in_forks(first)
+    assert eventually(lambda: descriptors._forks.acquire(blocking=False))
+    descriptors._forks.release()

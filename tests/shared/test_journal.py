@@ -1,0 +1,114 @@
+"""Journal: what is written down is read again, whatever happened to the file."""
+
+from __future__ import annotations
+
+import pickle
+
+import pytest
+
+from lastout import LastoutError
+from lastout._identity import here
+from lastout._shared import journal
+from lastout._shared.journal import parse
+from lastout.errors import JournalTooNew
+
+START = journal.header("abc") + journal.join(5, here())
+
+
+def made(number: int, location: str = "/tmp/x", **data: object) -> bytes:
+    return journal.made(10 + number, number, "directory", location, "scope", (), data)
+
+
+def test_everything_is_read_again() -> None:
+    """Each record comes back as it was written."""
+    after = ("other.1", "abc.1")
+    lines = START + journal.made(7, 1, "file", "/tmp/f", "member", after, {"a": [1, None]})
+    read = parse("abc", lines + journal.more(1, {"inode": 3}), "/root/s")
+    (artifact,) = read.unresolved()
+    assert (artifact.id, artifact.kind, artifact.location) == ("abc.1", "file", "/tmp/f")
+    assert (artifact.lifetime, artifact.after, artifact.made_ns) == ("member", after, 7)
+    assert artifact.data == {"a": [1, None], "inode": 3}
+    assert artifact.scope == "/root/s"
+    assert (read.who, read.joined_ns, read.left, read.damage) == (here(), 5, False, 0)
+
+
+def test_what_is_resolved() -> None:
+    """Those that were cleaned or are to be kept are not unresolved; those only begun are."""
+    lines = START + b"".join(made(number) for number in range(1, 6))
+    lines += journal.mark("begun", [1, 2]) + journal.mark("done", [1]) + journal.mark("kept", [3])
+    read = parse("abc", lines + journal.left(9))
+    assert [artifact.number for artifact in read.unresolved()] == [2, 4, 5]
+    assert read.begun == {1, 2}
+    assert read.left
+
+
+@pytest.mark.parametrize(
+    "location",
+    ["/tmp/\udcff\udc80", '/tmp/"quoted"\\', "/tmp/line\nbreak", "/tmp/ü€😀", "/" + "x" * 4000],
+)
+def test_any_path(location: str) -> None:
+    """Any path comes back, undecodable bytes, quotes and newlines included."""
+    (artifact,) = parse("abc", START + made(1, location)).unresolved()
+    assert artifact.location == location
+
+
+def test_a_torn_tail_is_left_out() -> None:
+    """Any prefix of a journal gives its whole records, and is not called damage."""
+    whole = START + made(1) + made(2, "/tmp/ü")
+    for end in range(len(whole)):
+        read = parse("abc", whole[:end])
+        assert len(read.made) == (0 if end < len(START + made(1)) else 1)
+        assert read.damage == 0
+
+
+def test_the_next_record_does_not_join_a_torn_one() -> None:
+    """A record after a torn one is read."""
+    for end in range(len(made(1))):
+        read = parse("abc", START + made(1)[:end] + made(2))
+        assert [artifact.number for artifact in read.unresolved()] == [2]
+        assert read.damage == 0
+
+
+@pytest.mark.parametrize("garbage", [b"\n\0\0\0\0", b"\ngarbage", b"\n12345678 {}", b"\n\xff\xfe"])
+def test_garbage_is_counted(garbage: bytes) -> None:
+    """Garbage in the middle is damage, and what stands around it is read."""
+    read = parse("abc", START + made(1) + garbage + made(2))
+    assert [artifact.number for artifact in read.unresolved()] == [1, 2]
+    assert read.damage == 1
+
+
+def test_a_flipped_bit_is_found() -> None:
+    """A record with one changed bit is not believed."""
+    line = bytearray(made(1))
+    for place in range(1, len(line)):
+        changed = bytes(line[:place]) + bytes([line[place] ^ 1]) + bytes(line[place + 1 :])
+        assert not parse("abc", START + changed).made
+
+
+def test_unknown_records_are_damage() -> None:
+    """A sound record that makes no sense is damage, not a crash."""
+    nonsense = ['["fly",1]', '["more",99,{}]', '["made",1]', "[]", "{}", "7", '["begun",3]']
+    read = parse("abc", START + b"".join(map(journal.seal, nonsense)) + made(1))
+    assert read.damage == len(nonsense)
+    assert len(read.made) == 1
+
+
+def test_an_empty_journal() -> None:
+    """A journal with nothing in it is that of a member that never said who it is."""
+    read = parse("abc", b"")
+    assert (read.who.pid, read.made, read.damage) == (None, {}, 0)
+
+
+def test_a_newer_format_is_refused() -> None:
+    """A newer format is refused with what to do, and the error can be pickled."""
+    newer = journal.seal('["lastout",2,"abc"]')
+    with pytest.raises(JournalTooNew, match="upgrade") as caught:
+        parse("abc", newer + b"\nwhatever comes there", "/root/s")
+    assert isinstance(caught.value, LastoutError)
+    assert pickle.loads(pickle.dumps(caught.value)).member == "abc"
+
+
+def test_nan_cannot_be_recorded() -> None:
+    """What JSON cannot hold is refused before it is written."""
+    with pytest.raises(ValueError, match="JSON"):
+        made(1, data=float("nan"))

@@ -1,0 +1,141 @@
+"""What holds for the making of every kind: it can be recorded, and a failure leaves nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import inspect
+import os
+import resource
+import shutil
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lastout._shared import callbacks, cleaners, makers, processes
+from support.artifacts import make
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+
+@contextlib.contextmanager
+def no_descriptors_left() -> Iterator[None]:
+    """This process can open nothing more."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = os.dup(0)
+    os.close(free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def test_every_kind_has_its_maker_and_its_cleaner() -> None:
+    """Each kind is prepared, created and cleaned, and no more kinds than those of the design."""
+    design = "directory file socket shared_memory semaphore popen command callback"
+    assert frozenset(design.split()) == cleaners.KINDS
+    for kind in cleaners.KINDS:
+        assert callable(getattr(makers, f"prepare_{kind}"))
+        parameters = list(inspect.signature(getattr(makers, f"create_{kind}")).parameters)
+        assert [name.strip("_") for name in parameters[:2]] == ["location", "data"]
+
+
+@pytest.mark.parametrize(
+    "prepare",
+    [
+        lambda base: makers.prepare_directory(None, base),
+        lambda base: makers.prepare_file(None, base),
+        lambda base: makers.prepare_socket(None, base),
+        lambda _: makers.prepare_shared_memory(64),
+        lambda _: makers.prepare_semaphore(),
+        lambda _: makers.prepare_popen(["true"]),
+        lambda _: makers.prepare_command(["true"]),
+        lambda _: makers.prepare_callback(lambda: None),
+    ],
+)
+def test_preparing_makes_nothing(
+    prepare: Callable[[str], tuple[str, dict[str, object]]], tmp_path: Path
+) -> None:
+    """What was never recorded must not exist."""
+    before = set(os.listdir("/dev/shm"))
+    location, data = prepare(str(tmp_path))
+    assert location
+    assert isinstance(data, dict)
+    assert os.listdir(tmp_path) == []
+    assert not any(location in name for name in set(os.listdir("/dev/shm")) - before)
+    assert callbacks._live == processes._ours == {}
+
+
+@pytest.mark.parametrize("kind", ["file", "shared_memory", "semaphore", "popen"])
+def test_without_descriptors_nothing_is_made(kind: str, tmp_path: Path) -> None:
+    """A process that has none left gets the system's error, and no half of an artifact."""
+    arguments = {"file": (None, str(tmp_path)), "shared_memory": (64,), "popen": (["true"],)}
+    location, data = getattr(makers, f"prepare_{kind}")(*arguments.get(kind, ()))
+    with no_descriptors_left(), pytest.raises(OSError, match="Too many open files") as caught:
+        getattr(makers, f"create_{kind}")(location, data, *([["true"]] if kind == "popen" else []))
+    assert caught.value.errno == errno.EMFILE
+    assert os.listdir(tmp_path) == []
+    assert not any(location in name for name in os.listdir("/dev/shm"))
+    assert processes._ours == {}
+
+
+def test_a_process_is_prepared_only_with_descriptors() -> None:
+    """The lack of them is not taken for a system without pidfds."""
+    with no_descriptors_left(), pytest.raises(OSError, match="Too many open files"):
+        makers.prepare_popen(["true"])
+
+
+@pytest.mark.parametrize("kind", ["directory", "command", "callback"])
+def test_what_cannot_be_cleaned_without_descriptors_stays(kind: str, tmp_path: Path) -> None:
+    """It is an error, and cleaned when there are some again."""
+    path = tmp_path / "it"
+    if kind == "directory":
+        made = make("directory", path, "/nowhere")
+    elif kind == "command":
+        made = make("command", ["rmdir", str(path)])
+    else:
+        made = make("callback", os.rmdir, (str(path),), create=(os.rmdir,))
+    if kind != "directory":
+        path.mkdir()
+        callbacks._live.clear()
+    with no_descriptors_left(), pytest.raises(OSError, match="Too many open files"):
+        made.clean()
+    assert path.exists()
+    made.clean()
+    assert not path.exists()
+
+
+@pytest.fixture
+def full_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system on which nothing more can be made."""
+    mount, path = shutil.which("mount"), tmp_path / "full"
+    if mount is None or os.geteuid() != 0:
+        pytest.skip("mounting needs root")
+    path.mkdir()
+    command = [mount, "-t", "tmpfs", "-o", "size=4k,nr_inodes=1", "tmpfs", path]
+    tried = subprocess.run(command, capture_output=True, check=False)
+    if tried.returncode:
+        pytest.skip(f"cannot mount here: {tried.stderr.decode(errors='replace')}")
+    yield path
+    subprocess.run(["umount", path], check=True)
+
+
+@pytest.mark.parametrize("kind", ["directory", "file"])
+def test_on_a_full_disk_nothing_is_made(kind: str, full_disk: Path) -> None:
+    """The system's error comes through, and nothing is there."""
+    with pytest.raises(OSError, match="No space left"):
+        make(kind, full_disk / "it", "/nowhere")
+    assert os.listdir(full_disk) == []
+
+
+def test_forgetting_is_for_every_kind() -> None:
+    """Whatever is kept, this process lets go of what it held for it."""
+    made = make("callback", print, create=(print,))
+    assert len(callbacks._live) == 1
+    for kind in cleaners.KINDS:
+        makers.forget(kind, made.location, made.data)
+    assert callbacks._live == {}

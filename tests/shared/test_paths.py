@@ -1,0 +1,126 @@
+"""How paths are written down, and what is no path at all."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from lastout import errors
+from support.artifacts import make, track
+
+KINDS = ["directory", "file", "socket"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_fresh_name_lies_below_the_base(kind: str, tmp_path: Path) -> None:
+    """Without a path each one gets a name of its own."""
+    made = [make(kind, None, str(tmp_path)) for _ in range(3)]
+    assert len({one.location for one in made}) == 3
+    assert {os.path.dirname(one.location) for one in made} == {os.path.realpath(tmp_path)}
+
+
+@pytest.mark.parametrize(("kind", "mode"), [("directory", 0o700), ("file", 0o600)])
+def test_what_is_made_is_for_its_owner_only(kind: str, mode: int, tmp_path: Path) -> None:
+    """Nobody else may read it, whatever the umask is."""
+    before = os.umask(0)
+    try:
+        made = make(kind, None, str(tmp_path))
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(os.stat(made.location).st_mode) == mode
+
+
+@pytest.mark.parametrize("spell", [str, os.fsencode, Path])
+def test_paths_come_in_every_spelling(
+    spell: type, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Text, bytes and path objects, relative ones and those with a slash at the end, are one."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("a", "./b/", "c//"):
+        made = make("directory", spell(name), "/nowhere")
+        assert made.location == os.path.join(os.path.realpath(tmp_path), name.strip("./"))
+
+
+def test_links_above_are_resolved(tmp_path: Path) -> None:
+    """A link on the way that is swapped later leads the cleaner nowhere else."""
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    made = make("file", tmp_path / "link" / "it", "/nowhere")
+    assert made.location == os.path.join(os.path.realpath(tmp_path), "real", "it")
+    (tmp_path / "link").unlink()
+    made.clean()
+    assert os.listdir(tmp_path / "real") == []
+
+
+@pytest.mark.parametrize("name", ["new\nline", "q'\"\\", "ünï", b"\xff\xfe", " ", "x" * 255, "-rf"])
+def test_odd_names_are_names(name: str | bytes, tmp_path: Path) -> None:
+    """Whatever the file system can have can be made, recorded and cleaned."""
+    path = os.path.join(os.fsencode(tmp_path), os.fsencode(name))
+    made = make("file", path, "/nowhere")
+    assert os.path.exists(path)
+    made.clean()
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", ["", "a\0b", "x" * 256, "é" * 200, "\ud800", b"\0"])
+def test_impossible_names_are_the_callers_act(kind: str, name: str, tmp_path: Path) -> None:
+    """What the file system cannot have is refused before anything is recorded."""
+    path = name if name in ("", b"\0") else str(tmp_path / name)
+    with pytest.raises(errors.UsageError, match=f"cannot be the path of a {kind}"):
+        make(kind, path, str(tmp_path))
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("there", ["file", "directory", "dangling link"])
+def test_what_is_there_is_not_made_again(kind: str, there: str, tmp_path: Path) -> None:
+    """Something that exists is refused, stays as it was, and the error names `track`."""
+    path = tmp_path / "it"
+    if there == "file":
+        path.write_text("theirs")
+    elif there == "directory":
+        path.mkdir()
+    else:
+        path.symlink_to("/nowhere/at/all")
+    with pytest.raises(errors.ArtifactExists, match="track") as caught:
+        make(kind, path, "/nowhere")
+    assert isinstance(caught.value, FileExistsError | errors.UsageError)
+    assert os.path.lexists(path)
+
+
+@pytest.mark.parametrize("kind", ["directory", "file"])
+def test_one_that_came_in_between_is_not_taken(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody who made it between check and creation keeps it."""
+    from lastout._shared import makers
+
+    location, data = getattr(makers, f"prepare_{kind}")(tmp_path / "it", "/nowhere")
+    (tmp_path / "it").symlink_to(tmp_path)
+    with pytest.raises(errors.ArtifactExists):
+        getattr(makers, f"create_{kind}")(location, data)
+    assert (tmp_path / "it").is_symlink()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_missing_parent_is_an_error(kind: str, tmp_path: Path) -> None:
+    """Directories above are the caller's: they would not be cleaned."""
+    with pytest.raises(errors.ArtifactMissing, match="no directory"):
+        make(kind, tmp_path / "no" / "it", "/nowhere")
+
+
+def test_only_what_is_there_can_be_tracked(tmp_path: Path) -> None:
+    """Tracking what is missing, or is of another kind, is the caller's act."""
+    with pytest.raises(errors.ArtifactMissing, match="nothing is there"):
+        track("file", tmp_path / "it")
+    with pytest.raises(errors.UsageError, match="it is a directory"):
+        track("file", tmp_path)
+    (tmp_path / "it").touch()
+    with pytest.raises(errors.UsageError, match="it is a file"):
+        track("directory", tmp_path / "it")
+    with pytest.raises(errors.UsageError, match="cannot track a 'callback'"):
+        track("callback", "x")

@@ -1,0 +1,376 @@
+"""Reaper: who is dead, what is cleaned, and what stays; on both backends."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from lastout import Artifact, _platform
+from lastout._identity import Identity, here, new_token
+from lastout._process.deadline import Deadline
+from lastout._shared import journal, lease, reaper
+from lastout.backends.local import LocalBackend
+from lastout.backends.memory import MemoryBackend
+from lastout.errors import CleanupBlocked, JournalDamaged, JournalTooNew, SystemRefused
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from lastout.backends.base import Backend, Held, Lease
+
+DEAD = Identity(None)
+
+
+class World:
+    """Members that come, record and go, and a cleaner that only writes down what it did."""
+
+    def __init__(self, backend: Backend) -> None:
+        self.backend = backend
+        self.cleaned: list[str] = []
+        self.broken: set[str] = set()
+        self.leases: dict[str, Lease] = {}
+        self._clock = 0
+
+    def hold(self) -> Held:
+        held = self.backend.hold("s", Deadline(10), create=True)
+        assert held is not None
+        return held
+
+    def member(self, token: str, who: Identity | None = DEAD) -> str:
+        start = journal.header(token) + (journal.join(self.tick(), who) if who else b"")
+        with self.hold():
+            self.leases[token] = self.backend.publish("s", token, start)
+        return token
+
+    def tick(self) -> int:
+        self._clock += 1
+        return self._clock
+
+    def made(self, member: str, location: str, number: int = 0, **options: Any) -> str:
+        number = number or self.tick()
+        kind, lifetime = options.get("kind", "file"), options.get("lifetime", "scope")
+        after, data = options.get("after", ()), options.get("data", {})
+        record = journal.made(self.tick(), number, kind, location, lifetime, after, data)
+        self.leases[member].append(record)
+        return f"{member}.{number}"
+
+    def kill(self, member: str) -> None:
+        self.leases.pop(member).close()
+
+    def clean(self, kind: str, location: str, data: Mapping[str, Any], deadline: Deadline) -> None:
+        if location in self.broken:
+            raise OSError(f"cannot clean {location}")
+        self.cleaned.append(location)
+
+    def reap(self, leaving: str = "") -> reaper.Reaped:
+        with self.hold() as held:
+            return reaper.reap(held, "/r/s", self.clean, Deadline(), leaving)
+
+
+@pytest.fixture(params=["local", "memory"])
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
+    local = request.param == "local"
+    world = World(LocalBackend(tmp_path / "place") if local else MemoryBackend())
+    yield world
+    for token in list(world.leases):
+        world.kill(token)
+
+
+def errors(reaped: reaper.Reaped) -> list[type[BaseException]]:
+    return [type(one.failure.exception) for one in reaped.outcomes if one.failure]
+
+
+def test_the_last_ones_things_go_newest_first(world: World) -> None:
+    """When all are dead, everything goes in reverse order, and the scope with it."""
+    a, b = world.member("a"), world.member("b")
+    for member, location in ((a, "/1"), (b, "/2"), (a, "/3")):
+        world.made(member, location)
+    world.kill(a)
+    world.kill(b)
+    assert world.reap().swept
+    assert world.cleaned == ["/3", "/2", "/1"]
+    assert world.backend.scopes() == []
+
+
+def test_the_living_keep_what_is_the_scopes(world: World) -> None:
+    """While one lives, only the member-lifetime things of the dead go, and once."""
+    a, b = world.member("a"), world.member("b")
+    world.made(a, "/scope")
+    world.made(a, "/member", lifetime="member")
+    world.made(b, "/other", lifetime="member")
+    world.kill(a)
+    assert not world.reap().swept
+    assert not world.reap().swept
+    assert world.cleaned == ["/member"]
+    world.kill(b)
+    assert world.reap().swept
+    assert world.cleaned == ["/member", "/other", "/scope"]
+
+
+def test_a_dead_member_with_nothing_left_is_forgotten(world: World) -> None:
+    """The journal of a dead member is removed once nothing stands in it any more."""
+    a, b = world.member("a"), world.member("b")
+    world.made(a, "/member", lifetime="member")
+    world.kill(a)
+    world.reap()
+    with world.hold() as held:
+        assert held.members() == [b]
+
+
+def test_leaving_is_reaping_oneself(world: World) -> None:
+    """One who leaves is counted as dead, though it still holds its lease."""
+    a = world.member("a", here())
+    world.made(a, "/scope")
+    assert world.reap(leaving=a).swept
+    assert world.cleaned == ["/scope"]
+
+
+def test_what_fails_stays_recorded(world: World) -> None:
+    """What cannot be cleaned does not stop the rest, and is tried again."""
+    a = world.member("a")
+    for location in ("/1", "/2", "/3"):
+        world.made(a, location)
+    world.broken = {"/2"}
+    world.kill(a)
+    reaped = world.reap()
+    assert errors(reaped) == [OSError]
+    assert not reaped.swept
+    assert world.cleaned == ["/3", "/1"]
+    world.broken = set()
+    assert world.reap().swept
+    assert world.cleaned == ["/3", "/1", "/2"]
+
+
+def test_what_must_go_after_a_failure_stays_too(world: World) -> None:
+    """A directory stays while something in it, or before it, cannot be cleaned."""
+    a = world.member("a")
+    world.made(a, "/d", kind="directory")
+    first = world.made(a, "/d/x")
+    world.made(a, "/later", after=(first,))
+    world.broken = {"/d/x"}
+    world.kill(a)
+    assert sorted(map(str, errors(world.reap()))) == sorted(
+        map(str, [CleanupBlocked, OSError, CleanupBlocked])
+    )
+    assert world.cleaned == []
+    world.broken = set()
+    assert world.reap().swept
+    assert world.cleaned == ["/d/x", "/later", "/d"]
+
+
+def test_a_directory_waits_for_what_others_have_in_it(world: World) -> None:
+    """A dead member's directory stays while a living one has something in it."""
+    a, b = world.member("a"), world.member("b")
+    world.made(a, "/d", kind="directory", lifetime="member")
+    world.made(a, "/e", kind="directory", lifetime="member")
+    world.made(b, "server", kind="popen", data={"cwd": "/d"})
+    world.kill(a)
+    world.reap()
+    assert world.cleaned == ["/e"]
+    world.kill(b)
+    world.reap()
+    assert world.cleaned == ["/e", "server", "/d"]
+
+
+def test_after_across_members(world: World) -> None:
+    """What is to go after something of a living member waits for it."""
+    a, b = world.member("a"), world.member("b")
+    first = world.made(b, "/first")
+    world.made(a, "/second", after=(first,), lifetime="member")
+    world.kill(a)
+    world.reap()
+    assert world.cleaned == []
+    world.kill(b)
+    world.reap()
+    assert world.cleaned == ["/first", "/second"]
+
+
+def test_what_is_marked_done_is_not_done_again(world: World) -> None:
+    """After a cleaner was killed, the next one does only what is not marked done."""
+    a = world.member("a")
+    for number in (1, 2, 3):
+        world.made(a, f"/{number}", number=number)
+    world.leases[a].append(journal.mark("begun", [3, 2]) + journal.mark("done", [3]))
+    world.leases[a].append(journal.mark("kept", [1]))
+    world.kill(a)
+    assert world.reap().swept
+    assert world.cleaned == ["/2"]
+
+
+def test_marks_come_before_and_after(world: World) -> None:
+    """Whatever is cleaned was marked begun before and is marked done after."""
+    a, seen = world.member("a"), []
+    world.made(a, "/stays")
+    for number in (7, 8):
+        world.made(a, "do", number=number, kind="command", lifetime="member")
+    world.member("b", here())
+    world.kill(a)
+    with world.hold() as held:
+
+        def clean(*_: object) -> None:
+            read = journal.parse("a", held.read("a"))
+            seen.append((set(read.begun), set(read.gone)))
+
+        reaper.reap(held, "/r/s", clean, Deadline())
+        assert seen == [({8}, set()), ({8, 7}, {8})]
+        assert journal.parse("a", held.read("a")).gone == {7, 8}
+
+
+def test_a_running_process_is_alive_without_its_lock(world: World) -> None:
+    """A member that lost its descriptors but runs is alive."""
+    parent = Identity(os.getppid(), None, _platform.boot_id(), _platform.pid_namespace())
+    a = world.member("a", parent)
+    world.made(a, "/1")
+    world.kill(a)
+    assert not world.reap().swept
+    assert world.cleaned == []
+
+
+def test_a_former_life_of_this_process_is_dead(world: World) -> None:
+    """This very process knows which members it is: any other of its pid is dead."""
+    a = world.member("a", here())
+    world.made(a, "/1")
+    world.kill(a)
+    lease.ours.add("a")
+    assert not world.reap().swept
+    lease.ours.discard("a")
+    assert world.reap().swept
+
+
+def test_another_program_in_a_forked_process(world: World) -> None:
+    """A forked child that made nothing and runs another program now is dead; else it is alive."""
+    facts = _platform.process_facts(os.getppid())
+    assert facts is not None
+    assert facts.started is not None
+    place = (_platform.boot_id(), _platform.pid_namespace())
+    for token, image in (("same", facts.image), ("other", facts.image + 1), ("made", 1)):
+        world.member(token, Identity(os.getppid(), facts.started, *place, image=image))
+    world.made("made", "/1")
+    for token in ("same", "other", "made"):
+        world.kill(token)
+    world.reap()
+    with world.hold() as held:
+        assert sorted(held.members()) == ["made", "same"]
+    # Nobody of them will ever die for this test.
+    with world.hold() as held:
+        held.sweep()
+
+
+def test_one_that_left_is_dead_whoever_holds_its_lock(world: World) -> None:
+    """Its own word counts more than its lock, which a child may still have."""
+    a = world.member("a", here())
+    world.made(a, "/1")
+    world.leases[a].append(journal.left(99))
+    assert world.reap().swept
+    assert world.cleaned == ["/1"]
+
+
+def test_a_member_that_never_said_who_it_is(world: World) -> None:
+    """Of one without a pid only the lock tells."""
+    a = world.member("a", who=None)
+    assert not world.reap().swept
+    world.kill(a)
+    assert world.reap().swept
+
+
+def test_garbage_is_reported_and_kept(world: World) -> None:
+    """Of a damaged journal what can be read is obeyed, and the rest kept for its owner to see."""
+    a = world.member("a")
+    world.made(a, "/1")
+    world.leases[a].append(b"\n\0\0garbage\0")
+    world.made(a, "/2")
+    world.kill(a)
+    for _ in range(2):
+        reaped = world.reap()
+        assert errors(reaped) == [JournalDamaged]
+        assert not reaped.swept
+    assert world.cleaned == ["/2", "/1"]
+
+
+def test_a_newer_journal_is_not_touched(world: World) -> None:
+    """A dead member of a newer format is reported, and keeps the scope as it is."""
+    a = world.member("a")
+    world.made(a, "/1")
+    with world.hold():
+        newer = journal.seal('["lastout",2,"b"]') + b"\nwhatever"
+        world.backend.publish("s", "b", newer).close()
+    world.kill(a)
+    assert errors(world.reap()) == [JournalTooNew]
+    assert world.cleaned == []
+    with world.hold() as held:
+        assert held.read("b") == newer
+
+
+def test_a_full_disk_does_not_stop_cleaning(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What cannot be marked is cleaned all the same: that may be what makes room."""
+    a, b = world.member("a"), world.member("b", here())
+    world.made(a, "/1", lifetime="member")
+    world.kill(a)
+    with world.hold() as held:
+
+        def full(member: str, records: bytes) -> None:
+            raise SystemRefused("no space", path="/r/s")
+
+        monkeypatch.setattr(type(held), "append", lambda self, *args: full(*args))
+        reaped = reaper.reap(held, "/r/s", world.clean, Deadline())
+    assert world.cleaned == ["/1"]
+    assert errors(reaped) == [SystemRefused]
+    assert b in world.leases
+
+
+def test_time_that_runs_out_is_shared(world: World) -> None:
+    """Each artifact gets a part of the time left, so a slow one leaves some for the rest."""
+    a, given = world.member("a"), []
+    for number in range(3):
+        world.made(a, f"/{number}")
+    world.kill(a)
+
+    def clean(kind: str, location: str, data: object, deadline: Deadline) -> None:
+        given.append(deadline.left())
+
+    with world.hold() as held:
+        reaper.reap(held, "/r/s", clean, Deadline(8))
+    assert 3 < given[0] <= 4 < given[2] <= 8
+    with world.hold() as held:
+        held.sweep()
+
+
+def test_batches() -> None:
+    """Only plain artifacts of one member share their marks."""
+
+    def thing(text: str) -> Artifact:
+        member, kind = text.split()
+        return Artifact(f"{member}.1", kind, "/x")
+
+    names = [
+        "a file",
+        "a directory",
+        "b file",
+        "b popen",
+        "b command",
+        "b file",
+        "b file",
+        "bb file",
+    ]
+    batches = [
+        [f"{one.member} {one.kind}" for one in batch]
+        for batch in reaper._batches([*map(thing, names)])
+    ]
+    assert batches == [
+        ["a file", "a directory"],
+        ["b file"],
+        ["b popen"],
+        ["b command"],
+        ["b file", "b file"],
+        ["bb file"],
+    ]
+    many = [Artifact(f"a.{number}", "file", "/x") for number in range(300)]
+    assert [len(batch) for batch in reaper._batches(many)] == [128, 128, 44]
+
+
+def test_tokens_are_fit_for_names() -> None:
+    """A token is a plain name without a dot, which ids rely on."""
+    assert new_token().isalnum()

@@ -1,0 +1,53 @@
+"""Artifacts as a scope makes them: prepared, created, and what is then known of them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NamedTuple
+
+from lastout._process.deadline import Deadline
+from lastout._shared import cleaners, makers
+
+
+class Made(NamedTuple):
+    """An artifact as the journal has it, and what its maker gave to the user."""
+
+    kind: str
+    location: str
+    data: dict[str, Any]
+    given: Any = None
+
+    def clean(self, seconds: float | None = 30.0) -> None:
+        """Clean it from its record alone."""
+        cleaners.clean(self.kind, self.location, self.data, Deadline(seconds))
+
+    def as_if_cut_off(self) -> Made:
+        """The record of a maker that was killed before it could add what it learned."""
+        return self._replace(data=self.data["prepared"], given=None)
+
+
+def make(kind: str, *args: Any, create: tuple[Any, ...] = (), **kwargs: Any) -> Made:
+    """Prepare and create an artifact; all its data went through JSON, as in a journal.
+
+    Args:
+        kind: which one.
+        *args: for `prepare_<kind>`.
+        create: what `create_<kind>` gets after location and data.
+        **kwargs: for `prepare_<kind>`.
+    """
+    location, data = getattr(makers, f"prepare_{kind}")(*args, **kwargs)
+    given, more = getattr(makers, f"create_{kind}")(location, data, *create)
+    kept = _through_json(data)
+    return Made(kind, location, {**kept, **_through_json(more), "prepared": kept}, given)
+
+
+def track(kind: str, location: Any) -> Made:
+    """The record of something that exists already."""
+    path, data = makers.prepare_track(kind, location)
+    return Made(kind, path, _through_json(data))
+
+
+def _through_json(data: dict[str, Any]) -> dict[str, Any]:
+    back = json.loads(json.dumps(data, allow_nan=False))
+    assert back == data, "not everything in it is JSON"
+    return back
