@@ -124,13 +124,16 @@ def _recording_together(here: str, rounds: int, times: int = 1000) -> Iterator[L
 def _recorder(here: str, times: int) -> int:
     pid = os.fork()
     if not pid:
-        member = joining.latest()
-        assert member is not None
-        for _ in range(times):
-            member.record("file", os.path.join(here, "x"), "scope", (), {})
-        member.append(journal.mark("kept", range(1, times + 1)))
-        member.leave()
-        os._exit(0)
+        status = 1
+        try:
+            member = joining.joined[os.path.join(here, "root", "together")]
+            for _ in range(times):
+                member.record("file", os.path.join(here, "x"), "scope", (), {})
+            member.append(journal.mark("kept", range(1, times + 1)))
+            member.leave()
+            status = 0
+        finally:
+            os._exit(status)
     return pid
 
 
@@ -186,7 +189,7 @@ def _looking(here: str, rounds: int, members: int = 1000) -> Iterator[Line]:
 
         def look() -> None:
             for name in names:
-                lease.survey(held, name)
+                held.is_held(name)
 
         cases = {
             "ours": lambda: timed(look, members),

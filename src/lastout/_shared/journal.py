@@ -88,12 +88,6 @@ def left(ns: int) -> bytes:
     return seal(f'["left",{ns}]')
 
 
-def ends_with_left(tail: bytes) -> bool:
-    """Whether the last record, of which this is the end of the journal, is `left`."""
-    bodies, _ = _sound(tail.split(b"\n")[-1:])
-    return bool(bodies) and bodies[0].startswith(b'["left",')
-
-
 class Journal:
     """What stands in a journal.
 

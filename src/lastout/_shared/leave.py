@@ -72,7 +72,7 @@ class Leaver:
             if not us.lease.lost:  # something of ours stays
                 us.append(journals.left(monotonic_ns()))
             # Inside the hold: whoever decides next sees us gone.
-            us.lease.close()
+            us.lease.give_up()
 
     def _go_without_scope(self, deadline: Deadline) -> Iterator[Outcome]:
         """Somebody removed the scope: clean what was only ours, and say what stays."""

@@ -59,7 +59,7 @@ class Survey:
 
     def _look_at(self, member: str, leaving: str) -> None:
         try:
-            if member != leaving and lease.survey(self._held, member):
+            if member != leaving and self._held.is_held(member):
                 self.living.append(member)
                 return
             journal = self.journal(member)
