@@ -55,11 +55,11 @@ class Leaver:
             survey = Survey(held, us.path)
             mine = survey.journal(us.token).unresolved()
             due = [artifact for artifact in mine if artifact.lifetime == "member"]
-            ordered, known = survey.plan(due)
+            ordered, edges = survey.plan(due)
             if ordered:
                 # From here on nobody else will release them.
                 us.append(journals.mark("begun", [artifact.number for artifact in ordered]))
-        yield from Run(lambda _, records: us.append(records), us.clean, deadline)(ordered, known)
+        yield from Run(lambda _, records: us.append(records), us.clean, deadline)(ordered, edges)
 
     def _go(self, deadline: Deadline) -> Iterator[Outcome]:
         us = self._us

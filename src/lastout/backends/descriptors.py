@@ -60,11 +60,13 @@ class Descriptor:
 
     Attributes:
         number: the descriptor; -1 when it is closed.
+        device: the file system of the file.
+        inode: its number there.
         opened: what the system said of the file when it was opened.
         adopted: whether the next `close_inherited` leaves it open.
     """
 
-    __slots__ = ("_device", "_inode", "adopted", "number", "opened")
+    __slots__ = ("adopted", "device", "inode", "number", "opened")
 
     def __init__(self, path: str, flags: int, directory: int | None = None) -> None:
         self.adopted = False
@@ -73,7 +75,7 @@ class Descriptor:
         try:
             self.number = os.open(path, flags, 0o600, dir_fd=directory)
             self.opened = os.fstat(self.number)
-            self._device, self._inode = self.opened.st_dev, self.opened.st_ino
+            self.device, self.inode = self.opened.st_dev, self.opened.st_ino
             # Last: whoever finds it in there may use it.
             _kept.add(self)
         finally:
@@ -91,7 +93,7 @@ class Descriptor:
 
     def is_at(self, found: os.stat_result) -> bool:
         """Whether that is the same file."""
-        return found.st_ino == self._inode and found.st_dev == self._device
+        return found.st_ino == self.inode and found.st_dev == self.device
 
     def close(self) -> None:
         """Close it, if it is still ours.  The lock goes when nobody has it open any more."""
