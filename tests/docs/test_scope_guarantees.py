@@ -19,7 +19,7 @@ ROWS = [
 ]
 
 
-def tests_of(name: str) -> set[str]:
+def names_in(name: str) -> set[str]:
     """The names of the tests in the files of that name, wherever they lie."""
     return {
         node.name
@@ -40,4 +40,4 @@ def test_a_row_has_its_proof(row: str) -> None:
     """A row of the guarantees ends with a test, and that one exists."""
     proof = PROOF.search(row.split("|")[-2])
     assert proof, f"no test is named: {row}"
-    assert proof[2] in tests_of(proof[1]), f"there is no {proof[0]}"
+    assert proof[2] in names_in(proof[1]), f"there is no {proof[0]}"
