@@ -117,7 +117,11 @@ def _recording_together(here: str, rounds: int, times: int = 1000) -> Iterator[L
 
     took = medians({"16": lambda: together(PROCESSES), "1": lambda: together(cores)}, rounds)
     yield Line(
-        f"record, {PROCESSES} processes at once, per core", took["16"], "one on each core", took["1"], 1.1
+        f"record, {PROCESSES} processes at once, per core",
+        took["16"],
+        "one on each core",
+        took["1"],
+        1.1,
     )
 
 

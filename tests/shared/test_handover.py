@@ -18,6 +18,8 @@ from support import eventually
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import pytest
+
     from support import Program
 
 

@@ -259,8 +259,6 @@ def test_another_program_in_a_forked_process(world: World) -> None:
         held.sweep()
 
 
-
-
 def test_a_member_that_never_said_who_it_is(world: World) -> None:
     """Of one without a pid only the lock tells."""
     a = world.member("a", who=None)
@@ -318,7 +316,7 @@ def test_time_that_runs_out_is_shared(world: World) -> None:
     """Each artifact gets a part of the time left, so a slow one leaves some for the rest."""
     a, given = world.member("a"), []
     for number in range(3):
-        world.made(a, f"/{number}")
+        world.made(a, f"{number}", kind="command")
     world.kill(a)
 
     def clean(kind: str, location: str, data: object, deadline: Deadline) -> None:
