@@ -395,3 +395,30 @@ def test_a_subinterpreter_is_a_member(program: Callable[..., Program]) -> None:
     ended = child.end()
     assert ended.status == 0, ended.err
     assert child.lines == ["None", "1"]
+
+
+def test_a_program_as_a_member(program: Callable[..., Program]) -> None:
+    """Any program can be a member: the scope lives until it, and what it started, has ended."""
+    child = program("""
+        import os, signal, subprocess
+        import lastout
+        from say import say
+
+        scope = lastout.Scope("s")
+        directory = scope.directory()
+        shell = scope.popen(["/bin/sh", "-c", "sleep 300 & echo $!; exit"], member=True,
+                            stdout=subprocess.PIPE, lifetime="scope")
+        sleeper = int(shell.stdout.readline())
+        shell.wait()
+        scope.leave()
+        say(os.path.isdir(directory))
+        os.kill(sleeper, signal.SIGKILL)
+        done = 0
+        while os.path.isdir(directory):  # the test's deadline is the end of it
+            done += len(lastout.reap(name="s").done)
+        shell.stdout.close()
+        say(done, os.path.isdir(directory), os.path.exists(scope.path))
+    """)
+    ended = child.end()
+    assert ended.status == 0, ended.err
+    assert child.lines == ["True", "2 False False"]

@@ -316,7 +316,7 @@ def test_time_that_runs_out_is_shared(world: World) -> None:
     """Each artifact gets a part of the time left, so a slow one leaves some for the rest."""
     a, given = world.member("a"), []
     for number in range(3):
-        world.made(a, f"/{number}")
+        world.made(a, f"{number}", kind="command")
     world.kill(a)
 
     def clean(kind: str, location: str, data: object, deadline: Deadline) -> None:

@@ -11,11 +11,9 @@ joined by itself would be too late whenever its parent forks and leaves.
 
 from __future__ import annotations
 
-from .._identity import new_token
 from .._process import children
 from ..backends import descriptors
 from ..errors import LastoutError
-from . import journal as journals
 from .membership import joined
 
 TYPE_CHECKING = False
@@ -46,9 +44,8 @@ def _before() -> None:
 
 
 def _publish_for_child(membership: Membership) -> Lease | None:
-    token = new_token()
     try:
-        return membership.backend.publish(membership.name, token, journals.header(token))
+        return membership.publish_for_another()
     except (LastoutError, OSError):
         return None  # the child tries by itself, and says so if it cannot
 

@@ -114,6 +114,7 @@ class Making:
         lifetime: str = "scope",
         after: After = (),
         grace: float = 5.0,
+        member: bool = False,
         **options: Any,
     ) -> Popen[Any]:
         """Start a program in a process group of its own, which is ended as a whole.
@@ -125,6 +126,8 @@ class Making:
             lifetime: as for `directory`.
             after: as for `directory`.
             grace: seconds between SIGTERM and SIGKILL.
+            member: whether the program, and whatever it starts, is a member of the scope
+                for as long as it runs.
             options: as for `subprocess.Popen`.
 
         Raises:
@@ -139,7 +142,14 @@ class Making:
         data["cwd"] = os.path.realpath(os.fsdecode(options.get("cwd") or os.curdir))
 
         def create(location: str, data: Mapping[str, Any]) -> tuple[Any, Mapping[str, Any]]:
-            return makers.create_popen(location, data, argv, options)
+            if not member:
+                return makers.create_popen(location, data, argv, options)
+            lease = self._membership().publish_for_another()
+            try:
+                passed = (*options.get("pass_fds", ()), lease.fileno())
+                return makers.create_popen(location, data, argv, {**options, "pass_fds": passed})
+            finally:
+                lease.close()  # the program has it
 
         started: Popen[Any] = self._make("popen", (location, data), create, lifetime, after)[1]
         return started

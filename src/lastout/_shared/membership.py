@@ -206,6 +206,11 @@ class Membership:
                 after=new.after,
             )
 
+    def publish_for_another(self) -> Lease:
+        """A journal for a process that is about to be started; only its lock tells of it."""
+        token = new_token()
+        return self.backend.publish(self.name, token, journals.header(token))
+
     # Looking, and taking back.
 
     @contextmanager

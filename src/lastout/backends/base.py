@@ -40,6 +40,10 @@ if TYPE_CHECKING:
             """How much stands in the journal, in bytes."""
             ...
 
+        def fileno(self) -> int:
+            """The descriptor that holds it, to be passed to another program."""
+            ...
+
         def inherit(self) -> None:
             """In a forked child: the parent made it for us; it stays open here."""
             ...

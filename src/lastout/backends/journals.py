@@ -95,6 +95,10 @@ class FileLease:
         found = self.descriptor.look()
         return found.st_size if found else -1
 
+    def fileno(self) -> int:
+        """The descriptor that holds it: whatever program has it open is the member."""
+        return self.descriptor.number
+
     def inherit(self) -> None:
         """In a forked child: it stays open here."""
         self.descriptor.adopted = True

@@ -85,6 +85,10 @@ class MemoryLease:
         """How much stands in it."""
         return len(self._scope.journals[self.member])
 
+    def fileno(self) -> int:
+        """There is none."""
+        raise OSError("a scope in memory has no descriptors")
+
     def inherit(self) -> None:
         """Nothing: no other process comes here."""
 
