@@ -132,7 +132,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _status(account: Account) -> int:
-    if account.broken == "interrupted":
+    if account.broken == "interrupted" and not account.left:
         return 128 + signal.SIGINT
     return 1 if account.left or account.broken else 0
 

@@ -115,8 +115,8 @@ def _pool(job: Job, place: Place, collector: Collector, children: dict[int, Any]
             # Threads only now: a process that is forked should have only one.
             collector.start()
             _note_children(package, children)
-            # Forked workers handle signals in a way of their own: not before them.
-            lastout.handle_signals(raise_in_main=True)
+            # Workers handle signals in a way of their own: not before they are forked.
+            worker.of_parent = lastout.handle_signals(raise_in_main=True)
         yield pool
         # A pool that has lost a task waits for it for ever.
         in_order = not job.terminate and not collector.has_ended()

@@ -267,8 +267,28 @@ def pid_namespace() -> int:
 # File systems on which a lock can be lost while its holder lives, or is not
 # seen by the other machines at all.
 _NETWORK = frozenset(
-    "nfs nfs4 cifs smb3 smbfs ncpfs afs ceph fuse.ceph fuse.sshfs fuse.glusterfs glusterfs"
-    " lustre beegfs gpfs orangefs pvfs2 ocfs2 gfs2 coda".split()
+    [
+        "nfs",
+        "nfs4",
+        "cifs",
+        "smb3",
+        "smbfs",
+        "ncpfs",
+        "afs",
+        "ceph",
+        "fuse.ceph",
+        "fuse.sshfs",
+        "fuse.glusterfs",
+        "glusterfs",
+        "lustre",
+        "beegfs",
+        "gpfs",
+        "orangefs",
+        "pvfs2",
+        "ocfs2",
+        "gfs2",
+        "coda",
+    ]
 )
 
 

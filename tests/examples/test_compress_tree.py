@@ -5,95 +5,23 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
-import re
 import signal
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import pytest
 
-import lastout
 from support import eventually
+from support.example import SECONDS, Example
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
 PACKAGES = ("multiprocessing", "multiprocess")
 METHODS = ("fork", "forkserver", "spawn")
 NOTHING_LEFT = "Nothing is left: no scratch directory, no connection, no process."
-SECONDS = 60
-
-# What a test changes of the example, in a forked worker too.
-CHANGED = """
-import os, signal, sys
-from types import SimpleNamespace as Module
-import compress_tree
-from treepool import account, files, worker
-{change}
-sys.exit(compress_tree.main())
-"""
-
-
-class Run(NamedTuple):
-    """How a run of the example ended."""
-
-    status: int
-    out: str
-    err: str
-
-    @property
-    def workers(self) -> list[list[str]]:
-        """The cells of the closing table."""
-        return [line.split() for line in self.out.splitlines() if re.match(r" +\d+ ", line)]
-
-
-class Example:
-    """Starts the example in a session of its own, with a temporary directory of its own."""
-
-    def __init__(self, temporary: Path) -> None:
-        self.temporary = temporary
-        self.started: list[subprocess.Popen[str]] = []
-
-    def start(self, *args: object, change: str | None = None) -> subprocess.Popen[str]:
-        """Begin a run; `change` is code that is run before it."""
-        program: Sequence[str] = [str(EXAMPLES / "compress_tree.py")]
-        if change is not None:
-            program = ["-c", CHANGED.format(change=change)]
-        source = Path(lastout.__path__[0]).parent
-        paths = [str(source), *([str(EXAMPLES)] if change is not None else [])]
-        process = subprocess.Popen(
-            [sys.executable, "-W", "error", *program, *map(str, args)],
-            env={**os.environ, "TMPDIR": str(self.temporary), "PYTHONPATH": os.pathsep.join(paths)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-        self.started.append(process)
-        return process
-
-    def end(self, process: subprocess.Popen[str]) -> Run:
-        """Wait for the end of a run."""
-        out, err = process.communicate(timeout=SECONDS)
-        return Run(process.returncode, out, err)
-
-    def __call__(self, *args: object, change: str | None = None) -> Run:
-        return self.end(self.start(*args, change=change))
-
-    def scratch(self) -> list[Path]:
-        """The scratch directories that there are now."""
-        return list(self.temporary.glob("compress_tree-*/scratch/*"))
-
-    def close(self) -> None:
-        """End what a failed test has left."""
-        for process in self.started:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
 
 
 @pytest.fixture
@@ -247,10 +175,6 @@ def test_unreadable_files_and_directories_are_named(example: Example, tree: Path
 
 
 BREAKS = {
-    "signals not handled": (
-        "worker.lastout = Module(**{**vars(worker.lastout), 'handle_signals': lambda: None})",
-        ["counters of process", "connection of process", "scratch directory"],
-    ),
     "scratch not removed": ("worker.shutil = Module(rmtree=len)", ["scratch directory"]),
     "no goodbye": (
         "worker.Connection.close = lambda self: self._socket.close()",
@@ -290,6 +214,8 @@ files.pack = pack
     assert f"\n{FILES} files, " in run.out
     [killed] = [row for row in run.workers if row[-1] == "SIGKILL"]
     assert killed[-4:-1] == ["lost", "lost", "left"]
+    others = [row[-4:-1] for row in run.workers if row is not killed]
+    assert others == [["flushed", "closed", "removed"]] * 2
     assert f"Left behind: the connection of process {killed[0]}, lost" in run.out
 
 
@@ -323,16 +249,30 @@ worker.tempfile = Module(mkdtemp=no_space)
 ENDLESS = """
 from time import sleep
 def pack(source, target, go_on):
+    open(target, "wb").close()
     while go_on():
         sleep(0.01)
 files.pack = pack
 """
 
 
+def test_what_is_left_by_workers_that_do_not_handle_signals(example: Example, tree: Path) -> None:
+    """Terminated workers that do not handle signals leave all they have, and it is named."""
+    change = "worker.lastout = Module(**{**vars(worker.lastout), 'handle_signals': lambda: None})"
+    running = example.start(tree, "--workers", 2, change=change + ENDLESS)
+    assert eventually(lambda: len(example.drafts()) == 2, SECONDS)
+    os.killpg(running.pid, signal.SIGINT)
+    run = example.end(running)
+    assert run.status == 1, run.out + run.err
+    assert [row[-4:] for row in run.workers] == [["lost", "lost", "left", "SIGTERM"]] * 2
+    for what in ("counters of process", "connection of process", "scratch directory"):
+        assert run.out.count(f"Left behind: the {what}") == 2
+
+
 def test_nothing_is_left_after_ctrl_c(example: Example, tree: Path) -> None:
     """Ctrl-C, which reaches every process, ends the job with status 130 and nothing left."""
     running = example.start(tree, "--workers", 2, change=ENDLESS)
-    assert eventually(lambda: len(example.scratch()) == 2, SECONDS)
+    assert eventually(lambda: len(example.drafts()) == 2, SECONDS)
     os.killpg(running.pid, signal.SIGINT)
     run = example.end(running)
     assert run.status == 130, run.out + run.err
@@ -344,7 +284,7 @@ def test_nothing_is_left_after_ctrl_c(example: Example, tree: Path) -> None:
 def test_nothing_is_left_after_sigterm(example: Example, tree: Path) -> None:
     """SIGTERM to the parent ends the workers and removes what the run has made."""
     running = example.start(tree, "--workers", 2, change=ENDLESS)
-    assert eventually(lambda: len(example.scratch()) == 2, SECONDS)
+    assert eventually(lambda: len(example.drafts()) == 2, SECONDS)
     running.send_signal(signal.SIGTERM)
     run = example.end(running)
     assert run.status == -signal.SIGTERM, run.out + run.err

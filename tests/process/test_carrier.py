@@ -42,7 +42,7 @@ WORK = """
 def test_unpicklable_handler_warns_and_kills_no_child(
     program: Start, package: str, method: str
 ) -> None:
-    """A handler that cannot be pickled is named in a RuntimeWarning, and the others still arrive."""
+    """A handler that cannot be pickled is named in a RuntimeWarning; the others still arrive."""
     child = program(
         WORK
         + """
@@ -77,10 +77,10 @@ def test_unpicklable_handler_is_inherited_by_fork(
         WORK
         + """
     if __name__ == "__main__":
-        import threading, warnings
+        import warnings
         warnings.simplefilter("ignore")
-        lock = (say for _ in ())  # a generator: neither pickle nor dill can do it
-        lastout.handler(inherit=True, args=("forked",), kwargs={})(lambda word, kept=lock: say(word))
+        endless = (say for _ in ())  # a generator: neither pickle nor dill can do it
+        lastout.handler(inherit=True, args=("forked",))(lambda word, kept=endless: say(word))
         start()
         sys.argv[2] = "fork"
         start()
@@ -140,7 +140,8 @@ def test_grandchild_gets_it_though_its_parent_has_no_lastout(
 
     def start(target, *args):
         package, method = sys.argv[1:]
-        child = importlib.import_module(package).get_context(method).Process(target=target, args=args)
+        context = importlib.import_module(package).get_context(method)
+        child = context.Process(target=target, args=args)
         child.start()
         child.join()
         say("status", child.exitcode)
@@ -186,157 +187,6 @@ def test_handler_whose_module_is_missing_in_the_child(
     end = child.end()
     assert child.lines == ["worked", "arrived", "status 0", "arrived", "elsewhere"], end.err
     assert "elsewhere" in end.err
-
-
-@each_package
-@each_method
-def test_child_can_unregister_what_it_inherited(program: Start, package: str, method: str) -> None:
-    """A child that unregisters an inherited handler does not run it, nor do its own children."""
-    child = program(
-        WORK
-        + """
-    def hand_on():
-        lastout.unregister(say)
-        start()
-
-    if __name__ == "__main__":
-        lastout.handler(inherit=True, args=("inherited",))(say)
-        start(hand_on)
-    """,
-        args=[package, method],
-    )
-    end = child.end()
-    assert child.lines == ["worked", "status 0", "status 0", "inherited"], end.err
-
-
-@each_package
-@each_method
-def test_child_hands_on_what_it_registered_itself(
-    program: Start, package: str, method: str
-) -> None:
-    """An inheritable handler of a child reaches the grandchild, and never the parent."""
-    child = program(
-        WORK
-        + """
-    def hand_on():
-        lastout.handler(inherit=True, args=("of the child",))(say)
-        start()
-
-    if __name__ == "__main__":
-        start(hand_on)
-        start()
-    """,
-        args=[package, method],
-    )
-    end = child.end()
-    expected = ["worked", "of the child", "status 0", "of the child", "status 0"]
-    assert child.lines == [*expected, "worked", "status 0"], end.err
-
-
-@each_package
-@each_method
-def test_process_made_before_the_handler(program: Start, package: str, method: str) -> None:
-    """A process object that was made before the registration and is started after it has it."""
-    child = program(
-        WORK
-        + """
-    if __name__ == "__main__":
-        package, method = sys.argv[1:]
-        made = importlib.import_module(package).get_context(method).Process(target=work)
-        lastout.handler(inherit=True, args=("inherited",))(say)
-        made.start()
-        made.join()
-        say("status", made.exitcode)
-    """,
-        args=[package, method],
-    )
-    end = child.end()
-    assert child.lines == ["worked", "inherited", "status 0", "inherited"], end.err
-
-
-@each_package
-@each_method
-def test_started_before_the_handler(program: Start, package: str, method: str) -> None:
-    """A child that was started before the registration does not have it."""
-    child = program(
-        WORK
-        + """
-    def wait(gate):
-        gate.wait()
-        say("worked")
-
-    if __name__ == "__main__":
-        package, method = sys.argv[1:]
-        context = importlib.import_module(package).get_context(method)
-        gate = context.Event()
-        early = context.Process(target=wait, args=(gate,))
-        early.start()
-        lastout.handler(inherit=True, args=("inherited",))(say)
-        gate.set()
-        early.join()
-        say("status", early.exitcode)
-    """,
-        args=[package, method],
-    )
-    end = child.end()
-    assert child.lines == ["worked", "status 0", "inherited"], end.err
-
-
-@each_package
-@each_method
-def test_replaced_pool_workers_inherit(program: Start, package: str, method: str) -> None:
-    """Each of the workers that a pool starts one after the other has the inherited handler once."""
-    child = program(
-        WORK
-        + """
-    def task(number):
-        say("pid", os.getpid())
-
-    def ran():
-        say("ran", os.getpid())
-
-    if __name__ == "__main__":
-        lastout.handler(inherit=True)(ran)
-        package, method = sys.argv[1:]
-        pool = importlib.import_module(package).get_context(method).Pool(1, maxtasksperchild=1)
-        for number in range(3):
-            pool.apply(task, (number,))
-        pool.close()
-        pool.join()
-    """,
-        args=[package, method],
-    )
-    end = child.end()
-    assert (end.status, end.err) == (0, "")
-    pids = [line.split()[1] for line in child.lines if line.startswith("pid")]
-    ran = [line.split()[1] for line in child.lines if line.startswith("ran")]
-    assert len(set(pids)) == 3
-    assert len(ran) == len(set(ran)), child.lines
-    assert {*pids, str(child.pid)} <= set(ran)
-
-
-@each_package
-@carried
-def test_options_are_carried(program: Start, package: str, method: str) -> None:
-    """A time limit is inherited with the handler: it is abandoned in the child as in the parent."""
-    child = program(
-        WORK
-        + """
-    def slow():
-        say("slow")
-        import threading
-        threading.Event().wait(30)
-
-    if __name__ == "__main__":
-        lastout.handler(timeout=0.1, inherit=True)(slow)
-        start()
-        lastout.unregister(slow)
-    """,
-        args=[package, method],
-    )
-    end = child.end(seconds=20)
-    assert child.lines == ["worked", "slow", "status 0"], end.err
-    assert "HandlerTimeout" in end.err
 
 
 def test_forking_gets_no_finder(program: Start) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import lastout
 import pytest
+
+import lastout
 from support import eventually
 from support.lives import Lives
 
@@ -71,7 +73,10 @@ def lives_of(family, kinds: list[str], ending: str = "return", order: str = ORDE
     if ending == "SIGINT":
         child.wait_for("ready")
         last = f"lived {len(kinds)} "
-        os.kill(next(int(line.split()[2]) for line in child.lines if line.startswith(last)), signal.SIGINT)
+        os.kill(
+            next(int(line.split()[2]) for line in child.lines if line.startswith(last)),
+            signal.SIGINT,
+        )
     end, lives = ended()
     assert end.status == 0, end.err
     if ending in ("return", "sys.exit(3)"):
@@ -86,7 +91,7 @@ def lives_of(family, kinds: list[str], ending: str = "return", order: str = ORDE
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("kind", KINDS)
 def test_child_runs_its_own_handlers(family, kind: str, order: str) -> None:
-    """A child runs its own handlers once, last in first out; the parent's run in the parent only."""
+    """A child runs its own handlers once, last in first out, and none of its parent's."""
     lives = lives_of(family, [kind], order=order)
     assert set(lives.statuses.get(1, ["0"])) == {"0"}
     if "preload" in kind:
@@ -139,14 +144,14 @@ ACROSS += [
 
 @pytest.mark.parametrize("kinds", ACROSS, ids=" > ".join)
 def test_grandchild_of_another_kind(family, kinds: tuple[str, str]) -> None:
-    """A child started by one package, which imports another and starts a child of its own with it."""
+    """A child of one package, which imports another and starts a child of its own with it."""
     lives = lives_of(family, list(kinds))
     assert set(lives.statuses[2]) == {"0"}
 
 
 @pytest.mark.parametrize("kind", ["os.fork", *PROCESSES, *POOLS, *EXECUTORS])
 def test_child_started_on_a_thread(family, kind: str) -> None:
-    """A child of a thread that is not the main one has its own handlers and none of the parent's."""
+    """A child that another thread than the main one starts has its own handlers only."""
     _, ended = family("threads", kind)
     end, lives = ended()
     assert (end.status, end.err) == (0, "")
@@ -195,7 +200,45 @@ def test_grandchild_inherits(family, kind: str) -> None:
     inheriting(family, ORDERS[0], [kind, kind])
 
 
-@pytest.mark.parametrize("kinds", [pair for pair in ACROSS if "subprocess" not in pair], ids=" > ".join)
+@pytest.mark.parametrize(
+    "kinds", [pair for pair in ACROSS if "subprocess" not in pair], ids=" > ".join
+)
 def test_grandchild_of_another_kind_inherits(family, kinds: tuple[str, str]) -> None:
     """So does one that is started by a package which only its parent has imported."""
     inheriting(family, ORDERS[0], list(kinds))
+
+
+@pytest.mark.skipif(
+    sys.version_info >= (3, 13),
+    reason="3.13 joins in the child's atexit, where what was registered later runs first",
+)
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("package", PACKAGES)
+def test_child_waits_for_its_own_children_first(program: Start, package: str, method: str) -> None:
+    """The package joins the children of a child at its end; the handlers come after that."""
+    child = program(
+        """
+        import importlib, sys, time
+        import lastout
+        from say import say
+
+        def child(context_of, method):
+            lastout.register(say, "handler of the child")
+            context_of(method).Process(target=grandchild).start()
+
+        def grandchild():
+            time.sleep(0.2)
+            say("grandchild")
+
+        if __name__ == "__main__":
+            package, method = sys.argv[1:]
+            context_of = importlib.import_module(package).get_context
+            process = context_of(method).Process(target=child, args=(context_of, method))
+            process.start()
+            process.join()
+        """,
+        args=[package, method],
+    )
+    end = child.end()
+    assert (end.status, end.err) == (0, "")
+    assert child.lines == ["grandchild", "handler of the child"]

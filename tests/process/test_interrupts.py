@@ -14,6 +14,7 @@ own signal handler may.  Afterwards the stack is unwound in peace, and then:
 from __future__ import annotations
 
 import _thread
+import threading
 from collections import Counter
 from functools import partial
 from itertools import count
@@ -103,7 +104,10 @@ class Witness:
         assert len(self.stack) == 0
         # The stack is as good as new: nothing was left locked or half done.
         self.push("after"), self.push("gone", odd=True), self.remove("gone")
-        self.unwind()
+        other = threading.Thread(target=self.unwind, daemon=True)
+        other.start()
+        other.join(10)
+        assert not other.is_alive(), "no other thread can unwind it any more"
         assert self.ran.count("after") == 1
         assert self.ran.count("gone") == 0
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import signal
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
+
+from support import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,38 +71,53 @@ def test_other_signals_on_demand(program: Start, signum: int) -> None:
     assert child.lines == ["ready", "handler"]
 
 
-C_CALLS = {
-    "sleep": "time.sleep(60)",
-    "lock": "lock = threading.Lock(); lock.acquire(); lock.acquire()",
-    "select": "import select; select.select([0], [], [], 60)",
-    "read": "os.read(0, 1)",
-    "input": "input()",
-    "join": "thread = threading.Thread(target=time.sleep, args=(60,), daemon=True); "
-    "thread.start(); thread.join()",
-    "subprocess": "import subprocess; subprocess.run(['cat'])",
-    "bytecode": "while True: pass",
+# What comes first, and the call that the main thread then sits in.
+SLEEPING = {
+    "sleep": ("", "time.sleep(60)"),
+    "lock": ("lock = threading.Lock(); lock.acquire()", "lock.acquire()"),
+    "select": ("import select", "select.select([0], [], [], 60)"),
+    "read": ("", "os.read(0, 1)"),
+    "input": ("", "input()"),
+    "join": (
+        "thread = threading.Thread(target=time.sleep, args=(60,), daemon=True); thread.start()",
+        "thread.join()",
+    ),
+    "subprocess": ("import subprocess", "subprocess.run(['cat'])"),
+    # The main thread holds the lock of the stream, which wants to be flushed.
+    "print": ("ends = os.pipe(); sys.stdout = open(ends[1], 'w')", "print('x' * 10 ** 6)"),
     # No signal ends this one: the main thread never runs Python again.
-    "mutex": "import ctypes; take = ctypes.CDLL(None).pthread_mutex_lock; "
-    "mutex = ctypes.create_string_buffer(64); take(mutex); take(mutex)",
+    "mutex": (
+        "import ctypes; take = ctypes.CDLL(None).pthread_mutex_lock; "
+        "mutex = ctypes.create_string_buffer(64); take(mutex)",
+        "take(mutex)",
+    ),
+}
+RUNNING = {
+    "bytecode": ("", "while True: pass"),
     # These two keep the interpreter lock for a while.
-    "pow": "pow(3, 5 * 10 ** 6) % 7; time.sleep(60)",
-    "regex": "import re; re.match('(a+)+b', 'a' * 24); time.sleep(60)",
+    "pow": ("", "pow(3, 5 * 10 ** 6) % 7; time.sleep(60)"),
+    "regex": ("import re", "re.match('(a+)+b', 'a' * 24); time.sleep(60)"),
 }
 
 
-@pytest.mark.parametrize("call", C_CALLS)
+@pytest.mark.parametrize("call", [*SLEEPING, *RUNNING])
 def test_main_thread_in_a_call(program: Start, call: str) -> None:
     """The handlers do not wait for a call in C that the main thread sits in."""
+    first, then = (SLEEPING | RUNNING)[call]
     child = program(
         HEAD
         + f"""
+    {first}
     lastout.register(say, "handler")
     lastout.handle_signals()
     say("ready")
-    {C_CALLS[call]}
+    {then}
     """
     )
     child.wait_for("ready")
+    if call in SLEEPING:
+        main_thread = psutil.Process(child.pid)
+        assert eventually(lambda: main_thread.status() == psutil.STATUS_SLEEPING)
     child.signal(signal.SIGTERM)
     end = child.end(seconds=30)
     assert (end.status, end.err) == (-signal.SIGTERM, "")
@@ -154,7 +172,7 @@ def test_signal_of_another_kind_does_not_cut_the_cleanup(program: Start) -> None
 
 @pytest.mark.parametrize("how", ["end", "unwind", "sys.exit", "exception"])
 def test_signal_while_handlers_run_is_obeyed_after_them(program: Start, how: str) -> None:
-    """A SIGTERM that arrives while handlers run anyway: all run once, then the process dies of it."""
+    """A SIGTERM while handlers run anyway: all run once, then the process dies of it."""
     ends = {
         "end": "",
         "unwind": "lastout.unwind(); wait()",
@@ -212,7 +230,8 @@ def test_what_was_printed_is_not_lost(program: Start) -> None:
     lastout.handle_signals()
     print("before")
     wait()
-    """
+    """,
+        env={"PYTHONUNBUFFERED": None},
     )
     child.wait_for("ready")
     child.signal(signal.SIGTERM)

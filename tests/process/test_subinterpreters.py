@@ -204,7 +204,7 @@ def test_failing_handler_does_not_stop_the_rest(run, kind: str) -> None:
 
 @each_kind
 def test_time_limit_leaves_no_thread_behind(run, kind: str) -> None:
-    """A handler with a time limit runs to its end there: a thread left behind would abort CPython."""
+    """A handler with a time limit runs to its end: a thread left behind would abort CPython."""
     lines, end = run(
         """
         interpreter = create(kind)
@@ -226,7 +226,7 @@ def test_time_limit_leaves_no_thread_behind(run, kind: str) -> None:
 
 @each_kind
 def test_interpreter_that_is_alive_at_the_end(run, kind: str) -> None:
-    """One that nobody destroyed: CPython 3.11 loses its handlers, later ones run them after main's."""
+    """One nobody destroyed: CPython 3.11 loses its handlers, later ones run them after main's."""
     lines, end = run(
         """
         interpreter = create(kind)

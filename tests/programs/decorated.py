@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 
-import lastout
 from say import say
+
+import lastout
 
 
 @lastout.register

@@ -7,8 +7,9 @@ import json
 import os
 import sys
 
-import lastout
 from say import say
+
+import lastout
 
 if __name__ == "__main__":
     kind, module = json.loads(sys.argv[1])

@@ -8,8 +8,9 @@ import sys
 from functools import partial
 from typing import TYPE_CHECKING
 
-import lastout
 from say import say
+
+import lastout
 
 if TYPE_CHECKING:
     from collections.abc import Callable

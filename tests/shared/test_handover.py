@@ -7,8 +7,6 @@ import os
 import signal
 from typing import TYPE_CHECKING
 
-import pytest
-
 import lastout
 from lastout import Scope
 from lastout._shared import handover, membership
@@ -17,6 +15,8 @@ from support import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    import pytest
 
     from support import Program
 

@@ -1,6 +1,8 @@
 """A real signal at every instruction of chosen code, one run for each instruction.
 
-    for moment in every_moment(prepare, watched): ...
+    moment = 1
+    while run_interrupted(scenario, moment, handler, watched):
+        moment += 1
 
 A traced frame calls a C function of CPython's own (the one behind
 `_thread.interrupt_main`) just before an instruction is executed.  That marks
@@ -8,6 +10,9 @@ SIGINT as arrived, and CPython runs its Python handler at the next point where i
 would have run it anyway, so exactly what a user's Ctrl-C can do is tried, and
 nothing that it cannot do.  (An exception raised by the trace function itself
 would also fall between instructions that no signal can come between.)
+
+Instructions that run no other code and give signals no turn are not counted: a
+signal before one of them is a signal before the next one that is.
 """
 
 from __future__ import annotations
@@ -15,12 +20,16 @@ from __future__ import annotations
 import ctypes
 import signal
 import sys
+from dis import opname
+from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import FrameType
+    from types import CodeType, FrameType
 
+UNEVENTFUL = ("LOAD_FAST", "LOAD_CONST", "LOAD_GLOBAL", "LOAD_DEREF", "STORE_FAST", "STORE_DEREF")
+UNEVENTFUL += ("POP_TOP", "PUSH_", "COPY", "SWAP", "BUILD_TUPLE", "BUILD_LIST", "NOP", "IS_OP")
 TRACE_ARGUMENTS = (ctypes.py_object, ctypes.py_object, ctypes.py_object)
 
 
@@ -66,7 +75,7 @@ def run_interrupted(
                 return None
             frame.f_trace = count  # first: 3.13 looks for it when opcodes are asked for
             frame.f_trace_opcodes, frame.f_trace_lines = True, False
-        elif event == "opcode":
+        elif event == "opcode" and _is_eventful(frame.f_code, frame.f_lasti):
             seen += 1
             if seen == moment:
                 # From here on no Python code of ours may run: it would meet
@@ -86,6 +95,11 @@ def run_interrupted(
         signal.signal(signal.SIGINT, before)
         sys.settrace(tracer)
     return seen >= moment
+
+
+@cache
+def _is_eventful(code: CodeType, place: int) -> bool:
+    return not opname[code.co_code[place]].startswith(UNEVENTFUL)
 
 
 def _trace_no_more(frame: FrameType) -> None:

@@ -126,12 +126,12 @@ def _pack(handler: Handler, package: str) -> Parcel | None:
     # functions by value at once.
     first = "multiprocessing" if of_main else package
     try:
-        parcel.append(_dumps(tuple(handler), first))
+        parcel.append(_by_package(tuple(handler), first))
     except Exception as error:
         failure = error
     if failure or of_main:
         try:
-            parcel.append(_dumps(tuple(handler), "multiprocess", recurse=True))
+            parcel.append(_by_value(tuple(handler)))
         except Exception as error:
             failure = failure or error
     for arrived, ways in _arrived:
@@ -150,11 +150,16 @@ def _pack(handler: Handler, package: str) -> Parcel | None:
     return parcel or None
 
 
-def _dumps(value: object, package: str, **options: bool) -> bytes:
+def _by_package(value: object, package: str) -> bytes:
     from importlib import import_module
 
-    pickler = import_module(f"{package}.reduction").ForkingPickler
-    return bytes(pickler.dumps(value, **options))
+    return bytes(import_module(f"{package}.reduction").ForkingPickler.dumps(value))
+
+
+def _by_value(value: object) -> bytes:
+    from importlib import import_module
+
+    return bytes(import_module("dill").dumps(value, recurse=True))
 
 
 def arrive(package: str, parcels: list[Parcel]) -> Carrier:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 _LAST = -(10**9)  # the priority of a finalizer that runs after all others
-_following = False
+_noticing = False
 _ready_in = 0  # the forked child, by its pid, that has been seen to
 _followers: list[tuple[Callable[[], object], Callable[[], object], Callable[[], object]]] = []
 _called_back_by: set[str] = set()
@@ -51,8 +51,10 @@ def follow_forks(
     shown and does not stop the fork.  Where Ctrl-C comes in the middle, `in_child`
     may be called a second time.
     """
+    _notice_forks()
+    if _noticing and not _followers:
+        os.register_at_fork(before=_before, after_in_parent=_in_parent)
     _followers.append((before, in_parent, in_child))
-    _follow()
 
 
 def arm() -> None:
@@ -63,7 +65,7 @@ def arm() -> None:
     atexit.register(registry.end)
     atexit.register(registry.end)
     if in_main_interpreter():
-        _follow()
+        _notice_forks()
         _call_back_after_bootstraps()
         _finalize_last()
 
@@ -96,18 +98,31 @@ def _after_bootstrap(_: object) -> None:
     arm()
 
 
-def _follow() -> None:
-    # At-fork hooks cannot be removed: one triple, once.
-    global _following
-    if not _following and HAS_FORK and in_main_interpreter():
-        _following = True
-        os.register_at_fork(before=_before, after_in_parent=_in_parent, after_in_child=_in_child)
-        # Once more for Ctrl-C at its very first instruction, which CPython only shows.
+def _notice_forks() -> None:
+    # At-fork hooks cannot be removed: each is installed once.
+    global _noticing
+    if not _noticing and HAS_FORK and in_main_interpreter():
+        _noticing = True
+        # Twice, for Ctrl-C at its very first instruction, which CPython only shows.
+        os.register_at_fork(after_in_child=_in_child)
         os.register_at_fork(after_in_child=_in_child)
 
 
+def _in_child() -> None:
+    global _ready_in
+    registry.forked()
+    for name in PACKAGES:
+        if name not in _called_back_by and f"{name}.util" in sys.modules:
+            _guarded(_call_back_after_bootstraps)  # imported since the last registration
+    if (_followers or registry.is_inheriting()) and _ready_in != os.getpid():
+        done = [_guarded(in_child) for _, _, in_child in _followers]
+        if registry.is_inheriting():
+            done.append(_guarded(arm))
+        if all(done):  # Ctrl-C may have come in the middle of one
+            _ready_in = os.getpid()
+
+
 def _before() -> None:
-    _guarded(_call_back_after_bootstraps)
     for before, _, _ in reversed(_followers):
         _guarded(before)
 
@@ -115,17 +130,6 @@ def _before() -> None:
 def _in_parent() -> None:
     for _, in_parent, _ in _followers:
         _guarded(in_parent)
-
-
-def _in_child() -> None:
-    global _ready_in
-    if _ready_in == os.getpid():
-        return
-    while not registry.is_fresh():  # Ctrl-C may come in the middle of it
-        _guarded(registry.start_afresh)
-    done = [_guarded(in_child) for _, _, in_child in _followers] + [_guarded(arm)]
-    if all(done):
-        _ready_in = os.getpid()
 
 
 def _guarded(call: Callable[[], object]) -> bool:

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     R = TypeVar("R")
     F = TypeVar("F", bound=Callable[..., object])
 
-_stack = Stack()
 _arm: list[Callable[[], None]] = []
 _inherited: list[Callable[[], None]] = []
 _after_end: list[Callable[[], None]] = []
@@ -158,7 +157,9 @@ def add(new: Handler) -> None:
         from .runner import reserve
 
         reserve(_stack.timed() + 1)
-    _push(new)
+    if _push is _first_push:
+        arm_hooks()
+    _stack.push(new)
     if new.inherit:
         for notice in _inherited:
             notice()
@@ -175,7 +176,7 @@ def unwind(timeout: float | None = None) -> Report:
             that takes too long is abandoned early enough for those behind it.
 
     Returns:
-        A report: for each handler its name, seconds and outcome.
+        For each handler its name, seconds and outcome.
 
     Raises:
         TypeError: `timeout` is not a number.
@@ -251,8 +252,7 @@ def call_after_end(callback: Callable[[], None]) -> None:
 def arm_hooks() -> None:
     """Set the hooks that run the handlers when this process ends."""
     global _push
-    if _push is _first_push:  # no fork was noticed so far
-        _stack.settle()
+    _stack.notice_fork()
     for arm in _arm:
         arm()
     _push = _stack.entries.append
@@ -263,17 +263,23 @@ def _first_push(entry: Entry) -> None:
     _push(entry)
 
 
+def forked() -> None:
+    """This is a forked child: its first registration finds the hooks not set.
+
+    The stack itself notices when it is used next.  A forked child pays for each
+    page of memory that it touches, and most register nothing.
+    """
+    global _push
+    _push = _first_push
+
+
 _push: Callable[[Entry], None] = _first_push
+_stack = Stack(forked)
 
 
-def start_afresh() -> None:
-    """After a fork: this is a new process, with inheritable handlers at most."""
-    _stack.forget_parent()
-
-
-def is_fresh() -> bool:
-    """Whether this is the process that the registry belongs to."""
-    return _stack.is_ours()
+def is_inheriting() -> bool:
+    """Whether child processes may have something to inherit."""
+    return _stack.inheriting
 
 
 def end() -> None:

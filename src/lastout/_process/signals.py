@@ -62,8 +62,9 @@ class SignalHandling:
             or handled already are not among them.
     """
 
-    def __init__(self, signals: tuple[int, ...]) -> None:
+    def __init__(self, signals: tuple[int, ...], before: dict[int, Handled]) -> None:
         self.signals = signals
+        self._before = before
         self._undone = False
 
     def restore(self) -> None:
@@ -77,6 +78,8 @@ class SignalHandling:
         if not self._undone:
             _check_main_thread("restore")
             self._undone = True
+            for signum in self._before.keys() & _handled.keys():
+                _handled[signum] = self._before[signum]
             _restore(self.signals)
 
     def __enter__(self) -> Self:
@@ -98,9 +101,10 @@ def handle_signals(*signals: int, raise_in_main: bool = False) -> SignalHandling
     what it was doing.  The parent sees the true status (`-SIGTERM`).  A second
     signal of the same kind kills at once; one that arrives while handlers run
     is obeyed after them.  A previous Python handler is called after the exit
-    handlers.  Forked children handle the signals too; other children have to
-    call this themselves.  What is ignored (`nohup`) stays ignored.  A call in C
-    that does not release the interpreter lock delays the handlers.
+    handlers.  Forked children handle the signals too, in the same way unless
+    they call this again; other children have to call this themselves.  What is
+    ignored (`nohup`) stays ignored.  A call in C that does not release the
+    interpreter lock delays the handlers.
 
     Args:
         signals: signal numbers; by default SIGTERM and SIGHUP.
@@ -138,12 +142,15 @@ def handle_signals(*signals: int, raise_in_main: bool = False) -> SignalHandling
         _following = True
         follow_forks(_before_fork, _in_parent, _in_child)
         registry.call_after_end(_at_end)
-    if ours and not raise_in_main:
+    before = {n: _handled[n] for n in wanted if n in _handled and _handled[n][1] != raise_in_main}
+    if (ours or before) and not raise_in_main:
         _start_watcher()
+    for signum, (previous, _) in before.items():
+        _handled[signum] = previous, raise_in_main
     for signum in ours:
         _handled[signum] = new[signum], raise_in_main
         signal.signal(signum, _on_signal)
-    return SignalHandling(ours)
+    return SignalHandling(ours, before)
 
 
 def _check(signum: int) -> int:
@@ -207,12 +214,12 @@ def _obey(signum: int) -> None:
     """Unwind, and die of the signal; on the watcher's thread."""
     if signum in _handled and not _handled[signum][1]:
         default_action(signum)
+        previous = _handled[signum][0]
         registry._run_exitfuncs()
-        _die(signum)
+        _die(signum, previous)
 
 
-def _die(signum: int) -> None:
-    previous = _handled[signum][0]
+def _die(signum: int, previous: Any) -> None:
     if callable(previous) and previous is not signal.default_int_handler:
         try:
             previous(signum, sys._current_frames().get(threading.main_thread().ident or 0))
@@ -221,6 +228,7 @@ def _die(signum: int) -> None:
                 show_unraisable(error, previous)
     # The main thread may hold the lock of a stream that it is writing to.
     call_within(_flush, _FLUSH_SECONDS)
+    registry._run_exitfuncs()  # what the main thread has registered meanwhile
     die_of(signum)
 
 
@@ -237,8 +245,9 @@ def _at_end() -> None:
     global _raised
     if _raised is not None:
         signum, _raised = _raised, None
-        _end_packages()
-        _die(signum)
+        previous = _handled[signum][0]
+        _end_packages()  # comes back here by their finalizers, which restores
+        _die(signum, previous)
     if _watcher is not None and not _watcher.finish(_OBEY_SECONDS):
         die_of(next(n for n, (_, raises) in _handled.items() if not raises))
     # What comes from now on kills with the true status: there is nothing left to run.

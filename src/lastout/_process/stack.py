@@ -38,8 +38,11 @@ if TYPE_CHECKING:
 class Stack:
     """The exit handlers of one process and interpreter, last in, first out."""
 
-    def __init__(self) -> None:
+    def __init__(self, replaced: Callable[[], None] = lambda: None) -> None:
+        """`replaced` is called when `entries` has become another list."""
         self.entries: list[Entry | None] = []
+        self._replaced = replaced
+        self.inheriting = False
         self._of_parents: list[list[Entry | None]] = []
         self._start_afresh()
 
@@ -50,15 +53,14 @@ class Stack:
         self.unwinders: set[int] = set()
         self._pid = getpid()
 
-    def settle(self) -> None:
-        """This process is the one that the stack belongs to."""
-        self._pid = getpid()
-
     def __len__(self) -> int:
+        self.notice_fork()
         return len(self.entries) - self.entries.count(None)
 
     def push(self, entry: Entry) -> None:
-        """Put an entry on top."""
+        """Put an entry on top; plain ones may be appended to `entries` as well."""
+        if isinstance(entry, Handler) and entry.inherit:
+            self.inheriting = True
         self.entries.append(entry)
 
     def remove(self, func: object) -> None:
@@ -67,6 +69,7 @@ class Stack:
         Raises:
             Exception: what a comparison raised; the entries found so far are removed.
         """
+        self.notice_fork()
         with self._edit:
             entries, index = self.entries, self._borrow_index()
             index.take_in(entries)
@@ -79,12 +82,14 @@ class Stack:
 
     def clear(self) -> None:
         """Forget every entry."""
+        self.notice_fork()
         with self._edit:
             self._index = Index()
             self.entries.clear()
 
     def inheritable(self) -> list[Handler]:
         """The handlers that child processes get too, oldest first."""
+        self.notice_fork()
         return [e for e in list(self.entries) if isinstance(e, Handler) and e.inherit]
 
     def timed(self) -> int:
@@ -92,16 +97,18 @@ class Stack:
         return sum(isinstance(e, Handler) and e.timeout is not None for e in list(self.entries))
 
     def forget_parent(self) -> None:
-        """After a fork: keep nothing of the parent's but what is inheritable.
+        """Keep nothing of the parent's but what is inheritable.
 
         The parent's entries are put aside, not dropped: to drop the last
         reference to, say, a `TemporaryDirectory` would remove the parent's
         directory from within the child.
         """
-        mine = self.inheritable()
-        self._of_parents.append(list(self.entries))
-        self.entries[:] = mine  # the same list: `push` may be bound to it elsewhere
+        mine = [e for e in self.entries if _is_inherited(e)] if self.inheriting else []
+        # Not copied: to touch each entry would cost a forked child a page fault for each.
+        self._of_parents.append(self.entries)
+        self.entries = mine
         self._start_afresh()
+        self._replaced()
 
     def unwind(
         self, deadline: Deadline, show: Callable[[BaseException, object], None] = show_unraisable
@@ -112,7 +119,7 @@ class Stack:
         a handler that unwinds, unwinds the rest at once.  What a handler raises
         is shown and never comes out of here.
         """
-        self.notice_bare_fork()
+        self.notice_fork()
         me = _thread.get_ident()
         if me in self.unwinders:
             return Unwinding(self, deadline, show).run()
@@ -123,10 +130,15 @@ class Stack:
             unwinders.add(me)
             return Unwinding(self, deadline, show).run()
         finally:
-            # Asked of the lock, because Ctrl-C may come right after it was taken.
-            unwinders.discard(me)
-            if turn._is_owned():  # type: ignore[attr-defined]
-                turn.release()
+            # Ctrl-C may come right after the lock was taken, and in here too: there
+            # is no moment for it before the release.
+            try:
+                unwinders.discard(me)
+            finally:
+                try:
+                    turn.release()
+                except RuntimeError:  # it came before the lock was taken
+                    unwinders.discard(me)
 
     def claim(self, claimed: list[Entry | None], below: int | None = None) -> int:
         """Move the topmost entry into `claimed[0]`; there is none where that stays `None`.
@@ -173,13 +185,9 @@ class Stack:
         """Whether there is an entry."""
         return any(entry is not None for entry in reversed(self.entries))
 
-    def is_ours(self) -> bool:
-        """Whether it belongs to this process."""
-        return self._pid == getpid()
-
-    def notice_bare_fork(self) -> None:
-        """C code can call fork() without any of Python's hooks."""
-        if not self.is_ours():
+    def notice_fork(self) -> None:
+        """Forget the parent's entries if this is a child that was forked since."""
+        if self._pid != getpid():
             self.forget_parent()
 
     def _borrow_index(self) -> Index:
@@ -212,6 +220,10 @@ class Stack:
             if self._index is None:  # nobody came back to the stack meanwhile
                 entries[:end] = alive  # only what was looked at: pushing takes no lock
                 self._index = Index()
+
+
+def _is_inherited(entry: Entry | None) -> bool:
+    return isinstance(entry, Handler) and entry.inherit
 
 
 def _take(entries: list[Entry | None], place: int, entry: Entry) -> bool:

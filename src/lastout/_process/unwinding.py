@@ -66,7 +66,7 @@ class Unwinding:
     def _run_last(self) -> bool:
         """Claim the topmost handler and run it; False when there is none."""
         stack = self._stack
-        stack.notice_bare_fork()
+        stack.notice_fork()
         started = monotonic()
         entry: Entry | None = None
         claimed: list[Entry | None] = [None]

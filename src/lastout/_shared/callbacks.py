@@ -18,7 +18,6 @@ import json
 import os
 import sys
 from functools import partial
-from importlib import import_module
 from math import isfinite
 
 from .. import _platform
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
 # -P: nothing is imported from the directory it happens to start in.
 _CHILD: Final = (
     "import json, sys; call = json.load(sys.stdin); sys.path[:] = call['path'];"
-    " from lastout._shared.callbacks import call_recorded; call_recorded(call)"
+    " from lastout._shared.recorded import make; make(call)"
 )
 
 # What this process itself made, by its pid: a forked child has the entries too,
@@ -141,19 +140,6 @@ def _call_elsewhere(location: str, data: Mapping[str, Any], deadline: Deadline) 
         commands.run("callback", location, argv, {"cwd": data["cwd"], "stdin": told}, {}, deadline)
     finally:
         os.close(told)
-
-
-def call_recorded(call: Mapping[str, Any]) -> None:
-    """In a process of its own: make the call that was recorded."""
-    func: Any
-    if "pickle" in call:
-        func, args, kwargs = pickling.loads(base64.b85decode(call["pickle"]))
-    else:
-        module, _, qualname = call["name"].partition(":")
-        func, args, kwargs = import_module(module), call["args"], call["kwargs"]
-        for part in qualname.split("."):
-            func = getattr(func, part)
-    func(*args, **kwargs)
 
 
 def _here() -> str:

@@ -237,6 +237,9 @@ def prepare_callback(
 ) -> Prepared:
     """Prepare a function that is called as the cleanup, in whichever process cleans.
 
+    What it prints is shown only if this very process cleans; else it is part of
+    the error, if there is one.
+
     Args:
         func: the function; one that cannot be imported is pickled, as it is now.
         args: what it is called with, by position.
