@@ -163,8 +163,9 @@ def parse(token: str, data: bytes, scope: str = "") -> Journal:
         JournalTooNew: a newer lastout wrote it; nothing can be said of it.
     """
     journal = Journal(token, scope)
-    # Nothing stands before the first newline.
-    bodies, journal.damage = _sound(data.split(b"\n")[1:])
+    before, *lines = data.split(b"\n")
+    bodies, journal.damage = _sound(lines)
+    journal.damage += bool(before)  # the first record begins with its newline too
     if not bodies:
         return journal
     first = json.loads(bodies[0])
