@@ -11,7 +11,7 @@ import pytest
 
 import lastout
 from lastout import Scope, UsageError
-from lastout._shared import journal, joining
+from lastout._shared import joining, journal
 from lastout._shared.lease import ours
 from lastout.backends.local import LocalBackend
 from lastout.errors import (
