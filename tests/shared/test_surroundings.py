@@ -417,7 +417,7 @@ os.closerange(0, 3)
 with lastout.Scope("s") as scope:
     for number in range(3):
         try:
-            os.write(number, b"printed by some library")
+            os.write(number, b"\\nprinted by some library\\n")
         except OSError:
             pass
     scope.directory(sys.argv[1] + "/made")
@@ -425,7 +425,7 @@ with lastout.Scope("s") as scope:
     if not os.fork():
         for number in range(3):
             try:
-                os.write(number, b"printed by some library")
+                os.write(number, b"\\nprinted by some library\\n")
             except OSError:
                 pass
         os._exit(0)
