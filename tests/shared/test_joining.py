@@ -422,3 +422,37 @@ def test_a_program_as_a_member(program: Callable[..., Program]) -> None:
     ended = child.end()
     assert ended.status == 0, ended.err
     assert child.lines == ["True", "2 False False"]
+
+
+def test_joblib(program: Callable[..., Program]) -> None:
+    """The workers of joblib join by `initializer=scope.worker` too."""
+    child = program(
+        """
+        import os
+        import lastout
+        from joblib import Parallel, delayed
+        from joblib.externals.loky import get_reusable_executor
+        from say import say
+        from jobs import work
+
+        if __name__ == "__main__":
+            with lastout.Scope("s", wait=20) as scope:
+                made = Parallel(n_jobs=2, initializer=scope.worker)(
+                    delayed(work)(number) for number in range(4)
+                )
+                say(all(map(os.path.isdir, made)))
+                get_reusable_executor().shutdown()
+            say(scope.report.ok, any(map(os.path.exists, made)), os.path.exists(scope.path))
+        """,
+        modules={
+            "jobs": """
+                import lastout
+
+                def work(number):
+                    return str(lastout.current_scope().directory())
+            """
+        },
+    )
+    ended = child.end()
+    assert ended.status == 0, ended.err
+    assert child.lines == ["True", "True False False"]

@@ -125,6 +125,8 @@ class Journal:
         verb = record[0]
         if verb == "made":
             _, ns, number, kind, location, lifetime, after, data = record
+            if not (type(number) is type(ns) is int and type(kind) is type(location) is str):
+                raise TypeError("not an artifact")
             name = f"{self.token}.{number}"
             self.made[number] = Artifact(
                 name, kind, location, lifetime, tuple(after), data, ns, self.scope
@@ -151,22 +153,24 @@ def parse(token: str, data: bytes, scope: str = "") -> Journal:
         JournalTooNew: a newer lastout wrote it; nothing can be said of it.
     """
     journal = Journal(token, scope)
-    # Nothing stands before the first newline.
-    bodies, journal.damage = _sound(data.split(b"\n")[1:])
+    before, *lines = data.split(b"\n")
+    bodies, journal.damage = _sound(lines)
+    journal.damage += bool(before)  # the first record begins with its newline too
     if not bodies:
         return journal
-    first = json.loads(bodies[0])
-    if first[0] == "lastout" and first[1] > FORMAT:
+    newer = _newer_format(bodies[0])
+    if newer:
         raise JournalTooNew(
             f"the member {token} of the scope {scope!r} was written by a newer lastout"
-            f" (journal format {first[1]}, this one reads {FORMAT}); upgrade lastout here."
+            f" (journal format {newer}, this one reads {FORMAT}); upgrade lastout here."
             " Nothing was touched",
             scope=scope,
             member=token,
-            format=first[1],
+            format=newer,
         )
-    # As one array: 1.8 x faster than line by line.
-    for record in json.loads(b"[%b]" % b",".join(bodies)):
+    records, unreadable = _load(bodies)
+    journal.damage += unreadable
+    for record in records:
         try:
             journal._add(record)
         except (KeyError, TypeError, ValueError, IndexError):
@@ -174,12 +178,32 @@ def parse(token: str, data: bytes, scope: str = "") -> Journal:
     return journal
 
 
+def _load(bodies: list[bytes]) -> tuple[list[Any], int]:
+    """The values, and how many could not be read."""
+    try:
+        # As one array: 1.8 x faster than line by line.
+        return json.loads(b"[%b]" % b",".join(bodies)), 0
+    except ValueError:
+        if len(bodies) == 1:
+            return [], 1
+    loaded = [_load([body]) for body in bodies]  # to read what can be read
+    return [value for values, _ in loaded for value in values], sum(bad for _, bad in loaded)
+
+
+def _newer_format(header: bytes) -> int:
+    """The format that it names, if that is a newer one; else 0."""
+    match _load([header])[0]:
+        case [["lastout", int(number), *_]] if number > FORMAT:
+            return number
+    return 0
+
+
 def _sound(lines: list[bytes]) -> tuple[list[bytes], int]:
     """The records whose checksum is right, and how many others are no torn ones either."""
     sound, damage = [], 0
     for line in lines:
         body = line[9:]
-        if line[:9] == b"%08x " % crc32(body):
+        if body and line[:9] == b"%08x " % crc32(body):
             sound.append(body)
         elif not _TORN.fullmatch(line):
             damage += 1

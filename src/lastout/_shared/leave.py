@@ -40,6 +40,7 @@ class Leaver:
         self._us.settle(Deadline(PATIENCE))
         attempt(self._clean_own, deadline)
         attempt(self._go, deadline)
+        attempt(self._say_so, deadline)
         return Report(outcomes)
 
     def _wait(self, deadline: Deadline) -> Iterable[Outcome]:
@@ -73,6 +74,13 @@ class Leaver:
                 us.append(journals.left(monotonic_ns()))
             # Inside the hold: whoever decides next sees us gone.
             us.lease.give_up()
+
+    def _say_so(self, _: Deadline) -> Iterable[Outcome]:
+        """Where the scope could not be held, at least nobody waits for us while we run on."""
+        us = self._us
+        if not us.lease.lost:
+            us.append(journals.left(monotonic_ns()))
+        return ()
 
     def _go_without_scope(self, deadline: Deadline) -> Iterator[Outcome]:
         """Somebody removed the scope: clean what was only ours, and say what stays."""

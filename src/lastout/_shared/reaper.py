@@ -152,7 +152,7 @@ def reap(held: Held, path: str, clean: Clean, deadline: Deadline, leaving: str =
     outcomes = list(run(ordered, edges))
     swept = False
     try:
-        swept = _put_away(held, survey, run.cleaned, last)
+        swept = _put_away(held, survey, run.cleaned, last, f"scope {path}")
     except (LastoutError, OSError) as error:
         survey.problems.append(_problem(f"scope {path}", error))
     if run.unmarked and not swept:
@@ -170,7 +170,7 @@ class Reaped:
         self.swept = swept
 
 
-def _put_away(held: Held, survey: Survey, cleaned: set[str], last: bool) -> bool:
+def _put_away(held: Held, survey: Survey, cleaned: set[str], last: bool, scope: str) -> bool:
     """Remove the journals in which nothing is left, or the whole scope; whether it was that."""
     empty = [
         journal.token
@@ -178,7 +178,9 @@ def _put_away(held: Held, survey: Survey, cleaned: set[str], last: bool) -> bool
         if not journal.damage and all(artifact.id in cleaned for artifact in journal.unresolved())
     ]
     if last and len(empty) == len(survey.gone):
-        held.sweep()
+        remains = held.sweep()
+        if remains:
+            survey.problems.append(_problem(scope, remains))
         return True
     for member in empty:
         held.forget(member)

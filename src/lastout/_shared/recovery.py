@@ -45,7 +45,7 @@ def reap(root: str | os.PathLike[str] | None = None, name: str | None = None) ->
     for scope in names:
         outcomes += _reap_one(backend, scope)
     if name is None:
-        backend.tidy()
+        outcomes += [Outcome("garbage", 0.0, Failure(error)) for error in backend.tidy()]
     return Report(outcomes)
 
 

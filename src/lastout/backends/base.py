@@ -91,8 +91,11 @@ if TYPE_CHECKING:
             """Remove the journal of a member that is gone, with nothing left to clean."""
             ...
 
-        def sweep(self) -> None:
-            """Remove the scope: nobody is left in it, and nothing."""
+        def sweep(self) -> OSError | None:
+            """Remove the scope: nobody is left in it, and nothing.
+
+            Afterwards it is gone; why its remains could not be deleted, if so.
+            """
             ...
 
     class Backend(Protocol):
@@ -123,6 +126,6 @@ if TYPE_CHECKING:
             """
             ...
 
-        def tidy(self) -> None:
-            """Remove what sweepers that were killed have left."""
+        def tidy(self) -> list[OSError]:
+            """Remove what sweepers that were killed have left; what could not be removed."""
             ...

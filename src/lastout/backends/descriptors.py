@@ -14,6 +14,7 @@ before it is written to or closed.
 from __future__ import annotations
 
 import os
+from fcntl import F_DUPFD_CLOEXEC, fcntl
 from threading import RLock
 
 TYPE_CHECKING = False
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 # while another one forks and is stuck in somebody else's hook.  Going on
 # without it risks only that a dead process looks alive to one child.
 _PATIENCE: Final = 5.0
+
+_STANDARD: Final = 2  # the last number that has a meaning
 
 _forks = RLock()
 _kept: set[Descriptor] = set()
@@ -50,6 +53,19 @@ def close_inherited() -> None:
         descriptor.adopted = False
 
 
+def _out_of_the_way(number: int) -> int:
+    """The same, not as standard input, output or error: in a daemon these may be free.
+
+    Whatever a library prints to 2 would end up in the journal.
+    """
+    if number > _STANDARD:
+        return number
+    try:
+        return fcntl(number, F_DUPFD_CLOEXEC, _STANDARD + 1)
+    finally:
+        os.close(number)
+
+
 class Descriptor:
     """A descriptor that was opened to be locked.
 
@@ -73,7 +89,7 @@ class Descriptor:
         flags |= os.O_CLOEXEC | os.O_NOFOLLOW
         locked_out = lock_out_forks()
         try:
-            self.number = os.open(path, flags, 0o600, dir_fd=directory)
+            self.number = _out_of_the_way(os.open(path, flags, 0o600, dir_fd=directory))
             self.opened = os.fstat(self.number)
             self.device, self.inode = self.opened.st_dev, self.opened.st_ino
             # Last: whoever finds it in there may use it.

@@ -106,12 +106,12 @@ class HeldDirectory:
         with refusals("remove", self._journal(member)):
             unlink(member + ENDING, self._directory)
 
-    def sweep(self) -> None:
-        """Remove the scope."""
+    def sweep(self) -> OSError | None:
+        """Remove the scope; why its remains could not be deleted, if so."""
         garbage = GARBAGE + new_token()
         with refusals("remove the scope", self._path):
             os.rename(self._name, garbage, src_dir_fd=self._root, dst_dir_fd=self._root)
-            delete(self._root, garbage, os.path.join(os.path.dirname(self._path), garbage))
+        return delete(self._root, garbage, os.path.join(os.path.dirname(self._path), garbage))
 
     def _journal(self, member: str) -> str:
         return os.path.join(self._path, member + ENDING)

@@ -166,8 +166,18 @@ def unlink(name: str, directory: int) -> None:
         return
 
 
-def delete(root: int, garbage: str, path: str) -> None:
-    """Delete a swept scope: files only, no link followed; another may be at it too."""
+def delete(root: int, garbage: str, path: str) -> OSError | None:
+    """Delete a swept scope; why it could not be, if so."""
+    try:
+        with refusals("delete", path):
+            _delete(root, garbage, path)
+    except OSError as error:
+        return error
+    return None
+
+
+def _delete(root: int, garbage: str, path: str) -> None:
+    # Files only, and no link is followed; another may be at it too.
     for _ in range(_LOOKS):
         directory = open_directory(garbage, root, path)
         if directory is None:

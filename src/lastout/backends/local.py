@@ -71,16 +71,15 @@ class LocalBackend:
             finally:
                 os.close(directory)
 
-    def tidy(self) -> None:
-        """Delete the garbage of sweepers that were killed."""
+    def tidy(self) -> list[OSError]:
+        """Delete the garbage of sweepers that were killed; what could not be deleted."""
         root = open_root(self.place, create=False)
         if root is None:
-            return
+            return []
         try:
-            for name in self._names():
-                if name.startswith(GARBAGE):
-                    with refusals("delete", os.path.join(self.place, name)):
-                        delete(root, name, os.path.join(self.place, name))
+            garbage = [name for name in self._names() if name.startswith(GARBAGE)]
+            tried = [delete(root, name, os.path.join(self.place, name)) for name in garbage]
+            return [error for error in tried if error]
         finally:
             os.close(root)
 

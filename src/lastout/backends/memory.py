@@ -53,8 +53,9 @@ class MemoryBackend:
             raise ScopeGone(f"the scope {scope!r} is not there any more", path=scope)
         return MemoryLease(self._scopes[scope], member, records)
 
-    def tidy(self) -> None:
+    def tidy(self) -> list[OSError]:
         """Nothing is ever left."""
+        return []
 
 
 class MemoryLease:
@@ -145,6 +146,7 @@ class HeldMemory:
         """Remove the journal of a member that is gone."""
         self._scope.journals.pop(member, None)
 
-    def sweep(self) -> None:
+    def sweep(self) -> OSError | None:
         """Remove the scope."""
         del self._backend._scopes[self._name]
+        return None

@@ -29,6 +29,9 @@ _HINTS = {
     "ENFILE": "close some files, or allow more (sysctl fs.file-max)",
     "EACCES": "make it writable for you (chmod u+rwx), or choose another root",
     "EROFS": "it is mounted read-only; choose another root",
+    "EISDIR": "lastout makes only files there; remove that directory",
+    "ENAMETOOLONG": "choose a shorter root",
+    "ENOTDIR": "something on the way there is no directory; choose another root",
     "ENOENT": "somebody removed it; do not let a cleaner of temporary files in there",
     "ENOSYS": "its file system has no locks; choose another root",
     "ENOLCK": "its file system has no locks; choose another root",
@@ -46,7 +49,7 @@ def find_root(root: str | os.PathLike[str] | None) -> str:
     """
     if root is not None:
         path = os.fsdecode(root)
-        if not path or "\0" in path:
+        if not path or "\0" in path or not _has_encoding(path):
             raise UsageError(f"{path!r} cannot be a directory for scopes", path=path)
         return os.path.abspath(path)
     if os.environ.get("LASTOUT_ROOT"):
@@ -56,6 +59,14 @@ def find_root(root: str | os.PathLike[str] | None) -> str:
     if os.path.isdir(runtime) and os.stat(runtime).st_uid == os.geteuid():
         return os.path.join(os.path.abspath(runtime), "lastout")
     return os.path.join(tempfile.gettempdir(), f"lastout-{os.geteuid()}")
+
+
+def _has_encoding(path: str) -> bool:
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError:  # a lone surrogate
+        return False
+    return True
 
 
 def check_name(name: str) -> str:
@@ -117,9 +128,7 @@ def open_root(path: str, create: bool) -> int | None:
             with refusals("make the directory for scopes", path):
                 os.makedirs(os.path.dirname(path), exist_ok=True)
                 _make(path)
-        except OSError as error:  # ELOOP or ENOTDIR: a link, or no directory
-            if not os.path.lexists(path):
-                continue
+        except OSError as error:  # a link, no directory, or what the system does not allow
             _refuse_odd(path)
             raise refusal(error, "open the directory for scopes", path) from error
     try:
@@ -138,7 +147,7 @@ def open_directory(name: str, parent: int, path: str) -> int | None:
         directory = os.open(name, _FLAGS, dir_fd=parent)
     except FileNotFoundError:
         return None
-    except OSError:  # ELOOP or ENOTDIR: a link, or no directory
+    except OSError:
         _refuse_odd(path)
         raise
     try:
@@ -161,7 +170,11 @@ def check_ours(found: os.stat_result, path: str) -> None:
 
 
 def _refuse_odd(path: str) -> None:
-    mode = os.lstat(path).st_mode
+    """Say so if it could not be opened because it is a link, or no directory."""
+    try:
+        mode = os.lstat(path).st_mode
+    except OSError:  # nothing can be said of it: why it could not be opened is the reason
+        return
     if not stat.S_ISDIR(mode):
         what = "a symbolic link" if stat.S_ISLNK(mode) else "not a directory"
         raise RootRefused(
