@@ -9,6 +9,7 @@ import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import lastout
@@ -36,6 +37,9 @@ TRIES = 5  # how often a file is given to a worker
 # Seconds without a file, after a worker has ended: one that was killed before
 # it said what it was at has taken a file along.
 PATIENCE = 10.0
+# Seconds of one wait.  CPython runs a signal's handler between two instructions
+# of the main thread: if it arrives just before a wait, then after it.
+SLICE = 0.5
 CHECKSUMS = "SHA256SUMS"
 
 
@@ -115,8 +119,7 @@ def _pool(job: Job, place: Place, collector: Collector, children: dict[int, Any]
             # Threads only now: a process that is forked should have only one.
             collector.start()
             _note_children(package, children)
-            # Workers handle signals in a way of their own: not before they are forked.
-            worker.of_parent = lastout.handle_signals(raise_in_main=True)
+            lastout.handle_signals(raise_in_main=True)  # workers choose their own way
         yield pool
         # A pool that has lost a task waits for it for ever.
         in_order = not job.terminate and not collector.has_ended()
@@ -165,19 +168,34 @@ def _results(job: Job, pool: Any, events: Events, collector: Collector) -> Itera
     waiting = {task.number: task for task in job.tasks()}
     tries = dict.fromkeys(waiting, 0)
     give(waiting)
-    while waiting:
-        try:
-            event = events.get(timeout=PATIENCE if collector.has_ended() else None)
-        except queue.Empty:
-            give(waiting)
-            continue
+    for event in _come_in(events, collector):
         if isinstance(event, BaseException):
             raise JobError(str(event)) from event
-        if isinstance(event, Packed):
+        if event is None:
+            give(waiting)
+        elif isinstance(event, Packed):
             waiting.pop(event.number, None)
             yield event
         elif event.at in waiting:
             give([event.at])
+        if not waiting:
+            return
+
+
+def _come_in(
+    events: Events, collector: Collector
+) -> Iterator[Packed | Visit | BaseException | None]:
+    """The events, for ever; `None` where there was none for so long that a file must be lost."""
+    last = monotonic()
+    while True:
+        try:
+            event = events.get(timeout=SLICE)
+        except queue.Empty:
+            if not collector.has_ended() or monotonic() - last < PATIENCE:
+                continue
+            event = None
+        last = monotonic()
+        yield event
 
 
 def _write_checksums(job: Job, output: str, account: Account) -> None:

@@ -125,10 +125,6 @@ class Worker:
         return Packed(task.number, self.pid, content)
 
 
-# In a worker that is forked to take the place of another: how its parent
-# handles signals, which is no way for a worker.  `raise_in_main` waits for the
-# main thread, and that one may wait for the pool.
-of_parent: lastout.SignalHandling | None = None
 _worker: Worker | None = None
 _why_none = "it was not started"
 
@@ -139,8 +135,6 @@ def start(place: Place) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to act on
     try:
         _worker = Worker(place)
-        if of_parent is not None:
-            of_parent.restore()
         lastout.handle_signals()  # for Pool.terminate(), which sends SIGTERM
     except OSError as error:
         # Out of here it would end the worker, and a pool starts new ones for ever.

@@ -306,3 +306,17 @@ def test_a_fork_waits_for_a_look(backend: LocalBackend) -> None:
     descriptors.let_in_forks(first)
     assert eventually(lambda: descriptors._forks.acquire(blocking=False))
     descriptors._forks.release()
+
+
+def test_giving_up_frees_it_for_all(backend: LocalBackend) -> None:
+    """Who leaves is gone, though a child that Python did not see still has the descriptor."""
+    with hold(backend) as scope:
+        closed, given_up = backend.publish("s", "a", b""), backend.publish("s", "b", b"")
+        twins = [os.dup(one.descriptor.number) for one in (closed, given_up)]
+        closed.close()
+        given_up.give_up()
+        assert scope.is_held("a")
+        assert not scope.is_held("b")
+        for number in twins:
+            os.close(number)
+        scope.sweep()

@@ -214,7 +214,7 @@ files.pack = pack
     assert f"\n{FILES} files, " in run.out
     [killed] = [row for row in run.workers if row[-1] == "SIGKILL"]
     assert killed[-4:-1] == ["lost", "lost", "left"]
-    others = [row[-4:-1] for row in run.workers if row is not killed]
+    others = [row[-4:-1] for row in run.workers if row[-1] != "SIGKILL"]
     assert others == [["flushed", "closed", "removed"]] * 2
     assert f"Left behind: the connection of process {killed[0]}, lost" in run.out
 

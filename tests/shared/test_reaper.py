@@ -259,13 +259,6 @@ def test_another_program_in_a_forked_process(world: World) -> None:
         held.sweep()
 
 
-def test_one_that_left_is_dead_whoever_holds_its_lock(world: World) -> None:
-    """Its own word counts more than its lock, which a child may still have."""
-    a = world.member("a", here())
-    world.made(a, "/1")
-    world.leases[a].append(journal.left(99))
-    assert world.reap().swept
-    assert world.cleaned == ["/1"]
 
 
 def test_a_member_that_never_said_who_it_is(world: World) -> None:
@@ -374,3 +367,15 @@ def test_batches() -> None:
 def test_tokens_are_fit_for_names() -> None:
     """A token is a plain name without a dot, which ids rely on."""
     assert new_token().isalnum()
+
+
+def test_one_that_left_is_dead(world: World) -> None:
+    """Who left is dead, though its process lives on; what it left behind is cleaned."""
+    a = world.member("a", here())
+    lease.ours.add("a")
+    world.made(a, "/1")
+    world.leases[a].append(journal.left(99))
+    world.leases.pop(a).give_up()
+    assert world.reap().swept
+    assert world.cleaned == ["/1"]
+    lease.ours.discard("a")

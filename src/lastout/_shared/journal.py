@@ -43,7 +43,7 @@ _TORN = re.compile(rb"[0-9a-f]{0,8}|[0-9a-f]{8} (\[[ -~]*)?")
 
 def seal(record: str) -> bytes:
     """A record as it is written: newline, checksum, JSON."""
-    body = record.encode("ascii")
+    body = record.encode()
     return b"\n%08x %b" % (crc32(body), body)
 
 
@@ -78,7 +78,7 @@ def more(number: int, data: Mapping[str, Any]) -> bytes:
     return seal(f'["more",{number},{_to_json(data)}]')
 
 
-def mark(verb: str, numbers: Iterable[int]) -> bytes:
+def mark(verb: str, numbers: Iterable[int | str]) -> bytes:
     """`begun`, `done` or `kept`, for some artifacts of one member."""
     return seal(f'["{verb}",[{",".join(map(str, numbers))}]]')
 
@@ -86,12 +86,6 @@ def mark(verb: str, numbers: Iterable[int]) -> bytes:
 def left(ns: int) -> bytes:
     """The member left."""
     return seal(f'["left",{ns}]')
-
-
-def ends_with_left(tail: bytes) -> bool:
-    """Whether the last record, of which this is the end of the journal, is `left`."""
-    bodies, _ = _sound(tail.split(b"\n")[-1:])
-    return bool(bodies) and bodies[0].startswith(b'["left",')
 
 
 class Journal:
@@ -131,15 +125,9 @@ class Journal:
         verb = record[0]
         if verb == "made":
             _, ns, number, kind, location, lifetime, after, data = record
+            name = f"{self.token}.{number}"
             self.made[number] = Artifact(
-                f"{self.token}.{number}",
-                kind,
-                location,
-                lifetime,
-                tuple(after),
-                data,
-                ns,
-                self.scope,
+                name, kind, location, lifetime, tuple(after), data, ns, self.scope
             )
         elif verb == "more":
             # The parsed dict is this journal's own.

@@ -1,9 +1,9 @@
 """Lease: whether a member is alive, as all others see it.
 
-it wrote "left"                 dead, whoever still has its lock
-its lock is held                alive
-its process runs                alive: it lost its descriptors, as daemons do
-otherwise                       dead, for good
+    its lock is held    alive
+    it wrote "left"     dead
+    its process runs    alive: it lost its descriptors, as daemons do
+    otherwise           dead, for good
 """
 
 from __future__ import annotations
@@ -12,22 +12,13 @@ import os
 
 from .. import _platform
 from .._identity import comparable, is_running
-from . import journal as journals
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..backends.base import Held
     from .journal import Journal
 
 # The members that this interpreter is; see `is_dead`.
 ours: set[str] = set()
-
-_TAIL = 64  # bytes; a "left" record is shorter
-
-
-def survey(held: Held, member: str) -> bool:
-    """Whether the lock of this member is held and it did not leave: then it is alive."""
-    return held.is_held(member) and not journals.ends_with_left(held.read(member, _TAIL))
 
 
 def is_dead(journal: Journal) -> bool:

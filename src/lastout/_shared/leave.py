@@ -55,11 +55,11 @@ class Leaver:
             survey = Survey(held, us.path)
             mine = survey.journal(us.token).unresolved()
             due = [artifact for artifact in mine if artifact.lifetime == "member"]
-            ordered, known = survey.plan(due)
+            ordered, edges = survey.plan(due)
             if ordered:
                 # From here on nobody else will release them.
                 us.append(journals.mark("begun", [artifact.number for artifact in ordered]))
-        yield from Run(lambda _, records: us.append(records), us.clean, deadline)(ordered, known)
+        yield from Run(lambda _, records: us.append(records), us.clean, deadline)(ordered, edges)
 
     def _go(self, deadline: Deadline) -> Iterator[Outcome]:
         us = self._us
@@ -72,7 +72,7 @@ class Leaver:
             if not us.lease.lost:  # something of ours stays
                 us.append(journals.left(monotonic_ns()))
             # Inside the hold: whoever decides next sees us gone.
-            us.lease.close()
+            us.lease.give_up()
 
     def _go_without_scope(self, deadline: Deadline) -> Iterator[Outcome]:
         """Somebody removed the scope: clean what was only ours, and say what stays."""

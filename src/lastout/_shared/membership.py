@@ -133,7 +133,7 @@ class Membership:
             who.image = 0
             self.token = new_token()
             first = journals.header(self.token) + journals.join(monotonic_ns(), who)
-            self._take(self.backend.publish(self.name, self.token, first))
+            self._take(held.publish(self.token, first))
             return True
 
     def _take(self, lease: Lease) -> None:
@@ -157,7 +157,8 @@ class Membership:
                 order any more.
             SystemRefused: it could not be written; nothing may be made.
         """
-        self.check()
+        if not self.joined or self._pid != os.getpid():
+            self.check()
         number, ns = next(self._numbers), monotonic_ns()
         new = Artifact(
             f"{self.token}.{number}", kind, location, lifetime, after, data, ns, self.path
@@ -279,7 +280,7 @@ class Membership:
                 show_unraisable(outcome.failure.exception, self.leave_at_exit)
 
     def _end(self) -> None:
-        self.lease.close()
+        self.lease.give_up()
         self.joined = self.pinned = False
         joined.pop(self.path, None)
         leases.ours.discard(self.token)

@@ -9,6 +9,7 @@ what lies inside a directory         |  over all members
 from __future__ import annotations
 
 from heapq import heapify, heappop, heappush
+from operator import attrgetter
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,16 +20,19 @@ if TYPE_CHECKING:
     Edges = dict[str, list[str]]  # id -> the ids of those that must go before it
 
 
-def order(due: Collection[Artifact], others: Collection[Artifact] = ()) -> list[Artifact]:
+def order(
+    due: Collection[Artifact], others: Collection[Artifact] = (), edges: Edges | None = None
+) -> list[Artifact]:
     """The order in which `due` can be cleaned.
 
     Args:
         due: what is to be cleaned.
         others: what stays for now.  Anything due that must go after one of
             these stays too, and is left out.
+        edges: what `before` says of all of them, if that was asked already.
     """
-    newest_first = sorted(due, key=_age, reverse=True)
-    edges = before([*newest_first, *others])
+    newest_first = _newest_first(due)
+    edges = before([*newest_first, *others]) if edges is None else edges
     if not edges:
         return newest_first
     waiting = _held_up(edges, {artifact.id for artifact in others})
@@ -38,13 +42,12 @@ def order(due: Collection[Artifact], others: Collection[Artifact] = ()) -> list[
 def before(artifacts: Collection[Artifact]) -> Edges:
     """Which of these must go before which, as `{id: ids that go before it}`."""
     edges: Edges = {}
-    known: set[str] | None = None
-    for artifact in artifacts:
-        if artifact.after:
-            known = known or {artifact.id for artifact in artifacts}
-            wanted = [other for other in artifact.after if other in known]
-            if wanted:
-                edges.setdefault(artifact.id, []).extend(wanted)
+    later = [artifact for artifact in artifacts if artifact.after]
+    known = {artifact.id for artifact in artifacts} if later else set()
+    for artifact in later:
+        wanted = [other for other in artifact.after if other in known]
+        if wanted:
+            edges[artifact.id] = wanted
     for inner, outer in _inside(artifacts):
         edges.setdefault(outer, []).append(inner)
     return edges
@@ -75,6 +78,11 @@ def makes_cycle(new: Artifact, artifacts: Collection[Artifact]) -> bool:
             seen.add(one)
             ahead.extend(edges.get(one, ()))
     return False
+
+
+def _newest_first(due: Collection[Artifact]) -> list[Artifact]:
+    alone = len({artifact.made_ns for artifact in due}) == len(due)
+    return sorted(due, key=attrgetter("made_ns") if alone else _age, reverse=True)
 
 
 def _age(artifact: Artifact) -> tuple[int, str, int]:

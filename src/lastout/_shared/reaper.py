@@ -59,7 +59,7 @@ class Survey:
 
     def _look_at(self, member: str, leaving: str) -> None:
         try:
-            if member != leaving and lease.survey(self._held, member):
+            if member != leaving and self._held.is_held(member):
                 self.living.append(member)
                 return
             journal = self.journal(member)
@@ -120,16 +120,17 @@ class Survey:
 
     def plan(
         self, due: Sequence[Artifact], last: bool = False
-    ) -> tuple[list[Artifact], list[Artifact]]:
-        """The order for those of `due` that can go now, and all that had to be known for it."""
+    ) -> tuple[list[Artifact], plan.Edges]:
+        """The order for those of `due` that can go now, and which must go before which."""
         if not due:
-            return [], []
+            return [], {}
         others = [] if last else self.around(due)
         if others is None:
             # What lies in a directory, or must go first, may be in use: leave it.
             due = [one for one in due if one.kind != "directory" and not one.after]
             others = []
-        return plan.order(due, others), [*due, *others]
+        edges = plan.before([*due, *others])
+        return plan.order(due, others, edges), edges
 
 
 def reap(held: Held, path: str, clean: Clean, deadline: Deadline, leaving: str = "") -> Reaped:
@@ -146,9 +147,9 @@ def reap(held: Held, path: str, clean: Clean, deadline: Deadline, leaving: str =
         for artifact in journal.unresolved()
         if last or artifact.lifetime == "member"
     ]
-    ordered, known = survey.plan(due, last)
+    ordered, edges = survey.plan(due, last)
     run = Run(held.append, clean, deadline)
-    outcomes = list(run(ordered, known))
+    outcomes = list(run(ordered, edges))
     swept = False
     try:
         swept = _put_away(held, survey, run.cleaned, last)
@@ -205,43 +206,39 @@ class Run:
         self.unmarked: OSError | None = None
 
     def __call__(
-        self, ordered: Sequence[Artifact], known: Collection[Artifact] = ()
+        self, ordered: Sequence[Artifact], edges: plan.Edges | None = None
     ) -> Iterator[Outcome]:
         """Clean them; what must go after one that stays, stays too."""
-        edges = plan.before(known) if known else {}
         stuck: set[str] = set()
         left = len(ordered)
         for batch in _batches(ordered):
-            member = batch[0].member
-            self._try_to_mark(member, "begun", batch)
+            left -= len(batch)
+            limit = Deadline(self._deadline.share(left > 0 or len(batch) > 1, LONGEST))
+            self._try_to_mark("begun", batch)
             done = []
             for artifact in batch:
-                left -= 1
-                waits_for = stuck.intersection(edges.get(artifact.id, ()))
-                outcome = self._one(artifact, waits_for, left > 0)
+                waits_for = stuck.intersection((edges or {}).get(artifact.id, ())) if stuck else ()
+                outcome = self._one(artifact, waits_for, limit)
                 if outcome.failure is None:
                     done.append(artifact)
                     self.cleaned.add(artifact.id)
                 else:
                     stuck.add(artifact.id)
                 yield outcome
-            self._try_to_mark(member, "done", done)
+            self._try_to_mark("done", done)
 
-    def _one(self, artifact: Artifact, waits_for: Collection[str], others_wait: bool) -> Outcome:
-        words = artifact.data.get("argv")
-        name = f"{artifact.kind} {' '.join(words) if words else artifact.location}"
+    def _one(self, artifact: Artifact, waits_for: Collection[str], limit: Deadline) -> Outcome:
         began = monotonic()
         failure = None
         try:
             if waits_for:
                 raise _blocked(artifact, waits_for)
-            limit = Deadline(self._deadline.share(others_wait, LONGEST))
             self._clean(artifact.kind, artifact.location, artifact.data, limit)
         except Exception as error:
             failure = Failure(error)
-        return Outcome(name, monotonic() - began, failure)
+        return Outcome(_described(artifact), monotonic() - began, failure)
 
-    def _try_to_mark(self, member: str, verb: str, batch: Sequence[Artifact]) -> None:
+    def _try_to_mark(self, verb: str, batch: Sequence[Artifact]) -> None:
         """Write it down, if the disk lets us.
 
         Without "done" it is tried again, and found to be gone; cleaning may be
@@ -250,7 +247,9 @@ class Run:
         if not batch:
             return
         try:
-            self._mark(member, journals.mark(verb, [artifact.number for artifact in batch]))
+            member = batch[0].member
+            start = len(member) + 1
+            self._mark(member, journals.mark(verb, [one.id[start:] for one in batch]))
         except OSError as error:
             self.unmarked = error
 
@@ -267,14 +266,21 @@ def _batches(ordered: Sequence[Artifact]) -> Iterator[list[Artifact]]:
     member = ""
     for artifact in ordered:
         plain = artifact.kind in _PLAIN
-        if batch and not (plain and artifact.id.startswith(member) and len(batch) < _TOGETHER):
+        if batch and plain and len(batch) < _TOGETHER and artifact.id.startswith(member):
+            batch.append(artifact)
+            continue
+        if batch:
             yield batch
-            batch = []
-        batch.append(artifact)
-        # A kind that is not plain ends its batch at once: no id begins so.
-        member = artifact.member + "." if plain else "\n"
+        batch = [artifact]
+        # A kind that is not plain is a batch of its own: no id begins so.
+        member = f"{artifact.member}." if plain else "\n"
     if batch:
         yield batch
+
+
+def _described(artifact: Artifact) -> str:
+    words = artifact.data.get("argv")
+    return f"{artifact.kind} {' '.join(words) if words else artifact.location}"
 
 
 def _blocked(artifact: Artifact, waits_for: Collection[str]) -> CleanupBlocked:

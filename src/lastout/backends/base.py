@@ -45,7 +45,11 @@ if TYPE_CHECKING:
             ...
 
         def close(self) -> None:
-            """Give it up; to be called once, though twice does no harm."""
+            """Let go of it here: another process that has it too still holds it."""
+            ...
+
+        def give_up(self) -> None:
+            """Free it for good, whoever has it: this member is not alive any more."""
             ...
 
     class Held(Protocol):
@@ -67,11 +71,12 @@ if TYPE_CHECKING:
             """Whether somebody holds the lease of this member."""
             ...
 
-        def read(self, member: str, last: int | None = None) -> bytes:
-            """What stands in its journal, or its `last` bytes.
+        def read(self, member: str) -> bytes:
+            """All that stands in its journal; raises `RootRefused` if that is not one of ours."""
+            ...
 
-            Raises `RootRefused` if that is not one of ours.
-            """
+        def publish(self, member: str, records: bytes) -> Lease:
+            """As `Backend.publish`, in this scope."""
             ...
 
         def append(self, member: str, records: bytes) -> None:

@@ -60,10 +60,13 @@ class Descriptor:
 
     Attributes:
         number: the descriptor; -1 when it is closed.
+        device: the file system of the file.
+        inode: its number there.
+        opened: what the system said of the file when it was opened.
         adopted: whether the next `close_inherited` leaves it open.
     """
 
-    __slots__ = ("_identity", "adopted", "number")
+    __slots__ = ("adopted", "device", "inode", "number", "opened")
 
     def __init__(self, path: str, flags: int, directory: int | None = None) -> None:
         self.adopted = False
@@ -71,8 +74,8 @@ class Descriptor:
         locked_out = lock_out_forks()
         try:
             self.number = os.open(path, flags, 0o600, dir_fd=directory)
-            found = os.fstat(self.number)
-            self._identity = found.st_dev, found.st_ino
+            self.opened = os.fstat(self.number)
+            self.device, self.inode = self.opened.st_dev, self.opened.st_ino
             # Last: whoever finds it in there may use it.
             _kept.add(self)
         finally:
@@ -86,11 +89,11 @@ class Descriptor:
             found = os.fstat(self.number)
         except OSError:  # EBADF: somebody closed it
             return None
-        return found if (found.st_dev, found.st_ino) == self._identity else None
+        return found if self.is_at(found) else None
 
     def is_at(self, found: os.stat_result) -> bool:
         """Whether that is the same file."""
-        return (found.st_dev, found.st_ino) == self._identity
+        return found.st_ino == self.inode and found.st_dev == self.device
 
     def close(self) -> None:
         """Close it, if it is still ours.  The lock goes when nobody has it open any more."""

@@ -10,7 +10,7 @@ from filelock import lock_descriptor
 from .._identity import new_token
 from ..errors import RootRefused, SystemRefused
 from . import descriptors
-from .journals import ENDING, delete, read_all, unlink
+from .journals import ENDING, FileLease, delete, read_all, unlink
 from .root import check_ours, refusal, refusals
 
 TYPE_CHECKING = False
@@ -74,12 +74,17 @@ class HeldDirectory:
         finally:
             descriptors.let_in_forks(locked_out)
 
-    def read(self, member: str, last: int | None = None) -> bytes:
-        """What stands in its journal, or its last bytes."""
+    def publish(self, member: str, records: bytes) -> FileLease:
+        """A journal of one's own in this scope."""
+        with refusals("write a journal in the scope", self._path):
+            return FileLease(self._directory, member, records, self._path)
+
+    def read(self, member: str) -> bytes:
+        """All that stands in its journal."""
         with refusals("read", self._journal(member)):
             number = self._open(member, os.O_RDONLY)
             try:
-                return read_all(number, last)
+                return read_all(number)
             finally:
                 os.close(number)
 

@@ -6,11 +6,11 @@ import os
 from errno import ENOTEMPTY
 from time import sleep
 
-from filelock import lock_descriptor
+from filelock import lock_descriptor, unlock_descriptor
 
 from ..errors import RootRefused, ScopeGone, SystemRefused
 from .descriptors import Descriptor
-from .root import open_directory, refusals
+from .root import open_directory, refusal, refusals
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class FileLease:
             # Published only when it is locked: one that can be seen and is free is dead.
             if not lock_descriptor(self.descriptor.number, blocking=False):
                 raise RootRefused(f"somebody locks our new journals in {path!r}", path=path)
-            self.append(records)
+            self._write(records)
             os.rename(hidden, member + ENDING, src_dir_fd=directory, dst_dir_fd=directory)
         except BaseException:
             self.descriptor.close()
@@ -54,15 +54,27 @@ class FileLease:
 
     def append(self, records: bytes) -> None:
         """Add to the journal, whole or with an error."""
-        if not self._mine():
+        # This is the hot path of recording: `_mine`, written out for the usual case.
+        ours = self.descriptor
+        try:
+            found = os.fstat(ours.number)
+            fine = found.st_ino == ours.inode and found.st_dev == ours.device and found.st_nlink
+        except OSError:
+            fine = 0
+        if not fine and not self._mine():
             raise ScopeGone(
                 f"the journal {self._path!r} of this process was removed, or its descriptor closed"
                 " and the file locked by somebody else; nothing new can be recorded."
                 " Join the scope anew",
                 path=self._path,
             )
-        with refusals("write", self._path):
+        self._write(records)
+
+    def _write(self, records: bytes) -> None:
+        try:
             written = os.write(self.descriptor.number, records)
+        except OSError as error:
+            raise refusal(error, "write", self._path) from error
         if written != len(records):
             # The next write begins a new line: what stands there now is left out.
             raise SystemRefused(
@@ -88,7 +100,17 @@ class FileLease:
         self.descriptor.adopted = True
 
     def close(self) -> None:
-        """Give the journal up: from now on this member is not alive."""
+        """Let go of it here; it is held as long as another process has it open."""
+        self.descriptor.close()
+
+    def give_up(self) -> None:
+        """Free it, whoever has it open: from now on this member is not alive.
+
+        A program that is just being started has, for a moment, all that its
+        parent has open.
+        """
+        if self.descriptor.look():
+            unlock_descriptor(self.descriptor.number)
         self.descriptor.close()
 
     def _mine(self) -> bool:
@@ -122,10 +144,10 @@ def _lock_soon(descriptor: Descriptor) -> bool:
     return False
 
 
-def read_all(number: int, last: int | None = None) -> bytes:
-    """The file's bytes, or its last ones."""
+def read_all(number: int) -> bytes:
+    """All bytes of a file."""
     parts: list[bytes] = []
-    at = 0 if last is None else max(0, os.fstat(number).st_size - last)
+    at = 0
     while part := os.pread(number, 1 << 20, at):
         parts.append(part)
         at += len(part)

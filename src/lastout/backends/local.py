@@ -110,7 +110,7 @@ def _hold(
         lock = None
         try:
             lock = Descriptor(_LOCK, os.O_RDWR | os.O_CREAT, directory)
-            check_ours(os.fstat(lock.number), os.path.join(path, _LOCK))
+            check_ours(lock.opened, f"{path}/{_LOCK}")
             _wait_for(lock, path, deadline)
             if _still_there(scope, root, directory):
                 return HeldDirectory(os.dup(root), directory, lock, scope, path)

@@ -88,6 +88,10 @@ class MemoryLease:
     def inherit(self) -> None:
         """Nothing: no other process comes here."""
 
+    def give_up(self) -> None:
+        """Free it."""
+        self.close()
+
     def close(self) -> None:
         """Give it up."""
         if not self.lost:
@@ -121,9 +125,13 @@ class HeldMemory:
         """Whether somebody holds the lease of this member."""
         return member in self._scope.leases
 
-    def read(self, member: str, last: int | None = None) -> bytes:
-        """What stands in its journal, or its last bytes."""
-        return bytes(self._scope.journals[member][-last if last else 0 :])
+    def publish(self, member: str, records: bytes) -> MemoryLease:
+        """A journal of one's own in this scope."""
+        return MemoryLease(self._scope, member, records)
+
+    def read(self, member: str) -> bytes:
+        """All that stands in its journal."""
+        return bytes(self._scope.journals[member])
 
     def append(self, member: str, records: bytes) -> None:
         """Add to the journal of another member."""

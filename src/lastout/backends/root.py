@@ -123,8 +123,9 @@ def open_root(path: str, create: bool) -> int | None:
             _refuse_odd(path)
             raise refusal(error, "open the directory for scopes", path) from error
     try:
-        check_ours(os.fstat(root), path)
-        _check_locks(root, path)
+        found = os.fstat(root)
+        check_ours(found, path)
+        _check_locks(found.st_dev, path)
     except BaseException:
         os.close(root)
         raise
@@ -177,8 +178,7 @@ def _make(path: str) -> None:
         return  # another process was faster; it is checked like any other
 
 
-def _check_locks(root: int, path: str) -> None:
-    device = os.fstat(root).st_dev
+def _check_locks(device: int, path: str) -> None:
     if device in _trusted:
         return
     network = _platform.network_file_system(device)
