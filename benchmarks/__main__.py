@@ -10,7 +10,7 @@ from importlib import import_module
 
 from .measure import HEADING, Line
 
-SUBJECTS = ("importing", "registry", "forking", "shared")
+SUBJECTS = ("importing", "registry", "forking")
 
 
 def main() -> int:

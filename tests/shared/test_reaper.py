@@ -259,8 +259,6 @@ def test_another_program_in_a_forked_process(world: World) -> None:
         held.sweep()
 
 
-
-
 def test_a_member_that_never_said_who_it_is(world: World) -> None:
     """Of one without a pid only the lock tells."""
     a = world.member("a", who=None)

@@ -1,9 +1,9 @@
 """Lease: whether a member is alive, as all others see it.
 
-    its lock is held    alive
-    it wrote "left"     dead
-    its process runs    alive: it lost its descriptors, as daemons do
-    otherwise           dead, for good
+its lock is held    alive
+it wrote "left"     dead
+its process runs    alive: it lost its descriptors, as daemons do
+otherwise           dead, for good
 """
 
 from __future__ import annotations

@@ -96,7 +96,9 @@ class Releaser:
     def _run(self, ordered: Sequence[Artifact], mark: Mark) -> None:
         us = self._us
         run = Run(mark, us.clean, Deadline())
-        failures = [outcome.failure for outcome in run(ordered, plan.before(ordered)) if outcome.failure]
+        failures = [
+            outcome.failure for outcome in run(ordered, plan.before(ordered)) if outcome.failure
+        ]
         if failures:
             stay = [one for one in ordered if one.id not in run.cleaned]
             us.resolved.difference_update(_numbers(stay))
