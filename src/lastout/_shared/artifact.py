@@ -41,7 +41,7 @@ class Artifact:
         made_ns: when it was recorded, on this machine's monotonic clock.
         scope: the path of its scope.
 
-    An artifact that is found at a path is an `os.PathLike`:
+    An artifact that is found at a path is an `os.PathLike`::
 
         with open(scope.directory() / "notes", "w") as notes: ...
     """
@@ -80,7 +80,7 @@ class Artifact:
 
     @property
     def place(self) -> str:
-        """The path that it needs: its own, or the directory that it runs in; empty if none."""
+        """The path that it needs, its own or the directory that it runs in; empty if none."""
         return self.location if self.kind in PATHS else str(self.data.get("cwd") or "")
 
     def release(self) -> None:

@@ -29,7 +29,7 @@ def reap(root: str | os.PathLike[str] | None = None, name: str | None = None) ->
         name: the scope; `None` for all of them.
 
     Returns:
-        A report: what was cleaned, and what could not be.
+        A report of what was cleaned, and of what could not be.
 
     Raises:
         UsageError: there can be no such root or scope.

@@ -32,7 +32,7 @@ class Scope(Making):
     of the process leaves it.  All processes of this user that give the same
     name (and root) are in the same scope.  A forked child is a member from its
     first moment; a pickled scope joins where it is unpickled, until that
-    process ends.
+    process ends::
 
         with Scope("render") as scope:
             frames = scope.directory()                     # goes with the last one out
@@ -112,7 +112,7 @@ class Scope(Making):
                 recorded, and is cleaned by the next one to join, leave or reap.
 
         Returns:
-            A report: what was cleaned, and what could not be.
+            A report of what was cleaned, and of what could not be.
 
         Raises:
             TypeError, UsageError: `timeout` is no number of seconds.
@@ -146,7 +146,7 @@ class Scope(Making):
         """What is still to be cleaned, by whomever it was made, oldest first.
 
         Raises:
-            as `members`.
+            UsageError, JournalTooNew, SystemRefused, ScopeBusy: as for `members`.
         """
         member = self._membership()
         with member.hold() as held:
@@ -159,7 +159,7 @@ class Scope(Making):
 
     @property
     def worker(self) -> Worker:
-        """To be given to a pool as `initializer=`: its processes join, until they end."""
+        """What a pool takes as `initializer=`, so that its processes join, until they end."""
         self._membership()
         return Worker(*os.path.split(self.path))
 
