@@ -90,8 +90,8 @@ def left(ns: int) -> bytes:
 
 def ends_with_left(tail: bytes) -> bool:
     """Whether the last record, of which this is the end of the journal, is `left`."""
-    bodies, _ = _sound(tail.split(b"\n")[-1:])
-    return bool(bodies) and bodies[0].startswith(b'["left",')
+    last = tail[tail.rfind(b"\n") + 1 :]
+    return last.startswith(b'["left",', 9) and bool(_sound([last])[0])
 
 
 class Journal:

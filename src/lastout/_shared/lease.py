@@ -27,7 +27,8 @@ _TAIL = 64  # bytes; a "left" record is shorter
 
 def survey(held: Held, member: str) -> bool:
     """Whether the lock of this member is held and it did not leave: then it is alive."""
-    return held.is_held(member) and not journals.ends_with_left(held.read(member, _TAIL))
+    tail = held.end_if_held(member, _TAIL)
+    return tail is not None and not journals.ends_with_left(tail)
 
 
 def is_dead(journal: Journal) -> bool:

@@ -67,6 +67,13 @@ if TYPE_CHECKING:
             """Whether somebody holds the lease of this member."""
             ...
 
+        def end_if_held(self, member: str, last: int) -> bytes | None:
+            """The `last` bytes of its journal if somebody holds its lease, else `None`.
+
+            Raises `RootRefused` if that is not one of ours.
+            """
+            ...
+
         def read(self, member: str, last: int | None = None) -> bytes:
             """What stands in its journal, or its `last` bytes.
 

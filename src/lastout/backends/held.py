@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from .descriptors import Descriptor
 
 GARBAGE: Final = "garbage-"
+# NONBLOCK: a planted fifo must not stop us.
+_LOOK: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+_ODD: Final = stat.S_IFMT(0o177777) | 0o022  # of a mode: the type, and who else may write
 
 
 class HeldDirectory:
@@ -58,18 +61,27 @@ class HeldDirectory:
 
     def is_held(self, member: str) -> bool:
         """Whether somebody holds the lease of this member."""
+        return self.end_if_held(member, 0) is not None
+
+    def end_if_held(self, member: str, last: int) -> bytes | None:
+        """The last bytes of its journal, `None` if nobody holds its lease; see `Held`."""
         # No fork meanwhile: a child that inherits this would make a dead one look alive.
         locked_out = descriptors.lock_out_forks()
         try:
-            flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-            probe = os.open(member + ENDING, flags, dir_fd=self._directory)
+            probe = os.open(member + ENDING, _LOOK, dir_fd=self._directory)
             try:
-                return not lock_descriptor(probe, blocking=False)
+                if lock_descriptor(probe, blocking=False):
+                    return None
+                found = os.fstat(probe)
+                self._check(found, member)
+                return os.pread(probe, last, max(0, found.st_size - last))
             finally:
                 os.close(probe)
         except FileNotFoundError:
-            return False
+            return None
         except OSError as error:
+            if isinstance(error, RootRefused):
+                raise
             raise refusal(error, "look at", self._journal(member)) from error
         finally:
             descriptors.let_in_forks(locked_out)
@@ -112,22 +124,25 @@ class HeldDirectory:
         return os.path.join(self._path, member + ENDING)
 
     def _open(self, member: str, flags: int) -> int:
-        # NONBLOCK: a planted fifo must not stop us.
-        flags |= os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+        flags |= _LOOK
         try:
             number = os.open(member + ENDING, flags, dir_fd=self._directory)
         except OSError as error:
             check_ours(os.lstat(self._journal(member)), self._journal(member))
             raise error
         try:
-            found = os.fstat(number)
-            check_ours(found, self._journal(member))
-            if not stat.S_ISREG(found.st_mode):
-                raise RootRefused(
-                    f"will not read {self._journal(member)!r}: it is not a file; remove it",
-                    path=self._journal(member),
-                )
+            self._check(os.fstat(number), member)
         except BaseException:
             os.close(number)
             raise
         return number
+
+    def _check(self, found: os.stat_result, member: str) -> None:
+        if found.st_uid == os.geteuid() and found.st_mode & _ODD == stat.S_IFREG:
+            return  # the usual case, for which no text is put together
+        check_ours(found, self._journal(member))
+        if not stat.S_ISREG(found.st_mode):
+            raise RootRefused(
+                f"will not read {self._journal(member)!r}: it is not a file; remove it",
+                path=self._journal(member),
+            )

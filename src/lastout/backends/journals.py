@@ -10,7 +10,7 @@ from filelock import lock_descriptor
 
 from ..errors import RootRefused, ScopeGone, SystemRefused
 from .descriptors import Descriptor
-from .root import open_directory, refusals
+from .root import open_directory, refusal, refusals
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -61,8 +61,10 @@ class FileLease:
                 " Join the scope anew",
                 path=self._path,
             )
-        with refusals("write", self._path):
+        try:  # not `refusals`: each record comes through here
             written = os.write(self.descriptor.number, records)
+        except OSError as error:
+            raise refusal(error, "write", self._path) from error
         if written != len(records):
             # The next write begins a new line: what stands there now is left out.
             raise SystemRefused(

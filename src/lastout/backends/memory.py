@@ -121,6 +121,10 @@ class HeldMemory:
         """Whether somebody holds the lease of this member."""
         return member in self._scope.leases
 
+    def end_if_held(self, member: str, last: int) -> bytes | None:
+        """The last bytes of its journal if somebody holds its lease; see `Held`."""
+        return self.read(member, last) if self.is_held(member) else None
+
     def read(self, member: str, last: int | None = None) -> bytes:
         """What stands in its journal, or its last bytes."""
         return bytes(self._scope.journals[member][-last if last else 0 :])
