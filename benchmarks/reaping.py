@@ -46,7 +46,7 @@ def cases(place: Path, number: int) -> dict[str, Callable[[], float]]:
 
     def loop() -> float:
         _make(files, paths)
-        took = timed(lambda: [os.unlink(path) for path in paths])
+        took = timed(lambda: _unlink(paths))
         files.rmdir()
         return took
 
@@ -63,6 +63,11 @@ def _record(root: Path, paths: list[str]) -> None:
     for path in paths:
         scope.file(path)
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _unlink(paths: list[str]) -> None:
+    for path in paths:
+        os.unlink(path)
 
 
 def _make(files: Path, paths: list[str]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import os
 import sqlite3
+from functools import partial
 from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -53,11 +54,11 @@ def lines(quick: bool) -> Iterator[Line]:
 def recording(place: Path, times: int, rounds: int) -> Iterator[Line]:
     """One record of many in a row, beside what others offer."""
     ledgers = {name: open_one(place) for name, open_one in LEDGERS.items()}
-    works = {name: _repeating(ledger, times) for name, ledger in ledgers.items()}
+    cases = {
+        name: partial(timed, _repeating(ledger, times), times) for name, ledger in ledgers.items()
+    }
     try:
-        took = medians(
-            {name: lambda work=work: timed(work, times) for name, work in works.items()}, rounds
-        )
+        took = medians(cases, rounds)
     finally:
         for ledger in ledgers.values():
             ledger.close()

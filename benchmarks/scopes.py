@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 import psutil
@@ -121,8 +122,7 @@ def liveness(place: Path, number: int, rounds: int) -> Iterator[Line]:
             }
             cases = {"ours": ours, **rivals}
             took = medians(
-                {name: lambda work=work: timed(work, number) for name, work in cases.items()},
-                rounds,
+                {name: partial(timed, work, number) for name, work in cases.items()}, rounds
             )
     for rival in rivals:
         yield Line(f"alive? of {number:,}", took["ours"], rival, took[rival], most=ALIVE)
