@@ -10,7 +10,7 @@ from importlib import import_module
 
 from .measure import HEADING, Line
 
-SUBJECTS = ("importing", "registry", "forking")
+SUBJECTS = ("importing", "registry", "forking", "recording", "scopes", "reaping")
 
 
 def main() -> int:

@@ -27,6 +27,26 @@ LINES = {
         ("fork, 100 handlers", "bare os.fork"),
         ("fork, 100 handlers, 10 inheritable", "bare os.fork"),
     ],
+    "recording": [
+        ("record an artifact", "bare os.write"),
+        ("record an artifact", "one SQLite ledger (WAL)"),
+        ("record an artifact", "one journal under FileLock"),
+        ("record an artifact", "resource_tracker.register"),
+        ("record, 16 processes", "one process"),
+        ("one SQLite ledger (WAL), 16 processes", "one process"),
+        ("one journal under FileLock, 16 processes", "one process"),
+    ],
+    "scopes": [
+        ("fork, in one scope", "fork, filelock imported"),
+        ("join + leave, alone", "FileLock, one acquire"),
+        ("join + leave, beside another member", "FileLock, one acquire"),
+        ("alive? of 100", "psutil, by start time"),
+        ("alive? of 100", "FileLock, one try"),
+    ],
+    "reaping": [
+        ("reap 1,000 files", "os.unlink in a loop"),
+        ("reap 1,000 files", "shutil.rmtree"),
+    ],
 }
 
 

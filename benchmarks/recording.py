@@ -1,0 +1,166 @@
+"""Recording: what it costs to write an artifact down, alone and in a crowd.
+
+The rivals keep the same ledger by other means: one database for all, one file
+for all under a lock, or the standard library's resource tracker.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import sqlite3
+from functools import partial
+from multiprocessing import resource_tracker
+from typing import TYPE_CHECKING, NamedTuple
+
+from filelock import FileLock
+
+from lastout import Scope
+from lastout._shared import journal
+
+from .measure import Line, medians, timed
+from .places import crowd, directory
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+    Open = Callable[[Path], "Ledger"]
+
+RECORD_BUDGET = 4.0
+# "No slower": with as much leeway as two rounds of the same differ by.
+CROWD_BUDGET = 1.1
+CROWD = 16
+
+PLACE = "/nowhere/frames/frame-0001.png"
+FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+
+
+class Ledger(NamedTuple):
+    """Something to write artifacts down in."""
+
+    record: Callable[[], object]
+    close: Callable[[], object]
+
+
+def lines(quick: bool) -> Iterator[Line]:
+    """One record; then 16 processes that record at once, beside one of them."""
+    with directory() as place:
+        yield from recording(place, 100 if quick else 1000, 3 if quick else 60)
+    with directory() as place:
+        yield from crowded(place, 200 if quick else 4000, 2 if quick else 9)
+
+
+def recording(place: Path, times: int, rounds: int) -> Iterator[Line]:
+    """One record of many in a row, beside what others offer."""
+    ledgers = {name: open_one(place) for name, open_one in LEDGERS.items()}
+    cases = {
+        name: partial(timed, _repeating(ledger, times), times) for name, ledger in ledgers.items()
+    }
+    try:
+        took = medians(cases, rounds)
+    finally:
+        for ledger in ledgers.values():
+            ledger.close()
+    for rival in ledgers:
+        if rival != "ours":
+            budget = RECORD_BUDGET if rival == BARE else None
+            yield Line("record an artifact", took["ours"], rival, took[rival], budget)
+
+
+def _repeating(ledger: Ledger, times: int) -> Callable[[], None]:
+    def work() -> None:
+        record = ledger.record
+        for _ in range(times):
+            record()
+
+    return work
+
+
+def crowded(place: Path, times: int, rounds: int) -> Iterator[Line]:
+    """One record on one core, when 16 processes record at once and when one does."""
+    cores = min(CROWD, len(os.sched_getaffinity(0)))
+
+    def case(name: str, processes: int) -> Callable[[], float]:
+        number = times // CROWDED[name]
+
+        def prepare() -> tuple[Callable[[], object], Callable[[], object]]:
+            gc.disable()
+            ledger = LEDGERS[name](place)
+            return _repeating(ledger, number), ledger.close
+
+        busy = min(cores, processes)
+        return lambda: crowd(processes, prepare) * busy / (processes * number)
+
+    took = medians({f"{n} {name}": case(name, n) for name in CROWDED for n in (1, CROWD)}, rounds)
+    for name in CROWDED:
+        budget = CROWD_BUDGET if name == "ours" else None
+        what = "record" if name == "ours" else name
+        alone, all_at_once = took[f"1 {name}"], took[f"{CROWD} {name}"]
+        yield Line(f"{what}, {CROWD} processes", all_at_once, "one process", alone, budget)
+
+
+# Ours, and the others.
+
+
+def _ours(place: Path) -> Ledger:
+    scope = Scope("crowd", root=place / "root")
+    member = scope._membership()
+    return Ledger(lambda: member.record("file", PLACE, "scope", (), {}), scope.leave)
+
+
+def _line() -> bytes:
+    """A record as long as ours."""
+    return journal.made(81_245_000_000_000, 1000, "file", PLACE, "scope", (), {})
+
+
+def _bare_write(place: Path) -> Ledger:
+    line, number = _line(), os.open(place / f"bare-{os.getpid()}", FLAGS, 0o600)
+    return Ledger(lambda: os.write(number, line), lambda: os.close(number))
+
+
+def _one_database(place: Path) -> Ledger:
+    # Each record a transaction of its own, safe when a process is killed; not
+    # when the machine is, as ours.
+    database = sqlite3.connect(place / "ledger.db", isolation_level=None, timeout=120)
+    database.execute("PRAGMA journal_mode = WAL")
+    database.execute("PRAGMA synchronous = OFF")
+    database.execute("CREATE TABLE IF NOT EXISTS ledger (line BLOB)")
+    line = _line()
+    return Ledger(lambda: database.execute("INSERT INTO ledger VALUES (?)", [line]), database.close)
+
+
+def _one_file(place: Path) -> Ledger:
+    line, number = _line(), os.open(place / "journal", FLAGS, 0o600)
+    # Its usual pause of 50 ms would be most of what is measured in a crowd.
+    lock = FileLock(place / "journal.lock", poll_interval=0.001)
+
+    def record() -> None:
+        with lock:
+            os.write(number, line)
+
+    return Ledger(record, lambda: os.close(number))
+
+
+def _resource_tracker(_: Path) -> Ledger:
+    # It keeps a set: the same name again costs as much, and is taken out at once.
+    name = "/lastout-benchmark"
+    resource_tracker.ensure_running()
+    return Ledger(
+        lambda: resource_tracker.register(name, "shared_memory"),
+        lambda: resource_tracker.unregister(name, "shared_memory"),
+    )
+
+
+BARE = "bare os.write"
+DATABASE = "one SQLite ledger (WAL)"
+FILE = "one journal under FileLock"
+LEDGERS: Mapping[str, Open] = {
+    "ours": _ours,
+    BARE: _bare_write,
+    DATABASE: _one_database,
+    FILE: _one_file,
+    "resource_tracker.register": _resource_tracker,
+}
+# What a crowd records in, and how much less of it where that takes long.
+CROWDED = {"ours": 1, BARE: 1, DATABASE: 5, FILE: 20}
