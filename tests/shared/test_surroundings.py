@@ -332,7 +332,7 @@ def test_a_root_removed_under_us(tmp_path: Path) -> None:
 # Descriptors.
 
 
-def test_leaving_without_descriptors(program: Callable[..., Program]) -> None:
+def test_leaving_without_descriptors(tmp_path: Path, program: Callable[..., Program]) -> None:
     """What cannot be cleaned stays recorded, and goes though the one that left lives on."""
     child = program(
         """
@@ -356,7 +356,8 @@ def test_leaving_without_descriptors(program: Callable[..., Program]) -> None:
         say(report.ok, any("ulimit" in str(one.failure.exception) for one in report.failed))
         say("ready", shared, mine)
         input()
-        """
+        """,
+        env={"TMPDIR": str(tmp_path)},
     )
     assert eventually(lambda: len(child.lines) == 2)
     assert child.lines[0] == "False True"
