@@ -12,9 +12,9 @@ from .worker import COUNTERS
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from .collector import Visit
-    from lastout import Artifact, Report, Scope
+    from lastout import Report, Scope
 
+    from .collector import Visit
     from .worker import Packed, Place
 
 
@@ -108,7 +108,7 @@ class Account:
             if visit.pid:  # else it was killed before it could say who it is
                 self._row(visit.pid).connection = visit.state
         reports = _reports(place)
-        left = {int(name.partition("-")[0]): name for name in os.listdir(place.scratch)}
+        left = {int(name): name for name in os.listdir(place.scratch)}
         for row in self.rows.values():
             row.removed = row.pid not in left
             if row.ended == "SIGKILL" and row.connection == "lost":
@@ -120,10 +120,10 @@ class Account:
         others = [one for one in scope.members() if one.pid != os.getpid()]
         self.left += [f"process {one.pid} in the scope" for one in others]
 
-    def check_gone(self, artifacts: Iterable[Artifact], place: Place, scope: Scope) -> None:
+    def check_gone(self, place: Place, scope: Scope) -> None:
         """Look whether what was the scope's is gone, now that everybody has left it."""
-        paths = [one.location for one in artifacts if one.kind == "directory"]
-        self.left += [f"the directory {path}" for path in (*paths, scope.path) if os.path.lexists(path)]
+        paths = [path for path in (place.root, scope.path) if os.path.lexists(path)]
+        self.left += [f"the directory {path}" for path in paths]
         try:
             type(place.counters)(place.counters.name).close()
         except FileNotFoundError:

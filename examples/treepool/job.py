@@ -101,10 +101,9 @@ def run(job: Job, watch: Watch) -> Account:
             collector.stop()
             run.reap()
             account.close(place, scope, collector.visits, run.children)
-        artifacts = scope.artifacts()
         place.counters.close()
         account.note_report("leaving last", scope.leave())
-        account.check_gone(artifacts, place, scope)
+        account.check_gone(place, scope)
     return account
 
 

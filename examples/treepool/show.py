@@ -74,7 +74,9 @@ def account(account: Account, job: Job, problems: dict[str, str], seconds: float
     for what in account.left:
         out.print(f"[red]Left behind:[/] {_printable(what, out)}")
     if not account.left:
-        out.print("[green]Nothing is left[/]: no scratch directory, no connection, no process.")
+        out.print(
+            "[green]Nothing is left[/]: no directory, no shared memory, no connection, no process."
+        )
 
 
 def _workers(account: Account) -> Table:

@@ -22,7 +22,6 @@ import signal
 import struct
 import threading
 from importlib import import_module
-from multiprocessing.shared_memory import SharedMemory
 from typing import TYPE_CHECKING, NamedTuple
 
 import lastout
@@ -32,6 +31,7 @@ from .collector import Connection
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from multiprocessing.shared_memory import SharedMemory
 
 # Blocked while a worker starts (its parent sees to that): a signal finds it
 # either with all its handlers or with nothing to clean up.
