@@ -32,8 +32,8 @@ class Row:
 
     Attributes:
         counters: what the parent counted of it, as `Worker.counters`.
-        flushed: whether it wrote down as much; one that was ended in the middle
-            may have done more than came back.
+        flushed: whether it wrote down as much, and ended in good order; one that
+            was ended in the middle may have done more than came back.
         connection: "closed", "by the kernel", "open", "lost", or "none" if it
             never connected.
         removed: whether its scratch directory is gone.
@@ -162,9 +162,10 @@ def _covers(report: Mapping[str, int] | None, counters: Mapping[str, int]) -> bo
 
 def _reports(place: Place) -> dict[int, dict[str, int]]:
     """The counters that were written down, by pid."""
-    buffer = place.counters.buf
-    whole = len(buffer) // COUNTERS.size * COUNTERS.size  # it may be a page, and more
-    rows = COUNTERS.iter_unpack(bytes(buffer[:whole]))
+    memory = place.counters.buf
+    assert memory is not None
+    whole = len(memory) // COUNTERS.size * COUNTERS.size  # some systems round it up
+    rows = COUNTERS.iter_unpack(bytes(memory[:whole]))
     return {pid: dict(zip(("files", "size", "packed"), rest, strict=True)) for pid, *rest in rows}
 
 

@@ -118,7 +118,9 @@ class Worker:
         """Write down what was done here, in the place of this worker among all."""
         name = import_module(self.place.package).current_process().name
         place = (int(name.rpartition("-")[2]) - 1) * COUNTERS.size  # "ForkPoolWorker-1"
-        COUNTERS.pack_into(self.place.counters.buf, place, self.pid, *self.counters.values())
+        memory = self.place.counters.buf
+        assert memory is not None
+        COUNTERS.pack_into(memory, place, self.pid, *self.counters.values())
 
     def stop(self) -> None:
         """Bring the work to a standstill; it goes no further than the block at hand."""
