@@ -206,7 +206,7 @@ class Running:
             elif event.state == "open":
                 self._attend(event)
             else:
-                self.reap()
+                self._clean_up_after(event)
                 if event.at in waiting:
                     give([event.at])
 
@@ -216,8 +216,16 @@ class Running:
         if visit.held and visit.pid in self.children:
             self.children[visit.pid].kill()
 
+    def _clean_up_after(self, visit: Visit) -> None:
+        """A worker has ended; the others go on."""
+        if visit.state == "lost":
+            # Its connection was closed a moment before it is dead.
+            if visit.pid in self.children:
+                self.children[visit.pid].join(PATIENCE)
+            self.reap()
+
     def reap(self) -> None:
-        """Clean up after the workers that are dead; the others go on."""
+        """Clean up after the workers that are dead."""
         self.account.note_report("reaping", lastout.reap(name=self.scope.name))
 
 
