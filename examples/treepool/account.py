@@ -55,6 +55,7 @@ class Account:
     Attributes:
         packed: what is known of each file, by its number.
         rows: the workers, by their pid.
+        killed: the pids of those that were killed on purpose.
         cleaned: what was cleaned, in the order in which it was told.
         left: what is left that should not be; one sentence each.
         broken: why the job was not finished, or "".
@@ -62,6 +63,7 @@ class Account:
 
     packed: dict[int, Packed] = field(default_factory=dict)
     rows: dict[int, Row] = field(default_factory=dict)
+    killed: set[int] = field(default_factory=set)
     cleaned: list[Cleaned] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
     broken: str = ""
@@ -103,7 +105,10 @@ class Account:
             children: their process objects, by pid.
         """
         for pid, child in children.items():
-            self._row(pid).ended = how_it_ended(child.exitcode)
+            ended = how_it_ended(child.exitcode)
+            # By forkserver, whoever asks second is told 255.
+            unknown = ended == "exit 255" and pid in self.killed
+            self._row(pid).ended = "SIGKILL" if unknown else ended
         for visit in visits:
             if visit.pid:  # else it was killed before it could say who it is
                 self._row(visit.pid).connection = visit.state

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import queue
+import select
 import signal
 import tempfile
 from contextlib import contextmanager
@@ -212,16 +213,16 @@ class Running:
 
     def _attend(self, visit: Visit) -> None:
         """A worker has come, or is held up in the middle of its work, to be killed there."""
-        self._note_children()
+        if visit.pid not in self.children:
+            self._note_children()
         if visit.held and visit.pid in self.children:
+            self.account.killed.add(visit.pid)
             self.children[visit.pid].kill()
 
     def _clean_up_after(self, visit: Visit) -> None:
         """A worker has ended; the others go on."""
         if visit.state == "lost":
-            # Its connection was closed a moment before it is dead.
-            if visit.pid in self.children:
-                self.children[visit.pid].join(PATIENCE)
+            _wait_for_death(visit.pid)
             self.reap()
 
     def reap(self) -> None:
@@ -237,6 +238,22 @@ def _signals_held_back() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+def _wait_for_death(pid: int) -> None:
+    """A connection is closed a moment before its process is dead.
+
+    Without `join`: the pool's own thread waits for it too, and by forkserver
+    only one of them would be told the exit status.
+    """
+    try:
+        handle = os.pidfd_open(pid)
+    except (AttributeError, OSError):
+        return  # dead, or a system that has none: then the next to reap finds it
+    try:
+        select.select([handle], [], [], PATIENCE)
+    finally:
+        os.close(handle)
 
 
 def _write_checksums(job: Job, output: str, account: Account) -> None:
