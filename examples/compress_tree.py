@@ -2,10 +2,13 @@
 
     python examples/compress_tree.py                        the standard library
     python examples/compress_tree.py src --output packed    packed/*.gz and SHA256SUMS
+    python examples/compress_tree.py --kill 2               SIGKILL two workers in the middle
     python examples/compress_tree.py --start-method spawn --package multiprocess --terminate
 
-Each worker has a scratch directory, a connection to the parent and counters, and
-gives them back by exit handlers of lastout.  The parent sees to it that they did.
+The job runs in a scope of lastout: its directory and its shared memory go with the
+last process, each worker's scratch directory goes with that worker, killed or not.
+Each worker has a connection to the parent and counters too, and gives them back by
+exit handlers.  The parent sees to it that all this was done.
 
 Exit status: 0 all is well; 1 something is left, or the job was not finished;
 2 the options ask for what cannot be done; 130 Ctrl-C.
@@ -51,6 +54,9 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--terminate", action="store_true", help="end by Pool.terminate(), which sends SIGTERM"
     )
+    parser.add_argument(
+        "--kill", type=_count, default=0, metavar="N", help="SIGKILL N workers, each at a file"
+    )
     return parser.parse_args(arguments)
 
 
@@ -91,6 +97,8 @@ def prepare(options: argparse.Namespace) -> tuple[Job, dict[str, str]]:
     found = found[: options.limit]
     if not found:
         raise Refused(f"there is no file to pack in {tree}")
+    if options.kill > len(found):
+        raise Refused(f"--kill {options.kill}: there are only {len(found)} files to be killed at")
     return Job(
         tree=tree,
         files=found,
@@ -99,6 +107,7 @@ def prepare(options: argparse.Namespace) -> tuple[Job, dict[str, str]]:
         package=options.package,
         start_method=options.start_method,
         terminate=options.terminate,
+        kill=options.kill,
     ), problems
 
 
@@ -117,6 +126,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the options say; returns the exit status."""
     options = parse(arguments)
     try:
+        from lastout import LastoutError
         from treepool import job, show
     except ModuleNotFoundError as error:
         return _refuse(f"{error}: run python -m pip install '.[examples]' in the repository")
@@ -124,7 +134,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         work, problems = prepare(options)
         began = monotonic()
         account = job.run(work, show.progress)
-    except (Refused, OSError) as error:
+    except (Refused, LastoutError, OSError) as error:
         return _refuse(str(error))
     problems |= {work.files[n].path: why for n, why in account.problems().items()}
     show.account(account, work, problems, monotonic() - began)

@@ -1,13 +1,15 @@
 """The rooms of `compress_tree.py`: a pool of workers that leaves nothing behind.
 
-    compress_tree  ==> job ==> Pool ==> worker   each with a scratch directory,
-    (the options)       |                 |      a connection and counters, and
-                        |                 |      an exit handler for each of them
+    compress_tree  ==> job ==> Pool ==> worker   each a member of the scope, with a
+    (the options)       |                 |      scratch directory that goes with it,
+     a scope: the directory of the run,   |      a connection and counters, and an
+     shared memory for all counters       |      exit handler for each of these
+                        |                 |
                         +== collector <===+
                         |   (the other end of each connection)
                         v
-                     account ==> show            what each worker cleaned up,
-                                                 and whether anything is left
+                     account ==> show            what was cleaned, by whom, in which
+                                                 order, and whether anything is left
 
 `files` finds and packs; it knows nothing of processes.
 """

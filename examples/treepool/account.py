@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from .worker import COUNTERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from lastout import Report, Scope
+
     from .collector import Visit
     from .worker import Packed, Place
+
+
+class Cleaned(NamedTuple):
+    """One thing that was cleaned: its name, by which process, and in the course of what."""
+
+    name: str
+    by: int
+    how: str
 
 
 @dataclass
@@ -21,9 +32,10 @@ class Row:
 
     Attributes:
         counters: what the parent counted of it, as `Worker.counters`.
-        flushed: whether it wrote down as much; one that was ended in the middle
-            may have done more than came back.
-        connection: "closed", "open", "lost", or "none" if it never connected.
+        flushed: whether it wrote down as much, and ended in good order; one that
+            was ended in the middle may have done more than came back.
+        connection: "closed", "by the kernel", "open", "lost", or "none" if it
+            never connected.
         removed: whether its scratch directory is gone.
         ended: "exit", the name of the signal, "exit STATUS" or "unknown".
     """
@@ -43,12 +55,16 @@ class Account:
     Attributes:
         packed: what is known of each file, by its number.
         rows: the workers, by their pid.
+        killed: the pids of those that were killed on purpose.
+        cleaned: what was cleaned, in the order in which it was told.
         left: what is left that should not be; one sentence each.
         broken: why the job was not finished, or "".
     """
 
     packed: dict[int, Packed] = field(default_factory=dict)
     rows: dict[int, Row] = field(default_factory=dict)
+    killed: set[int] = field(default_factory=set)
+    cleaned: list[Cleaned] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
     broken: str = ""
 
@@ -66,25 +82,58 @@ class Account:
     def _row(self, pid: int) -> Row:
         return self.rows.setdefault(pid, Row(pid))
 
-    def close(self, place: Place, visits: Iterable[Visit], children: Mapping[int, Any]) -> None:
+    def note(self, by: int, how: str, names: Iterable[str]) -> None:
+        """Somebody cleaned these; called on the collector's thread too."""
+        self.cleaned += [Cleaned(name, by, how) for name in names]
+
+    def note_report(self, how: str, report: Report) -> None:
+        """This process cleaned, and what it could not clean is left."""
+        self.note(os.getpid(), how, [outcome.name for outcome in report.done])
+        for outcome in (*report.failed, *report.timed_out):
+            assert outcome.failure
+            self.left.append(f"{outcome.name}: {outcome.failure.exception}")
+
+    def close(
+        self, place: Place, scope: Scope, visits: Iterable[Visit], children: Mapping[int, Any]
+    ) -> None:
         """Look at what the workers left, now that the pool has ended.
 
         Args:
             place: where they met.
+            scope: which they were members of, as this process still is.
             visits: their connections.
             children: their process objects, by pid.
         """
         for pid, child in children.items():
-            self._row(pid).ended = how_it_ended(child.exitcode)
+            ended = how_it_ended(child.exitcode)
+            # By forkserver, whoever asks second is told 255.
+            unknown = ended == "exit 255" and pid in self.killed
+            self._row(pid).ended = "SIGKILL" if unknown else ended
         for visit in visits:
             if visit.pid:  # else it was killed before it could say who it is
                 self._row(visit.pid).connection = visit.state
-        left = {int(name.partition("-")[0]): name for name in os.listdir(place.scratch)}
+        reports = _reports(place)
+        left = {int(name): name for name in os.listdir(place.scratch)}
         for row in self.rows.values():
             row.removed = row.pid not in left
-            row.flushed = _covers(_report_of(row.pid, place), row.counters)
+            if row.ended == "SIGKILL" and row.connection == "lost":
+                row.connection = "by the kernel"
+            said_so = row.connection == "closed"
+            row.flushed = said_so and _covers(reports.get(row.pid), row.counters)
             self.left += _left_by(row)
         self.left += [f"the scratch directory {name}" for name in left.values()]
+        others = [one for one in scope.members() if one.pid != os.getpid()]
+        self.left += [f"process {one.pid} in the scope" for one in others]
+
+    def check_gone(self, place: Place, scope: Scope) -> None:
+        """Look whether what was the scope's is gone, now that everybody has left it."""
+        paths = [path for path in (place.root, scope.path) if os.path.lexists(path)]
+        self.left += [f"the directory {path}" for path in paths]
+        try:
+            type(place.counters)(place.counters.name).close()
+        except FileNotFoundError:
+            return
+        self.left.append(f"the shared memory {place.counters.name}")
 
     def problems(self) -> dict[int, str]:
         """Why a file could not be packed, by its number."""
@@ -103,6 +152,8 @@ def _left_by(row: Row) -> list[str]:
     left = []
     if row.ended == "running":
         left.append(f"process {row.pid}")
+    if row.ended == "SIGKILL":
+        return left  # what it could not do, no process can; its things are the scope's to clean
     if row.connection in ("open", "lost"):
         left.append(f"the connection of process {row.pid}, {row.connection} without a goodbye")
     if not row.flushed:
@@ -110,16 +161,17 @@ def _left_by(row: Row) -> list[str]:
     return left
 
 
-def _covers(report: Any, counters: Mapping[str, int]) -> bool:
+def _covers(report: Mapping[str, int] | None, counters: Mapping[str, int]) -> bool:
     return report is not None and all(report[name] >= counters[name] for name in counters)
 
 
-def _report_of(pid: int, place: Place) -> Any:
-    try:
-        with open(os.path.join(place.reports, f"{pid}.json"), encoding="ascii") as report:
-            return json.load(report)
-    except (FileNotFoundError, ValueError):  # never written, or not to its end
-        return None
+def _reports(place: Place) -> dict[int, dict[str, int]]:
+    """The counters that were written down, by pid."""
+    memory = place.counters.buf
+    assert memory is not None
+    whole = len(memory) // COUNTERS.size * COUNTERS.size  # some systems round it up
+    rows = COUNTERS.iter_unpack(bytes(memory[:whole]))
+    return {pid: dict(zip(("files", "size", "packed"), rest, strict=True)) for pid, *rest in rows}
 
 
 def how_it_ended(status: int | None) -> str:

@@ -1,13 +1,14 @@
 """Collector: the other end of the workers' connections, which sees each of them closed.
 
-A worker says which file it is at, and goodbye before it closes.  The kernel
-closes the connection of a killed one too, but nobody says goodbye then.
+A worker says which file it is at, what it cleaned, and goodbye before it closes.
+The kernel closes the connection of a killed one too, but nobody says goodbye then.
 
-    worker:  hello PID  at 17  at 23  ...  goodbye
+    worker:  hello PID  at 17  at 23  hold  ...  cleaned [HOW, NAMES]  goodbye
 """
 
 from __future__ import annotations
 
+import json
 import os
 import selectors
 import socket
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
     from typing import Self
+
+    from lastout import Report
+
+    OnCleaned = Callable[[int, str, list[str]], object]
 
 
 class Connection:
@@ -35,6 +40,18 @@ class Connection:
     def at(self, number: int) -> None:
         """Say which file comes next."""
         self._say(f"at {number}")
+
+    def hold(self) -> None:
+        """Say that the work is held up, in wait of a signal."""
+        self._say("hold")
+
+    def cleaned(self, how: str, report: Report) -> None:
+        """Say what was cleaned here."""
+        if report.done:
+            try:
+                self._say(f"cleaned {json.dumps([how, [one.name for one in report.done]])}")
+            except BrokenPipeError:
+                return  # as in `close`
 
     def close(self) -> None:
         """Say goodbye and close."""
@@ -54,12 +71,15 @@ class Visit:
     Attributes:
         pid: of the worker; 0 before it has said it.
         at: the number of the file that it came to last, or `None`.
+        held: whether it waits for a signal in the middle of that.
         state: "open", "closed" (with a goodbye) or "lost" (without).
     """
 
-    def __init__(self, connection: socket.socket) -> None:
+    def __init__(self, connection: socket.socket, on_cleaned: OnCleaned) -> None:
+        self._on_cleaned = on_cleaned
         self.pid = 0
         self.at: int | None = None
+        self.held = False
         self.state = "open"
         self.connection = connection
         self._unread = b""
@@ -72,11 +92,15 @@ class Visit:
             data = b""
         *lines, self._unread = (self._unread + data).split(b"\n")
         for line in lines:
-            word, _, number = line.partition(b" ")
+            word, _, rest = line.partition(b" ")
             if word == b"hello":
-                self.pid = int(number)
+                self.pid = int(rest)
             elif word == b"at":
-                self.at = int(number)
+                self.at = int(rest)
+            elif word == b"hold":
+                self.held = True
+            elif word == b"cleaned":
+                self._on_cleaned(self.pid, *json.loads(rest))
             else:
                 self.state = "closed"
         if not data and self.state == "open":
@@ -92,12 +116,16 @@ class Collector:
 
     Args:
         address: the path of the socket.
-        on_end: called with each visit that has ended.
+        on_change: called with each visit that has begun, is held up or has ended.
+        on_cleaned: called with who cleaned, how, and the names of what.
     """
 
-    def __init__(self, address: str, on_end: Callable[[Visit], object]) -> None:
+    def __init__(
+        self, address: str, on_change: Callable[[Visit], object], on_cleaned: OnCleaned
+    ) -> None:
         self.visits: list[Visit] = []
-        self._on_end = on_end
+        self._on_change = on_change
+        self._on_cleaned = on_cleaned
         self._thread: threading.Thread | None = None
         self._selector = selectors.DefaultSelector()
         self._listener = socket.socket(socket.AF_UNIX)
@@ -159,15 +187,19 @@ class Collector:
                 self._selector.unregister(self._stopped)
             elif key.fileobj is self._listener:
                 connection, _ = self._listener.accept()
-                self.visits.append(Visit(connection))
+                self.visits.append(Visit(connection, self._on_cleaned))
                 self._selector.register(connection, selectors.EVENT_READ, self.visits[-1])
-            elif not key.data.read():
-                self._end(key.data)
+            else:
+                self._listen_to(key.data)
         return bool(ready)
 
-    def _end(self, visit: Visit) -> None:
-        # In this order: what a forked worker holds too stays in an epoll set
-        # when it is closed here.
-        self._selector.unregister(visit.connection)
-        visit.connection.close()
-        self._on_end(visit)
+    def _listen_to(self, visit: Visit) -> None:
+        before = visit.pid, visit.held
+        goes_on = visit.read()
+        if not goes_on:
+            # In this order: what a forked worker holds too stays in an epoll
+            # set when it is closed here.
+            self._selector.unregister(visit.connection)
+            visit.connection.close()
+        if not goes_on or before != (visit.pid, visit.held):
+            self._on_change(visit)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import queue
+import select
 import signal
 import tempfile
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ from . import worker
 from .account import Account
 from .collector import Collector
 from .files import checksum_line
-from .worker import HELD_BACK, Packed, Place, Task
+from .worker import COUNTERS, HELD_BACK, SPARE, Packed, Place, Task
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
     # What shows the progress: entered when the pool is there, then called
     # with each file that came back.
     Watch = Callable[["Job"], AbstractContextManager[Callable[[Packed], object]]]
-    # A file that came back, a worker that has ended, or what a worker raised.
+    # A file that came back, a worker that has come, is held up or has ended, or
+    # what a worker raised.
     Events = queue.SimpleQueue[Packed | Visit | BaseException]
 
 TRIES = 5  # how often a file is given to a worker
@@ -58,36 +60,41 @@ class Job:
     package: str
     start_method: str
     terminate: bool
+    kill: int
 
-    def tasks(self) -> list[Task]:
-        """One for each file, the largest first: then none of them is left for the end."""
-        tasks = [Task(n, self._source(n), self._target(n)) for n in range(len(self.files))]
-        return sorted(tasks, key=lambda task: -self.files[task.number].size)
+    def tasks(self, output: str) -> list[Task]:
+        """One for each file, the largest first: then none of them is left for the end.
 
-    def _source(self, number: int) -> str:
-        return os.path.join(self.tree, self.files[number].path)
+        As many workers as are to be killed are held up on the way, evenly spread.
+        """
+        count = len(self.files)
+        order = sorted(range(count), key=lambda number: -self.files[number].size)
+        tasks = [self._task(number, output) for number in order]
+        for place in (count * n // (self.kill + 1) for n in range(1, self.kill + 1)):
+            tasks[place] = tasks[place]._replace(hold=True)
+        return tasks
 
-    def _target(self, number: int) -> str | None:
-        return self.output and os.path.join(self.output, self.files[number].path + ".gz")
+    def _task(self, number: int, output: str) -> Task:
+        path = self.files[number].path
+        return Task(number, os.path.join(self.tree, path), os.path.join(output, path + ".gz"))
 
 
 def run(job: Job, watch: Watch) -> Account:
-    """Do the job, and look afterwards at what is left of it.
+    """Do the job in a scope, and look afterwards at what is left of it.
 
     Raises:
         OSError: the directory of this run, or its socket, cannot be made.
+        lastout.LastoutError: there can be no scope, or nothing in it.
     """
     account = Account()
     events: Events = queue.SimpleQueue()
-    with tempfile.TemporaryDirectory(prefix="compress_tree-") as root:
-        place = Place(root)
-        os.mkdir(place.scratch)
-        os.mkdir(place.reports)
-        with Collector(place.socket, events.put) as collector:
-            children: dict[int, Any] = {}
+    with lastout.Scope() as scope:
+        place = _make_place(job, scope)
+        with Collector(place.socket, events.put, account.note) as collector:
+            run = Running(job, scope, place, account, events, collector)
             try:
-                with _pool(job, place, collector, children) as pool, watch(job) as step:
-                    for packed in _results(job, pool, events, collector):
+                with run.pool() as pool, watch(job) as step:
+                    for packed in run.results(pool):
                         if account.add(packed):
                             step(packed)
                 if job.output:
@@ -97,41 +104,142 @@ def run(job: Job, watch: Watch) -> Account:
             except (JobError, OSError) as error:
                 account.broken = str(error)
             collector.stop()
-            account.close(place, collector.visits, children)
+            run.reap()
+            account.close(place, scope, collector.visits, run.children)
+        place.counters.close()
+        account.note_report("leaving last", scope.leave())
+        account.check_gone(place, scope)
     return account
 
 
-@contextmanager
-def _pool(job: Job, place: Place, collector: Collector, children: dict[int, Any]) -> Iterator[Any]:
-    """A pool that is closed, or terminated: where that is wanted or something went wrong.
+def _make_place(job: Job, scope: lastout.Scope) -> Place:
+    counters = scope.shared_memory((job.workers + SPARE) * COUNTERS.size)
+    root = os.path.join(tempfile.gettempdir(), f"compress_tree-{scope.name[:8]}")
+    place = Place(str(scope.directory(root)), job.package, counters)
+    os.mkdir(place.scratch)
+    return place
 
-    Its processes are noted in `children`.
+
+@dataclass
+class Running:
+    """A job while it runs.
+
+    Attributes:
+        children: the processes of its pool, those that were replaced included.
     """
-    package: Any = import_module(job.package)
-    if job.start_method != "fork":
-        # Started on the way, it would unblock the signals that are held back.
-        import_module(f"{job.package}.resource_tracker").ensure_running()
-    pool, in_order = None, False
-    try:
-        with _signals_held_back():
-            context = package.get_context(job.start_method)
-            pool = context.Pool(job.workers, worker.start, [place])
-            # Threads only now: a process that is forked should have only one.
-            collector.start()
-            _note_children(package, children)
-            lastout.handle_signals(raise_in_main=True)  # workers choose their own way
-        yield pool
-        # A pool that has lost a task waits for it for ever.
-        in_order = not job.terminate and not collector.has_ended()
-    finally:
-        if pool is not None:
-            _note_children(package, children)  # those that took the place of others
-            if in_order:
-                pool.close()
+
+    job: Job
+    scope: lastout.Scope
+    place: Place
+    account: Account
+    events: Events
+    collector: Collector
+    children: dict[int, Any] = field(default_factory=dict)
+
+    @contextmanager
+    def pool(self) -> Iterator[Any]:
+        """A pool that is closed, or terminated: where that is wanted or something went wrong."""
+        job = self.job
+        package: Any = import_module(job.package)
+        if job.start_method != "fork":
+            # Started on the way, it would unblock the signals that are held back.
+            import_module(f"{job.package}.resource_tracker").ensure_running()
+        # A forked worker leaves by the very scope that it was born into.
+        way_in = self.scope if job.start_method == "fork" else self.scope.worker
+        pool, in_order = None, False
+        try:
+            with _signals_held_back():
+                context = package.get_context(job.start_method)
+                pool = context.Pool(job.workers, worker.start, [self.place, way_in])
+                # Threads only now: a process that is forked should have only one.
+                self.collector.start()
+                self._note_children()
+                lastout.handle_signals(raise_in_main=True)  # workers choose their own way
+            yield pool
+            # A pool that has lost a task waits for it for ever.
+            in_order = not job.terminate and not self.collector.has_ended()
+        finally:
+            if pool is not None:
+                self._note_children()  # those that took the place of others
+                if in_order:
+                    pool.close()
+                else:
+                    pool.terminate()
+                pool.join()
+                self._note_children()  # those that should be gone
+
+    def _note_children(self) -> None:
+        active = import_module(self.job.package).active_children()
+        self.children.update({child.pid: child for child in active})
+
+    def results(self, pool: Any) -> Iterator[Packed]:
+        """What comes back from the pool, until there is something of each file.
+
+        What a worker was at when it ended is given to another one.
+
+        Raises:
+            JobError: a worker cannot work, or a file does not come back however
+                often it is given.
+        """
+
+        def give(numbers: Iterable[int]) -> None:
+            for number in numbers:
+                tries[number] += 1
+                if tries[number] > TRIES:
+                    path = self.job.files[number].path
+                    raise JobError(f"{path} did not come back from {TRIES} workers")
+                task = waiting[number]
+                waiting[number] = task._replace(hold=False)
+                put = self.events.put
+                pool.apply_async(worker.pack, [task], callback=put, error_callback=put)
+
+        tasks = self.job.tasks(self.job.output or self.place.packed)
+        waiting = {task.number: task for task in tasks}
+        tries = dict.fromkeys(waiting, 0)
+        give(list(waiting))
+        while waiting:
+            event = self._next_event()
+            if isinstance(event, BaseException):
+                raise JobError(str(event)) from event
+            if event is None:
+                give(list(waiting))
+            elif isinstance(event, Packed):
+                waiting.pop(event.number, None)
+                yield event
+            elif event.state == "open":
+                self._attend(event)
             else:
-                pool.terminate()
-            pool.join()
-            _note_children(package, children)  # those that should be gone
+                self._clean_up_after(event)
+                if event.at in waiting:
+                    give([event.at])
+
+    def _next_event(self) -> Packed | Visit | BaseException | None:
+        """What comes next; `None` where nothing came for so long that a file must be lost."""
+        began = monotonic()
+        while True:
+            try:
+                return self.events.get(timeout=SLICE)
+            except queue.Empty:
+                if self.collector.has_ended() and monotonic() - began > PATIENCE:
+                    return None
+
+    def _attend(self, visit: Visit) -> None:
+        """A worker has come, or is held up in the middle of its work, to be killed there."""
+        if visit.pid not in self.children:
+            self._note_children()
+        if visit.held and visit.pid in self.children:
+            self.account.killed.add(visit.pid)
+            self.children[visit.pid].kill()
+
+    def _clean_up_after(self, visit: Visit) -> None:
+        """A worker has ended; the others go on."""
+        if visit.state == "lost":
+            _wait_for_death(visit.pid)
+            self.reap()
+
+    def reap(self) -> None:
+        """Clean up after the workers that are dead."""
+        self.account.note_report("reaping", lastout.reap(name=self.scope.name))
 
 
 @contextmanager
@@ -144,58 +252,20 @@ def _signals_held_back() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
-def _note_children(package: Any, children: dict[int, Any]) -> None:
-    children.update({child.pid: child for child in package.active_children()})
+def _wait_for_death(pid: int) -> None:
+    """A connection is closed a moment before its process is dead.
 
-
-def _results(job: Job, pool: Any, events: Events, collector: Collector) -> Iterator[Packed]:
-    """What comes back from the pool, until there is something of each file.
-
-    What a worker was at when it ended is given to another one.
-
-    Raises:
-        JobError: a worker cannot work, or a file does not come back however often it is given.
+    Without `join`: the pool's own thread waits for it too, and by forkserver
+    only one of them would be told the exit status.
     """
-
-    def give(numbers: Iterable[int]) -> None:
-        for number in numbers:
-            tries[number] += 1
-            if tries[number] > TRIES:
-                raise JobError(f"{job.files[number].path} did not come back from {TRIES} workers")
-            task = [waiting[number]]
-            pool.apply_async(worker.pack, task, callback=events.put, error_callback=events.put)
-
-    waiting = {task.number: task for task in job.tasks()}
-    tries = dict.fromkeys(waiting, 0)
-    give(waiting)
-    for event in _come_in(events, collector):
-        if isinstance(event, BaseException):
-            raise JobError(str(event)) from event
-        if event is None:
-            give(waiting)
-        elif isinstance(event, Packed):
-            waiting.pop(event.number, None)
-            yield event
-        elif event.at in waiting:
-            give([event.at])
-        if not waiting:
-            return
-
-
-def _come_in(
-    events: Events, collector: Collector
-) -> Iterator[Packed | Visit | BaseException | None]:
-    """The events, for ever; `None` where there was none for so long that a file must be lost."""
-    last = monotonic()
-    while True:
-        try:
-            event = events.get(timeout=SLICE)
-        except queue.Empty:
-            if not collector.has_ended() or monotonic() - last < PATIENCE:
-                continue
-            event = None
-        last = monotonic()
-        yield event
+    try:
+        handle = os.pidfd_open(pid)
+    except (AttributeError, OSError):
+        return  # dead, or a system that has none: then the next to reap finds it
+    try:
+        select.select([handle], [], [], PATIENCE)
+    finally:
+        os.close(handle)
 
 
 def _write_checksums(job: Job, output: str, account: Account) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -59,7 +60,8 @@ def progress(job: Job) -> Iterator[Callable[[Packed], object]]:
 def account(account: Account, job: Job, problems: dict[str, str], seconds: float) -> None:
     """The table of the workers, the files that could not be read, and what is left."""
     out = console()
-    out.print(_table(account))
+    out.print(_workers(account))
+    out.print(_cleaned(account))
     total = account.total
     out.print(
         f"{total['files']} files, {decimal(total['size'])} -> {decimal(total['packed'])}"
@@ -72,17 +74,37 @@ def account(account: Account, job: Job, problems: dict[str, str], seconds: float
     for what in account.left:
         out.print(f"[red]Left behind:[/] {_printable(what, out)}")
     if not account.left:
-        out.print("[green]Nothing is left[/]: no scratch directory, no connection, no process.")
+        out.print(
+            "[green]Nothing is left[/]: no directory, no shared memory, no connection, no process."
+        )
 
 
-def _table(account: Account) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, title="What each worker cleaned up", title_justify="left")
+def _workers(account: Account) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, title="What became of each worker", title_justify="left")
     for name in ("worker", "files", "read", "packed"):
         table.add_column(name, justify="right")
     for name in ("counters", "connection", "scratch", "ended by"):
         table.add_column(name)
     for _, row in sorted(account.rows.items()):
         table.add_row(*_cells(row))
+    return table
+
+
+def _cleaned(account: Account) -> Table:
+    title = "What was cleaned, in this order"
+    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left")
+    table.add_column("", justify="right")
+    table.add_column("what", overflow="fold")
+    for name in ("of", "by", "while"):
+        table.add_column(name)
+    for place, one in enumerate(account.cleaned, 1):
+        kind, _, location = one.name.partition(" ")
+        name = os.path.basename(location)
+        owner = account.rows.get(int(name)) if name.isdecimal() else None
+        what = f"{kind} {'scratch/' if owner else ''}{name}"
+        of = "all" if owner is None else f"{owner.pid}, {owner.ended}"
+        by = f"worker {one.by}" if one.by in account.rows else f"parent {one.by}"
+        table.add_row(f"{place}.", escape(what), of, by, one.how)
     return table
 
 
@@ -93,10 +115,15 @@ def _cells(row: Row) -> tuple[str, ...]:
         decimal(row.counters["size"]),
         decimal(row.counters["packed"]),
         "flushed" if row.flushed else "[red]lost[/]",
-        row.connection if row.connection == "closed" else f"[red]{row.connection}[/]",
+        _connection(row),
         "removed" if row.removed else "[red]left[/]",
         row.ended,
     )
+
+
+def _connection(row: Row) -> str:
+    colours = {"closed": "none", "by the kernel": "yellow"}
+    return f"[{colours.get(row.connection, 'red')}]{row.connection}[/]"
 
 
 def _problems(out: Console, problems: dict[str, str]) -> None:

@@ -1,41 +1,57 @@
 """Worker: what runs in each process of the pool, and gives back what it took.
 
-Each thing is followed by its exit handler where it is acquired, so that they
-go in the reverse order, however the worker ends:
+Each process is a member of the scope of the run.  Each thing is followed by its
+exit handler where it is acquired, so that they go in the reverse order, however
+the worker ends:
 
-    scratch directory  ==> removed         4.
-    connection         ==> closed          3., in at most 5 seconds
-    counters           ==> written down    2.
+    connection         ==> closed          4., in at most 5 seconds
+    scratch directory  ==> the scope left  3., which removes what is this member's
+    counters           ==> written down    2., in shared memory of the scope
     the work           ==> at a standstill 1., in at most 5 seconds
 
 On a signal the handlers run beside the main thread, which goes on with its
-file: so the first of them is to stop it.
+file: so the first of them is to stop it.  On SIGKILL none of them runs; then
+the scratch directory is removed by the next one to join, leave or reap.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
-import tempfile
+import struct
 import threading
-from typing import NamedTuple
+from importlib import import_module
+from typing import TYPE_CHECKING, NamedTuple
 
 import lastout
 
 from . import files
 from .collector import Connection
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from multiprocessing.shared_memory import SharedMemory
+
 # Blocked while a worker starts (its parent sees to that): a signal finds it
 # either with all its handlers or with nothing to clean up.
 HELD_BACK = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+COUNTERS = struct.Struct("<4Q")  # of one worker: its pid, files, size, packed
+SPARE = 1000  # workers that may take the place of others
 
 
 class Place(NamedTuple):
-    """Where the workers meet; `root` is a directory of this run alone."""
+    """Where the workers meet: a directory and shared memory of the scope of the run.
+
+    Attributes:
+        root: the directory.
+        package: whose pool it is.
+        counters: the counters of all workers.
+    """
 
     root: str
+    package: str
+    counters: SharedMemory
 
     @property
     def socket(self) -> str:
@@ -48,17 +64,18 @@ class Place(NamedTuple):
         return os.path.join(self.root, "scratch")
 
     @property
-    def reports(self) -> str:
-        """The directory that the counters are written to."""
-        return os.path.join(self.root, "reports")
+    def packed(self) -> str:
+        """The directory of packed files that nobody wants to keep."""
+        return os.path.join(self.root, "packed")
 
 
 class Task(NamedTuple):
-    """A file to pack, and where the result has to go, if it is wanted."""
+    """A file to pack, where the result has to go, and whether to wait then to be killed."""
 
     number: int
     source: str
-    target: str | None
+    target: str
+    hold: bool = False
 
 
 class Packed(NamedTuple):
@@ -73,34 +90,45 @@ class Packed(NamedTuple):
 class Worker:
     """A worker's own things."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Place, scope: lastout.Scope) -> None:
         self.pid = os.getpid()
+        self.place = place
+        self.scope = scope
         self.counters = {"files": 0, "size": 0, "packed": 0}
-
-        self.scratch = tempfile.mkdtemp(prefix=f"{self.pid}-", dir=place.scratch)
-        lastout.register(shutil.rmtree, self.scratch)
 
         self.connection = Connection(place.socket)
         lastout.handler(timeout=5.0)(self.connection.close)
+        self.connection.cleaned("joining", scope.report)
 
-        lastout.register(self.write_counters, os.path.join(place.reports, f"{self.pid}.json"))
+        scratch = os.path.join(place.scratch, str(self.pid))
+        self.scratch = scope.directory(scratch, lifetime="member")
+        lastout.register(self.leave)
+
+        lastout.register(self.write_counters)
 
         self.at_work = threading.Lock()
-        self.stopping = False
+        self.stopping = threading.Event()
         lastout.handler(timeout=5.0)(self.stop)
 
-    def write_counters(self, path: str) -> None:
-        """Write down what was done here."""
-        with open(path, "w", encoding="ascii") as report:
-            json.dump(self.counters, report)
+    def leave(self) -> None:
+        """Leave the scope, and say what was cleaned by that."""
+        self.connection.cleaned("leaving", self.scope.leave())
+
+    def write_counters(self) -> None:
+        """Write down what was done here, in the place of this worker among all."""
+        name = import_module(self.place.package).current_process().name
+        place = (int(name.rpartition("-")[2]) - 1) * COUNTERS.size  # "ForkPoolWorker-1"
+        memory = self.place.counters.buf
+        assert memory is not None
+        COUNTERS.pack_into(memory, place, self.pid, *self.counters.values())
 
     def stop(self) -> None:
         """Bring the work to a standstill; it goes no further than the block at hand."""
-        self.stopping = True
+        self.stopping.set()
         self.at_work.acquire()
 
     def pack(self, task: Task) -> Packed:
-        """Pack one file in the scratch directory, then put it where it is wanted."""
+        """Pack one file in the scratch directory, then put it where it has to go."""
         with self.at_work:
             self.connection.at(task.number)
             packed = self._pack(task)
@@ -110,37 +138,54 @@ class Worker:
 
     def _pack(self, task: Task) -> Packed | None:
         draft = os.path.join(self.scratch, "draft.gz")
+        content, problem = None, ""
         try:
-            content = files.pack(task.source, draft, lambda: not self.stopping)
+            content = files.pack(task.source, draft, lambda: not self.stopping.is_set())
         except files.Unreadable as error:
-            return Packed(task.number, self.pid, None, str(error))
-        if content is None:
+            problem = str(error)
+        if task.hold:
+            self.connection.hold()
+            self.stopping.wait()
+        if self.stopping.is_set():
             return None
-        if task.target is not None:
+        if content is not None:
             os.makedirs(os.path.dirname(task.target), exist_ok=True)
             shutil.move(draft, task.target)
-        self.counters["files"] += 1
-        self.counters["size"] += content.size
-        self.counters["packed"] += content.packed
-        return Packed(task.number, self.pid, content)
+            self.counters["files"] += 1
+            self.counters["size"] += content.size
+            self.counters["packed"] += content.packed
+        return Packed(task.number, self.pid, content, problem)
 
 
 _worker: Worker | None = None
 _why_none = "it was not started"
 
 
-def start(place: Place) -> None:
-    """The initializer of the pool."""
+def start(place: Place, way_in: lastout.Scope | Callable[[], None]) -> None:
+    """The initializer of the pool.
+
+    Args:
+        place: where the workers meet.
+        way_in: the scope, of which a forked worker is a member already; for
+            another one its `worker`, by which it joins.
+    """
     global _worker, _why_none
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to act on
     try:
-        _worker = Worker(place)
+        _worker = Worker(place, _join(way_in))
         lastout.handle_signals()  # for Pool.terminate(), which sends SIGTERM
-    except OSError as error:
+    except (OSError, lastout.LastoutError) as error:
         # Out of here it would end the worker, and a pool starts new ones for ever.
         _why_none = str(error)
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD_BACK)
+
+
+def _join(way_in: lastout.Scope | Callable[[], None]) -> lastout.Scope:
+    if isinstance(way_in, lastout.Scope):
+        return way_in
+    way_in()
+    return lastout.current_scope()
 
 
 def pack(task: Task) -> Packed:

@@ -58,19 +58,6 @@ def test_a_member(backend: Backend) -> None:
         assert held.read("abc") == b"\none\ntwo\nthree"
 
 
-def test_the_end_of_a_journal(backend: Backend) -> None:
-    """The last bytes of a journal are seen in the same look as that it is held, and only then."""
-    with hold(backend) as held:
-        lease = backend.publish("s", "abc", b"\none")
-        assert held.end_if_held("abc", 3) == b"one"
-        assert held.end_if_held("abc", 100) == b"\none"
-        lease.append(b"\ntwo")
-        assert held.end_if_held("abc", 3) == b"two"
-        lease.close()
-        assert held.end_if_held("abc", 3) is None
-        assert held.end_if_held("nobody", 3) is None
-
-
 def test_forget_and_sweep(backend: Backend) -> None:
     """A journal can be removed, and then the scope."""
     with hold(backend) as held:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import lastout
 from support import eventually
 from support.example import SECONDS, Example
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 PACKAGES = ("multiprocessing", "multiprocess")
 METHODS = ("fork", "forkserver", "spawn")
-NOTHING_LEFT = "Nothing is left: no scratch directory, no connection, no process."
+NOTHING_LEFT = "Nothing is left: no directory, no shared memory, no connection, no process."
 
 
 @pytest.fixture
@@ -54,6 +55,8 @@ def tree(tmp_path: Path) -> Path:
 
 
 FILES = 24
+# What a killed worker could not do, and what was done for it.
+KILLED = ["lost", "by", "the", "kernel", "removed"]
 
 
 @pytest.mark.parametrize("end", ["close", "terminate"])
@@ -126,6 +129,7 @@ def test_the_limit_is_kept(example: Example, tree: Path) -> None:
         (["{tree}/below", "--output", "{tree}"], "is not empty: name a new directory"),
         (["{tree}", "--output", "{tree}/large"], "large cannot be made: File exists"),
         (["{tree}", "--workers", "0"], "--workers: must be a whole number from 1 on, not '0'"),
+        (["{tree}", "--kill", "9", "--limit", "8"], "--kill 9: there are only 8 files"),
         (["{tree}", "--limit", "-1"], "--limit: must be a whole number from 1 on, not '-1'"),
         (["{tree}", "--start-method", "teleport"], "invalid choice: 'teleport'"),
         (["{tree}", "--package", "threading"], "invalid choice: 'threading'"),
@@ -175,13 +179,20 @@ def test_unreadable_files_and_directories_are_named(example: Example, tree: Path
 
 
 BREAKS = {
-    "scratch not removed": ("worker.shutil = Module(rmtree=len)", ["scratch directory"]),
+    "scratch not the scope's": (
+        """
+def directory(scope, path, directory=lastout.Scope.directory, **options):
+    return os.mkdir(path) or path if options else directory(scope, path)
+lastout.Scope.directory = directory
+""",
+        ["scratch directory"],
+    ),
     "no goodbye": (
         "worker.Connection.close = lambda self: self._socket.close()",
         ["connection of process"],
     ),
     "counters not written": (
-        "worker.Worker.write_counters = lambda self, path: None",
+        "worker.Worker.write_counters = lambda self: None",
         ["counters of process"],
     ),
     "a process that runs": ("account.how_it_ended = lambda status: 'running'", ["process "]),
@@ -200,7 +211,7 @@ def test_what_is_left_is_reported(broken: str, example: Example, tree: Path) -> 
 
 
 def test_what_a_killed_worker_was_at_is_done_by_another(example: Example, tree: Path) -> None:
-    """A worker killed in the middle is named with what it left; its file is packed all the same."""
+    """A worker that dies in the middle loses no file, and what it had is cleaned by others."""
     change = f"""
 def pack(source, *args, pack=files.pack):
     if source.endswith("/large") and not os.path.exists({str(tree.parent / "killed")!r}):
@@ -210,13 +221,64 @@ def pack(source, *args, pack=files.pack):
 files.pack = pack
 """
     run = example(tree, "--workers", 2, change=change)
-    assert run.status == 1, run.out + run.err
+    assert run.status == 0, run.out + run.err
     assert f"\n{FILES} files, " in run.out
+    assert NOTHING_LEFT in run.out
     [killed] = [row for row in run.workers if row[-1] == "SIGKILL"]
-    assert killed[-4:-1] == ["lost", "lost", "left"]
+    assert killed[-6:-1] == KILLED
     others = [row[-4:-1] for row in run.workers if row[-1] != "SIGKILL"]
     assert others == [["flushed", "closed", "removed"]] * 2
-    assert f"Left behind: the connection of process {killed[0]}, lost" in run.out
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("package", PACKAGES)
+def test_what_killed_workers_had_is_cleaned(
+    package: str, method: str, example: Example, tree: Path
+) -> None:
+    """With `--kill` every file is packed, and nothing is left of killed workers, in order."""
+    options = ["--package", package, "--start-method", method]
+    run = example(tree, "--workers", 2, "--kill", 2, *options)
+    assert run.status == 0, run.out + run.err
+    assert NOTHING_LEFT in run.out
+    assert f"\n{FILES} files, " in run.out
+    killed = {row[0]: row[-6:-1] for row in run.workers if row[-1] == "SIGKILL"}
+    assert list(killed.values()) == [KILLED] * 2
+    *scratch, directory, memory = run.cleaned
+    # Each worker's own directory once, then what they shared, the last one made first.
+    assert len({what for what, *_ in scratch}) == len(scratch) == len(run.workers)
+    assert directory[0].startswith("directory compress_tree-")
+    assert memory[0].startswith("shared_memory ")
+    assert {by.split()[0] for _, _, by, _ in (directory, memory)} == {"parent"}
+    assert [how for *_, how in (directory, memory)] == ["leaving last"] * 2
+    for what, of, by, how in scratch:
+        owner = of.partition(",")[0]
+        assert what == f"directory scratch/{owner}"
+        if owner in killed:
+            assert by.split()[1] not in killed
+            assert how in ("reaping", "joining", "leaving")
+        else:
+            assert (by, how) == (f"worker {owner}", "leaving")
+    # A worker that is killed is cleaned up after while the others go on.
+    assert {of.partition(",")[0] for _, of, _, _ in scratch[:2]} == set(killed)
+
+
+def test_what_all_had_is_cleaned_when_all_were_killed(example: Example, tree: Path) -> None:
+    """When the whole job is killed, `reap` removes all that it had."""
+    running = example.start(tree, "--workers", 2, change=ENDLESS)
+    assert eventually(lambda: len(example.drafts()) == 2, SECONDS)
+    os.killpg(running.pid, signal.SIGKILL)
+    assert example.end(running).status == -signal.SIGKILL
+    cleaned: list[str] = []
+
+    def reaped() -> bool:
+        # The workers may take longer to die than their parent.
+        report = lastout.reap()
+        assert report.ok, report
+        cleaned.extend(outcome.name.partition(" ")[0] for outcome in report)
+        return not os.listdir(os.environ["LASTOUT_ROOT"])
+
+    assert eventually(reaped, SECONDS)
+    assert sorted(cleaned) == ["directory"] * 3 + ["shared_memory"]
 
 
 def test_a_file_that_ends_every_worker_ends_the_job(example: Example, tree: Path) -> None:
@@ -238,7 +300,7 @@ def test_a_worker_that_cannot_start_ends_the_job(example: Example, tree: Path) -
     change = """
 def no_space(*args, **kwargs):
     raise OSError(28, "No space left on device")
-worker.tempfile = Module(mkdtemp=no_space)
+worker.Connection = no_space
 """
     run = example(tree, "--workers", 2, change=change)
     assert run.status == 1, run.out + run.err
@@ -257,15 +319,18 @@ files.pack = pack
 
 
 def test_what_is_left_by_workers_that_do_not_handle_signals(example: Example, tree: Path) -> None:
-    """Terminated workers that do not handle signals leave all they have, and it is named."""
-    change = "worker.lastout = Module(**{**vars(worker.lastout), 'handle_signals': lambda: None})"
+    """Workers that die of a signal leave what only they can give back, and it is named."""
+    change = """
+lastout.Scope  # loaded, so that it is among the variables
+worker.lastout = Module(**{**vars(lastout), "handle_signals": lambda: None})
+"""
     running = example.start(tree, "--workers", 2, change=change + ENDLESS)
     assert eventually(lambda: len(example.drafts()) == 2, SECONDS)
     os.killpg(running.pid, signal.SIGINT)
     run = example.end(running)
     assert run.status == 1, run.out + run.err
-    assert [row[-4:] for row in run.workers] == [["lost", "lost", "left", "SIGTERM"]] * 2
-    for what in ("counters of process", "connection of process", "scratch directory"):
+    assert [row[-4:] for row in run.workers] == [["lost", "lost", "removed", "SIGTERM"]] * 2
+    for what in ("counters of process", "connection of process"):
         assert run.out.count(f"Left behind: the {what}") == 2
 
 

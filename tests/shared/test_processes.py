@@ -181,8 +181,8 @@ def test_others_of_this_process_live_on(start: Callable[..., Started]) -> None:
     other = start(WAIT)
     code = PARENT_OF.format(code=WAIT).replace("])", "], start_new_session=True)")
     made = start(READY + code + "sys.stdin.read()")
-    child = int(made.line())
-    assert made.line() == "ready"
+    # In another group: it may speak before or after the one that started it.
+    [child] = map(int, {made.line(), made.line()} - {"ready"})
     made.clean()
     assert lives(child)
     assert other.process.poll() is None

@@ -23,6 +23,7 @@ CHANGED = """
 import os, signal, sys
 from types import SimpleNamespace as Module
 import compress_tree
+import lastout
 from treepool import account, files, worker
 {change}
 sys.exit(compress_tree.main())
@@ -40,6 +41,12 @@ class Run(NamedTuple):
     def workers(self) -> list[list[str]]:
         """The cells of the closing table."""
         return [line.split() for line in self.out.splitlines() if re.match(r" +\d+ ", line)]
+
+    @property
+    def cleaned(self) -> list[list[str]]:
+        """The cells of the list of what was cleaned: what, of whom, by whom, while."""
+        lines = [line for line in self.out.splitlines() if re.match(r" +\d+\. ", line)]
+        return [re.split(r"  +", line.strip())[1:] for line in lines]
 
 
 class Example:
