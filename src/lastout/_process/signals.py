@@ -110,7 +110,9 @@ def handle_signals(*signals: int, raise_in_main: bool = False) -> SignalHandling
         signals: signal numbers; by default SIGTERM and SIGHUP.
         raise_in_main: raise `SystemExit(128 + n)` in the main thread instead,
             so that `with` and `finally` blocks run, and then the exit handlers.
-            For main programs, not for pool workers.
+            For main programs, not for pool workers.  A signal that arrives just
+            before the main thread begins to wait without a limit is acted on
+            when that wait ends.
 
     Returns:
         A context manager; its `restore()` puts everything back.
