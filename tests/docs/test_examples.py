@@ -68,5 +68,6 @@ def test_the_readme_begins_with_the_two_commands() -> None:
     """The first two shell lines of README.md run the main job and the tests."""
     shell = [block[2] for block in BLOCK.finditer(PAGES[0].read_text()) if block[1] == "shell"]
     first, second = "".join(shell).splitlines()[:2]
-    assert first == "python -m pip install '.[examples]' && python examples/compress_tree.py"
+    main_job = "python examples/compress_tree.py --kill 2"
+    assert first == f"python -m pip install '.[examples]' && {main_job}"
     assert second == "python -m pip install '.[test]' && python -m pytest"
