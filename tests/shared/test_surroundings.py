@@ -210,7 +210,7 @@ def test_joining_on_a_full_disk(small_disk: Path) -> None:
 
 
 def test_a_disk_that_fills_up(small_disk: Path, tmp_path: Path) -> None:
-    """What cannot be recorded is not made; all that was made is cleaned, though nothing fits."""
+    """All that is made is recorded, and cleaned, though nothing fits any more."""
     things = tmp_path / "things"
     things.mkdir()
     root = small_disk / "root"
@@ -222,8 +222,10 @@ def test_a_disk_that_fills_up(small_disk: Path, tmp_path: Path) -> None:
             scope.file(things / f"{made}", lifetime=("member", "scope")[made % 2])
             made += 1
     assert made > 5  # the page that was begun
-    assert len(os.listdir(things)) == made
-    assert len(scope.artifacts()) == made
+    # One more where the disk was full between its record and the facts that follow it.
+    there = len(os.listdir(things))
+    assert there in (made, made + 1)
+    assert len(scope.artifacts()) == there
     scope.leave()
     assert os.listdir(things) == []
     ballast.unlink()
