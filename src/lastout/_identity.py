@@ -12,9 +12,8 @@ interpreter has a number within its process.
 from __future__ import annotations
 
 import os
-import secrets
 
-from . import _platform
+from ._platform import interpreter_id, pids
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
 def new_token() -> str:
     """A name for a member, an artifact or garbage that no other has."""
-    return secrets.token_hex(8)
+    return os.urandom(8).hex()  # `secrets` would load OpenSSL: 4 MB
 
 
 class Identity:
@@ -82,13 +81,13 @@ class Identity:
 def here() -> Identity:
     """Who this process and interpreter is."""
     pid = os.getpid()
-    facts = _platform.process_facts(pid)
+    facts = pids.process_facts(pid)
     return Identity(
         pid,
         facts.started if facts else None,
-        _platform.boot_id(),
-        _platform.pid_namespace(),
-        _platform.interpreter_id(),
+        pids.boot_id(),
+        pids.pid_namespace(),
+        interpreter_id(),
         facts.image if facts else 0,
         os.uname().nodename,
     )
@@ -97,9 +96,7 @@ def here() -> Identity:
 def comparable(who: Identity) -> bool:
     """Whether its pid means anything here: same boot, same pid namespace."""
     return (
-        who.pid is not None
-        and who.boot == _platform.boot_id()
-        and who.namespace == _platform.pid_namespace()
+        who.pid is not None and who.boot == pids.boot_id() and who.namespace == pids.pid_namespace()
     )
 
 
@@ -118,7 +115,7 @@ def is_running(who: Identity, same_program: bool = False) -> bool:
     if not comparable(who):
         return False
     assert who.pid is not None
-    facts = _platform.process_facts(who.pid)
+    facts = pids.process_facts(who.pid)
     if facts is None or facts.ending:
         return False
     if None not in (who.started, facts.started) and who.started != facts.started:

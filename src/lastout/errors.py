@@ -172,3 +172,25 @@ class CleanupBlocked(CleanupFailed):
 
 class CleanupWarning(RuntimeWarning):
     """Something could not be cleaned when a `with Scope(...)` block was left; it stays recorded."""
+
+
+class GuardianWarning(RuntimeWarning):
+    """A scope that wants a guardian has none; the next to join, leave or reap cleans."""
+
+
+class SharedFixtureFailed(LastoutError):
+    """Another worker of the test run could not set up a shared fixture.
+
+    Stands for the error that it got, where that one cannot be pickled.
+
+    Attributes:
+        fixture: its name and place.
+        worker: the worker that tried.
+    """
+
+    fixture: str
+    worker: str
+
+
+class LeakWarning(UserWarning):
+    """A test has left something behind; see `--lastout-leaks`."""

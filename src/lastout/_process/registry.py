@@ -277,6 +277,19 @@ _push: Callable[[Entry], None] = _first_push
 _stack = Stack(forked)
 
 
+def exchange(stack: Stack) -> Stack:
+    """Have everything here act on another stack; the one that was in use until now."""
+    global _stack, _push
+    former, _stack = _stack, stack
+    _push = _first_push  # what it pushes to is looked up anew
+    return former
+
+
+def new_stack() -> Stack:
+    """One that can be exchanged for the one in use."""
+    return Stack(forked)
+
+
 def is_inheriting() -> bool:
     """Whether child processes may have something to inherit."""
     return _stack.inheriting

@@ -23,7 +23,14 @@ import signal
 import sys
 import threading
 
-from .._platform import default_action, die_of, in_main_interpreter, prepare_to_die, show_unraisable
+from .._platform import (
+    HAS_FORK,
+    default_action,
+    die_of,
+    in_main_interpreter,
+    prepare_to_die,
+    show_unraisable,
+)
 from ..errors import UsageError
 from . import PACKAGES, registry
 from .children import follow_forks
@@ -120,16 +127,23 @@ def handle_signals(*signals: int, raise_in_main: bool = False) -> SignalHandling
     Raises:
         TypeError: a signal is not a number.
         UsageError: a signal cannot be handled, or this is not the main thread
-            of the main interpreter.  Nothing was changed.
+            of the main interpreter, or this system has no such signals.
+            Nothing was changed.
 
     >>> import lastout
     >>> with lastout.handle_signals():
     ...     pass
     """
     global _following
+    if not HAS_FORK:
+        raise UsageError(
+            "handle_signals needs a POSIX system, such as Linux; call unwind() instead"
+        )
     wanted = [_check(signum) for signum in signals or (signal.SIGTERM, signal.SIGHUP)]
     _check_main_thread("handle_signals")
-    new = {n: signal.getsignal(n) for n in wanted if n not in _handled}
+    # Another may have taken a signal of ours since, and gone: asyncio leaves the default.
+    found = {n: signal.getsignal(n) for n in wanted}
+    new = {n: was for n, was in found.items() if was is not _on_signal or n not in _handled}
     ours = tuple(n for n, previous in new.items() if previous is not signal.SIG_IGN)
     for signum in ours:
         if new[signum] is None:
@@ -144,7 +158,8 @@ def handle_signals(*signals: int, raise_in_main: bool = False) -> SignalHandling
         _following = True
         follow_forks(_before_fork, _in_parent, _in_child)
         registry.call_after_end(_at_end)
-    before = {n: _handled[n] for n in wanted if n in _handled and _handled[n][1] != raise_in_main}
+    kept = [n for n in wanted if n in _handled and n not in new]
+    before = {n: _handled[n] for n in kept if _handled[n][1] != raise_in_main}
     if (ours or before) and not raise_in_main:
         _start_watcher()
     for signum, (previous, _) in before.items():
@@ -250,6 +265,8 @@ def _at_end() -> None:
         previous = _handled[signum][0]
         _end_packages()  # comes back here by their finalizers, which restores
         _die(signum, previous)
+    if _watcher is not None and _watcher.obeys_here():
+        return  # called by a previous handler, which ends the process in its own way
     if _watcher is not None and not _watcher.finish(_OBEY_SECONDS):
         die_of(next(n for n, (_, raises) in _handled.items() if not raises))
     # What comes from now on kills with the true status: there is nothing left to run.

@@ -90,7 +90,7 @@ class Stack:
     def inheritable(self) -> list[Handler]:
         """The handlers that child processes get too, oldest first."""
         self.notice_fork()
-        return [e for e in list(self.entries) if isinstance(e, Handler) and e.inherit]
+        return _inherited(list(self.entries))
 
     def timed(self) -> int:
         """How many handlers have a time limit."""
@@ -103,7 +103,7 @@ class Stack:
         reference to, say, a `TemporaryDirectory` would remove the parent's
         directory from within the child.
         """
-        mine = [e for e in self.entries if _is_inherited(e)] if self.inheriting else []
+        mine: list[Entry | None] = [*_inherited(self.entries)] if self.inheriting else []
         # Not copied: to touch each entry would cost a forked child a page fault for each.
         self._of_parents.append(self.entries)
         self.entries = mine
@@ -222,8 +222,8 @@ class Stack:
                 self._index = Index()
 
 
-def _is_inherited(entry: Entry | None) -> bool:
-    return isinstance(entry, Handler) and entry.inherit
+def _inherited(entries: list[Entry | None]) -> list[Handler]:
+    return [entry for entry in entries if isinstance(entry, Handler) and entry.inherit]
 
 
 def _take(entries: list[Entry | None], place: int, entry: Entry) -> bool:

@@ -130,7 +130,7 @@ class Unwinding:
         if call_within(body, limit):
             return None
         unwinders.difference_update(runner)
-        return _timeout(name, limit)
+        return late(name, limit)
 
     def _note(self, entry: Entry, seconds: float, failure: BaseException | None) -> None:
         name = Handler.of(entry).name
@@ -141,10 +141,11 @@ class Unwinding:
 
 def overrun(name: str, seconds: float) -> Outcome:
     """The outcome of something that did not finish in its time."""
-    return Outcome(name, seconds, Failure(_timeout(name, seconds)))
+    return Outcome(name, seconds, Failure(late(name, seconds)))
 
 
-def _timeout(name: str, seconds: float) -> HandlerTimeout:
+def late(name: str, seconds: float) -> HandlerTimeout:
+    """What is raised for one that did not finish in its time."""
     return HandlerTimeout(
         f"exit handler {name} did not finish within {seconds:g} s and was abandoned: it may "
         "still be running; give it more time with handler(timeout=...) or do less in it",

@@ -30,6 +30,7 @@ class Watcher:
         self._obey = obey
         self._pid = os.getpid()
         self._reading = _thread.allocate_lock()  # held from the reading to the obeying
+        self._reader = 0  # the thread that holds it
         self._ended = _thread.allocate_lock()
         self._ended.acquire()
         self._out, self._in = os.pipe()
@@ -86,11 +87,15 @@ class Watcher:
             arrived = os.read(self._out, 512)
         except BlockingIOError:  # the main thread has read it, in `finish`
             return True
-        for signum in arrived:
-            if signum == _STOP:
-                return False
-            self._obey(signum)
-        return True
+        self._reader = _thread.get_ident()
+        try:
+            for signum in arrived:
+                if signum == _STOP:
+                    return False
+                self._obey(signum)
+            return True
+        finally:
+            self._reader = 0
 
     def finish(self, seconds: float) -> bool:
         """Obey, here and now, what has arrived and was not read yet.
@@ -112,6 +117,10 @@ class Watcher:
         self.wake(_STOP)
         if self._ended.acquire(timeout=_JOIN_SECONDS):
             self._close()  # else it is still obeying: the process is about to end
+
+    def obeys_here(self) -> bool:
+        """Whether this very thread is obeying a signal now."""
+        return self._reader == _thread.get_ident()
 
     def is_ours(self) -> bool:
         """Whether its thread lives in this process."""

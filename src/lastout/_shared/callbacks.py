@@ -20,7 +20,7 @@ import sys
 from functools import partial
 from math import isfinite
 
-from .. import _platform
+from .._platform import files
 from .._process import runner
 from .._process.deadline import Deadline, check_seconds
 from ..errors import CleanupFailed, CleanupTimeout, UsageError
@@ -131,7 +131,7 @@ def _call_here(call: Callable[[], object], location: str, seconds: float | None)
 
 def _call_elsewhere(location: str, data: Mapping[str, Any], deadline: Deadline) -> None:
     call = {**data, "name": location}
-    told = _platform.scratch_file()
+    told = files.scratch_file()
     try:
         with open(told, "w", encoding="ascii", closefd=False) as file:
             json.dump(call, file)

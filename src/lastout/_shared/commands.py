@@ -13,7 +13,7 @@ import shutil
 import signal
 import subprocess
 
-from .. import _platform
+from .._platform import files, pids
 from .._process.deadline import Deadline, check_seconds
 from ..errors import CleanupFailed, CleanupTimeout, UsageError
 from . import paths, processes
@@ -107,7 +107,7 @@ def run(
     if not os.path.isdir(how["cwd"]):
         raise _failed(kind, location, f"its directory {how['cwd']!r} is gone")
     inherited = {name: value for name, value in os.environ.items() if name not in _NOT_PASSED_ON}
-    output = _platform.scratch_file()
+    output = files.scratch_file()
     try:
         streams = {"stdout": output, "stderr": output, "env": {**inherited, **env}}
         token = paths.fresh_name(kind)
@@ -133,7 +133,7 @@ def _wait(process: subprocess.Popen[Any], token: str, deadline: Deadline) -> boo
     """Wait until it ends by itself; else kill its group.  Whether it did."""
     ended = False
     try:
-        held = _platform.hold_process(process.pid)
+        held = pids.hold_process(process.pid)
         try:
             ended = wait_for_ends([held], deadline)
         finally:

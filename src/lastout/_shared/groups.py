@@ -8,6 +8,9 @@ before it is known, and is known by one of these, looked at while it is held:
     another member that is held still lives            then so is it
     the token that the leader was started with is in its environment
 
+With `tree`, the last one alone is enough: whoever has left the group and still has
+the environment (a daemon) is a member too.
+
     look (hold, then know) -> signal each -> wait for all -> look again -> ... -> none
 """
 
@@ -18,13 +21,13 @@ import select
 import signal
 from math import ceil
 
-from .. import _platform
+from .._platform import pids
 from .._process.deadline import Deadline
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from typing import Final
+    from typing import Final, Self
 
 TOKEN: Final = "LASTOUT_ARTIFACT"  # the variable by which a process is known again
 LAST_PATIENCE: Final = 5.0  # seconds for the kernel to end what was killed
@@ -38,16 +41,20 @@ class Group:
         leader: the leader's pid, if it is known; else all that have the token
             are taken for the group.
         started: when the leader started, if it is known.
+        tree: whether all that have the token are members, whatever group they are in.
     """
 
-    def __init__(self, token: str, leader: int | None, started: int | None) -> None:
+    def __init__(
+        self, token: str, leader: int | None, started: int | None, tree: bool = False
+    ) -> None:
         self._mark = f"{TOKEN}={token}".encode()
         self._leader = leader
         self._started = started
+        self._tree = tree or leader is None
         self._held: dict[int, int] = {}
         self.seen = 0
 
-    def __enter__(self) -> Group:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -79,10 +86,10 @@ class Group:
 
     def _send(self, pid: int, signum: int) -> None:
         try:
-            _platform.signal_held(self._held[pid], signum)
+            pids.signal_held(self._held[pid], signum)
             if signum == signal.SIGTERM:
                 # One that is stopped would not hear it before it is continued.
-                _platform.signal_held(self._held[pid], signal.SIGCONT)
+                pids.signal_held(self._held[pid], signal.SIGCONT)
         except (ProcessLookupError, PermissionError):
             # It has just ended, or became another user's: then it is waited
             # for in vain and named among those that remain.
@@ -97,16 +104,16 @@ class Group:
         return self._held
 
     def _candidates(self) -> list[int]:
-        if self._leader is None:
-            every = _platform.process_ids()
-            return [pid for pid in every if _platform.has_in_environment(pid, self._mark)]
-        if not _exists(self._leader):
+        if self._tree:
+            every = pids.process_ids()
+            return [pid for pid in every if self._has_token(pid) or self._is_in_group(pid)]
+        if self._leader is None or not _exists(self._leader):
             return []  # spares a look at every process of the machine
-        return [pid for pid in _platform.process_ids() if _group_of(pid) == self._leader]
+        return [pid for pid in pids.process_ids() if self._is_in_group(pid)]
 
     def _hold(self, pid: int) -> None:
         try:
-            held = _platform.hold_process(pid)
+            held = pids.hold_process(pid)
         except ProcessLookupError:
             return
         # Only now, while it cannot become another one unseen.
@@ -117,24 +124,30 @@ class Group:
         self.seen += 1
 
     def _is_member(self, pid: int) -> bool:
-        if _platform.has_in_environment(pid, self._mark):
-            return self._leader in (None, _group_of(pid))
-        if self._leader is None or _group_of(pid) != self._leader:
-            return False
+        if not self._is_in_group(pid):
+            return self._tree and self._has_token(pid)
+        if self._has_token(pid):
+            return True
         # A number is not handed out again while anybody has it for a group.
         return self._leader_is_there() or any(
-            _group_of(other) == self._leader and not has_ended(held)
+            group_of(other) == self._leader and not has_ended(held)
             for other, held in self._held.items()
         )
+
+    def _has_token(self, pid: int) -> bool:
+        return pids.has_in_environment(pid, self._mark)
+
+    def _is_in_group(self, pid: int) -> bool:
+        return self._leader is not None and group_of(pid) == self._leader
 
     def _leader_is_there(self) -> bool:
         if self._leader is None or self._started is None:
             return False
-        facts = _platform.process_facts(self._leader)
+        facts = pids.process_facts(self._leader)
         return facts is not None and facts.started == self._started
 
-    def _let_go(self, pids: Iterable[int]) -> None:
-        for pid in pids:
+    def _let_go(self, ended: Iterable[int]) -> None:
+        for pid in ended:
             os.close(self._held.pop(pid))
 
 
@@ -158,7 +171,8 @@ def wait_for_ends(held: Iterable[int], until: Deadline) -> bool:
     return True
 
 
-def _group_of(pid: int) -> int | None:
+def group_of(pid: int) -> int | None:
+    """The process group of `pid`; `None` if it has ended, or that is not for us to know."""
     try:
         return os.getpgid(pid)
     except (ProcessLookupError, PermissionError):

@@ -11,6 +11,7 @@ joined by itself would be too late whenever its parent forks and leaves.
 
 from __future__ import annotations
 
+from .._platform import show_unraisable
 from .._process import children
 from ..backends import descriptors
 from ..errors import LastoutError
@@ -39,8 +40,11 @@ def _before() -> None:
     # a descriptor is being opened that a child would have to close.
     _locked_out.append(descriptors.lock_out_forks())
     _handed.clear()
-    memberships = [one for one in joined.values() if one.joined]
+    memberships = [one for one in joined.values() if one.joined and not one.counted_out]
     _handed.extend((one, _publish_for_child(one)) for one in memberships)
+    for one in memberships:
+        if one.guardian.wanted:
+            one.guardian.look()
 
 
 def _publish_for_child(membership: Membership) -> Lease | None:
@@ -61,15 +65,18 @@ def _in_parent() -> None:
 
 
 def _in_child() -> None:
+    # Called again where Ctrl-C comes in the middle: it goes on with what is left to do.
     _locked_out.clear()
-    handed, late = list(_handed), [one for one, lease in _handed if lease is None]
-    _handed.clear()
-    for membership, lease in handed:
+    for membership, lease in _handed:
         # Without one of its own, the child keeps its parent's for the moment.
         (lease or membership.lease).inherit()
     descriptors.close_inherited()
-    for membership, lease in handed:
-        if lease:
-            membership.become_child(lease)
-    for membership in late:
-        membership.join_late()
+    for membership in [one for one in joined.values() if one.counted_out]:
+        membership.stay_outside()
+    while _handed:
+        membership, lease = _handed[-1]
+        try:
+            membership.become_child(lease) if lease else membership.join_late()
+        except (LastoutError, OSError) as error:
+            show_unraisable(error, _in_child)
+        _handed.pop()

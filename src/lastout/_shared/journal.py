@@ -13,17 +13,23 @@ anything else is damage, and counted.
     join     ns, and who it is (see Identity)       a forked child says it itself
     made     ns, number, kind, location, lifetime, after, data
     more     number, data                           known only after it was made
-    begun    numbers                                being cleaned by somebody
-    done     numbers                                cleaned
-    kept     numbers                                to be forgotten
+    begun    numbers, ns, pid                       being cleaned by somebody
+    done     numbers, ns, pid                       cleaned
+    kept     numbers, ns, pid                       to be forgotten
+    worker   grace, its parent, asks itself         it is to end when that one has
     left     ns                                     the member left in good order
+
+Of a mark only the numbers count; when it was made and by which process is for
+people, and early journals do not say.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import re
 from json.encoder import encode_basestring_ascii as quote
+from time import monotonic_ns
 from zlib import crc32
 
 from .._identity import Identity
@@ -38,7 +44,7 @@ if TYPE_CHECKING:
 FORMAT = 1
 
 _to_json = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
-_TORN = re.compile(rb"[0-9a-f]{0,8}|[0-9a-f]{8} (\[[ -~]*)?")
+_TORN = rb"[0-9a-f]{0,8}|[0-9a-f]{8} (\[[ -~]*)?"  # seldom needed, and so not compiled yet
 
 
 def seal(record: str) -> bytes:
@@ -79,8 +85,14 @@ def more(number: int, data: Mapping[str, Any]) -> bytes:
 
 
 def mark(verb: str, numbers: Iterable[int | str]) -> bytes:
-    """`begun`, `done` or `kept`, for some artifacts of one member."""
-    return seal(f'["{verb}",[{",".join(map(str, numbers))}]]')
+    """`begun`, `done` or `kept`, for some artifacts of one member, by this process and now."""
+    which = ",".join(map(str, numbers))
+    return seal(f'["{verb}",[{which}],{monotonic_ns()},{os.getpid()}]')
+
+
+def worker(parent: Identity, grace: float, asks_itself: bool = False) -> bytes:
+    """The member is of no use without another process; seconds from SIGTERM to SIGKILL."""
+    return seal(_to_json(["worker", grace, *parent.as_tuple(), asks_itself]))
 
 
 def left(ns: int) -> bytes:
@@ -99,10 +111,16 @@ class Journal:
         begun: the numbers of those that somebody began to clean.
         gone: the numbers of those that were cleaned or are to be kept.
         left: whether it left in good order.
+        parent: the process that it is a worker of, if it is one.
+        grace: seconds that it has to end by itself when that one has ended.
+        asks_itself: whether it needs no SIGTERM for that.
         damage: how many lines are neither a record nor a torn one.
     """
 
-    __slots__ = ("begun", "damage", "gone", "joined_ns", "left", "made", "scope", "token", "who")
+    __slots__ = (
+        *("asks_itself", "begun", "damage", "gone", "grace", "joined_ns", "left", "made"),
+        *("parent", "scope", "token", "who"),
+    )
 
     def __init__(self, token: str, scope: str = "") -> None:
         self.token = token
@@ -113,6 +131,9 @@ class Journal:
         self.begun: set[int] = set()
         self.gone: set[int] = set()
         self.left = False
+        self.parent: Identity | None = None
+        self.grace = 0.0
+        self.asks_itself = False
         self.damage = 0
 
     def unresolved(self) -> list[Artifact]:
@@ -140,6 +161,9 @@ class Journal:
             self.gone.update(record[1])
         elif verb == "join":
             self.joined_ns, self.who = record[1], Identity(*record[2:])
+        elif verb == "worker":
+            self.grace, self.parent = float(record[1]), Identity(*record[2:9])
+            self.asks_itself = bool(record[9])
         elif verb == "left":
             self.left = True
         elif verb != "lastout":
@@ -178,6 +202,12 @@ def parse(token: str, data: bytes, scope: str = "") -> Journal:
     return journal
 
 
+def records(data: bytes) -> list[list[Any]]:
+    """All that was written down, as it stands there: the verb, then its fields."""
+    sound, _ = _sound(data.split(b"\n")[1:])
+    return [record for record in _load(sound)[0] if isinstance(record, list) and record]
+
+
 def _load(bodies: list[bytes]) -> tuple[list[Any], int]:
     """The values, and how many could not be read."""
     try:
@@ -205,6 +235,6 @@ def _sound(lines: list[bytes]) -> tuple[list[bytes], int]:
         body = line[9:]
         if body and line[:9] == b"%08x " % crc32(body):
             sound.append(body)
-        elif not _TORN.fullmatch(line):
+        elif not re.fullmatch(_TORN, line):
             damage += 1
     return sound, damage

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import os
 
-from .. import _platform
 from .._identity import comparable, is_running
+from .._platform import interpreter_id
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def is_dead(journal: Journal) -> bool:
     if journal.left:
         return True
     who = journal.who
-    if who.pid == os.getpid() and comparable(who) and who.interpreter == _platform.interpreter_id():
+    if who.pid == os.getpid() and comparable(who) and who.interpreter == interpreter_id():
         # This very process, before an exec or before it joined anew: it would
         # know of it if it were one of its own.
         return journal.token not in ours

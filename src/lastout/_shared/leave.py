@@ -9,7 +9,9 @@ from .._process.report import Failure, Outcome, Report
 from ..errors import LastoutError, ScopeGone
 from . import journal as journals
 from .hold import PATIENCE, hold
-from .reaper import Run, Survey, reap
+from .reaper import reap
+from .run import Run
+from .survey import Survey
 from .waiting import wait_until_alone
 
 TYPE_CHECKING = False
@@ -37,7 +39,7 @@ class Leaver:
 
         if self._us.patience:
             attempt(self._wait, Deadline(self._us.patience))
-        self._us.settle(Deadline(PATIENCE))
+        self._us.busy.close(Deadline(PATIENCE))
         attempt(self._clean_own, deadline)
         attempt(self._go, deadline)
         attempt(self._say_so, deadline)
@@ -68,6 +70,7 @@ class Leaver:
             if held is None or us.lease.lost:
                 yield from self._go_without_scope(deadline)
                 return
+            us.count_out()
             reaped = reap(held, us.path, us.clean, deadline, leaving=us.token)
             yield from reaped.outcomes
             if not us.lease.lost:  # something of ours stays

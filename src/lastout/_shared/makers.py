@@ -14,15 +14,15 @@ record has to stay.
 from __future__ import annotations
 
 import os
-import stat
+from contextlib import contextmanager
 
-from .._platform import semaphore_file, shared_memory_file
-from ..errors import ArtifactMissing, UsageError
+from .._platform.files import semaphore_file, shared_memory_file
+from ..errors import UsageError
 from . import paths
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from subprocess import Popen
     from typing import Any
 
@@ -31,6 +31,16 @@ if TYPE_CHECKING:
     from .segments import Semaphore, SharedMemory
 
     Prepared = tuple[str, dict[str, Any]]
+
+
+@contextmanager
+def _or_without(remove: Callable[[str], object], location: str) -> Iterator[None]:
+    """If the system refuses the rest, take back what was just made."""
+    try:
+        yield
+    except OSError:
+        remove(location)
+        raise
 
 
 def prepare_directory(path: AnyPath | None, base: str) -> Prepared:
@@ -54,7 +64,8 @@ def create_directory(location: str, _data: Mapping[str, Any]) -> tuple[None, dic
         os.mkdir(location, 0o700)
     except FileExistsError as error:
         raise paths.already_there("directory", location) from error
-    return None, paths.facts(os.lstat(location))
+    with _or_without(os.rmdir, location):
+        return None, paths.facts(os.lstat(location))
 
 
 def prepare_file(path: AnyPath | None, base: str) -> Prepared:
@@ -77,10 +88,11 @@ def create_file(location: str, _data: Mapping[str, Any]) -> tuple[None, dict[str
         made = os.open(location, flags, 0o600)
     except FileExistsError as error:
         raise paths.already_there("file", location) from error
-    try:
-        return None, paths.facts(os.fstat(made))
-    finally:
-        os.close(made)
+    with _or_without(os.unlink, location):
+        try:
+            return None, paths.facts(os.fstat(made))
+        finally:
+            os.close(made)
 
 
 def prepare_socket(path: AnyPath | None, base: str) -> Prepared:
@@ -129,7 +141,8 @@ def create_shared_memory(
         made = segments.SharedMemory(location, create=True, size=data["size"])
     except FileExistsError as error:
         raise paths.already_there("shared_memory", location) from error
-    return made, segments.facts("shared_memory", location)
+    with _or_without(segments.unlink_shared_memory, location):
+        return made, segments.facts("shared_memory", location)
 
 
 def prepare_semaphore(value: int = 1, name: str | None = None) -> Prepared:
@@ -156,7 +169,8 @@ def create_semaphore(location: str, data: Mapping[str, Any]) -> tuple[Semaphore,
         made = segments.Semaphore(location, data["value"])
     except FileExistsError as error:
         raise paths.already_there("semaphore", location) from error
-    return made, segments.facts("semaphore", location)
+    with _or_without(segments.unlink_semaphore, location):
+        return made, segments.facts("semaphore", location)
 
 
 def _check_number(what: str, value: int, least: int) -> None:
@@ -167,7 +181,11 @@ def _check_number(what: str, value: int, least: int) -> None:
 
 
 def prepare_popen(
-    argv: Arguments, options: Mapping[str, Any] | None = None, *, grace: float = 5.0
+    argv: Arguments,
+    options: Mapping[str, Any] | None = None,
+    *,
+    grace: float = 5.0,
+    tree: bool = False,
 ) -> Prepared:
     """Prepare a process to be started; nothing is known of its pid yet.
 
@@ -175,13 +193,14 @@ def prepare_popen(
         argv: the program and its arguments, as for `subprocess.Popen`.
         options: the keyword arguments for `Popen`.
         grace: seconds between SIGTERM and SIGKILL.
+        tree: whether what has left its group is ended too, as far as it can be found.
 
     Raises:
         UsageError, TypeError: it cannot be started so, or not be ended safely here.
     """
     from . import processes
 
-    return processes.prepare(argv, options or {}, grace)
+    return processes.prepare(argv, options or {}, grace, tree)
 
 
 def create_popen(
@@ -280,44 +299,3 @@ def forget(kind: str, location: str, data: Mapping[str, Any]) -> None:
         from . import callbacks
 
         callbacks.forget(data["token"])
-
-
-def prepare_track(kind: str, location: AnyPath) -> Prepared:
-    """Take note of something that exists already, made by whomever.
-
-    `"file"` may be anything but a directory; a symbolic link is removed itself,
-    not what it points to.
-
-    Raises:
-        ArtifactMissing: nothing is there.
-        UsageError: it is not of that kind, or that kind cannot be handed over.
-    """
-    if kind not in paths.TYPES:
-        known = ", ".join(sorted(paths.TYPES))
-        raise UsageError(f"cannot track a {kind!r}; only {known}", kind=kind)
-    path, found = _look(kind, location)
-    if found is None:
-        raise ArtifactMissing(
-            f"cannot track the {kind} {path!r}: nothing is there; make it first, or let the scope"
-            " make it",
-            kind=kind,
-            location=path,
-        )
-    is_right = paths.TYPES[kind](found.st_mode) or (
-        kind == "file" and not stat.S_ISDIR(found.st_mode)
-    )
-    if not is_right:
-        raise UsageError(
-            f"cannot track {path!r} as a {kind}: it is a {paths.type_name(found)}", kind=kind
-        )
-    return path, {**paths.facts(found), "type": stat.S_IFMT(found.st_mode)}
-
-
-def _look(kind: str, location: AnyPath) -> tuple[str, os.stat_result | None]:
-    if kind not in ("shared_memory", "semaphore"):
-        path = paths.resolve(kind, location)
-        return path, paths.look(path)
-    from . import segments
-
-    name = os.fsdecode(location).removeprefix("/")
-    return name, segments.look(kind, name)

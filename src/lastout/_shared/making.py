@@ -10,7 +10,7 @@ import tempfile
 from weakref import WeakKeyDictionary
 
 from ..errors import UsageError
-from . import makers
+from . import makers, tracking
 from .artifact import LIFETIMES, Artifact
 
 TYPE_CHECKING = False
@@ -115,6 +115,7 @@ class Making:
         after: After = (),
         grace: float = 5.0,
         member: bool = False,
+        tree: bool = False,
         **options: Any,
     ) -> Popen[Any]:
         """Start a program in a process group of its own, which is ended as a whole.
@@ -128,6 +129,8 @@ class Making:
             grace: seconds between SIGTERM and SIGKILL.
             member: whether the program, and whatever it starts, is a member of the scope
                 for as long as it runs.
+            tree: whether descendants that have left its process group (daemons) are ended
+                too, as far as they still have the environment that it was started with.
             options: as for `subprocess.Popen`.
 
         Raises:
@@ -137,7 +140,7 @@ class Making:
         """
         env = options.get("env")
         options["env"] = {**(os.environ if env is None else env), VARIABLE: self.path}
-        location, data = makers.prepare_popen(argv, options, grace=grace)
+        location, data = makers.prepare_popen(argv, options, grace=grace, tree=tree)
         # It goes before the directory that it runs in.
         data["cwd"] = os.path.realpath(os.fsdecode(options.get("cwd") or os.curdir))
 
@@ -147,7 +150,9 @@ class Making:
             lease = self._membership().publish_for_another()
             try:
                 passed = (*options.get("pass_fds", ()), lease.fileno())
-                return makers.create_popen(location, data, argv, {**options, "pass_fds": passed})
+                options["pass_fds"] = passed
+                process, more = makers.create_popen(location, data, argv, options)
+                return process, {**more, "member": lease.member}
             finally:
                 lease.close()  # the program has it
 
@@ -210,7 +215,7 @@ class Making:
             UsageError: it is not of that kind.
             SystemRefused: it could not be recorded.
         """
-        prepared = makers.prepare_track(kind, location)
+        prepared = tracking.prepare(kind, location)
         return self._make(kind, prepared, None, lifetime, after)[0]
 
     def artifact_of(self, made: object) -> Artifact:
@@ -235,6 +240,18 @@ class Making:
         member = self._membership()
         if lifetime not in LIFETIMES:
             raise UsageError(f"lifetime must be one of {LIFETIMES}, not {lifetime!r}")
+        with member.busy:
+            return self._record_and_create(member, kind, prepared, create, lifetime, after)
+
+    def _record_and_create(
+        self,
+        member: Membership,
+        kind: str,
+        prepared: tuple[str, Mapping[str, Any]],
+        create: Create | None,
+        lifetime: str,
+        after: After,
+    ) -> tuple[Artifact, Any]:
         location, data = prepared
         artifact = member.record(kind, location, lifetime, self._ids(after), data)
         if create is None:

@@ -6,7 +6,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .artifact import Artifact
     from .journal import Journal
-    from .reaper import Survey
+    from .survey import Survey
 
 
 class Member:
@@ -62,8 +62,8 @@ class Member:
 
 def members(survey: Survey) -> tuple[Member, ...]:
     """All members, in the order in which they joined."""
-    dead = [_member(journal, alive=False) for journal in survey.gone]
-    living = [_member(survey.journal(token), alive=True) for token in survey.living]
+    dead = [member(journal, alive=False) for journal in survey.gone]
+    living = [member(survey.journal(token), alive=True) for token in survey.living]
     return tuple(sorted([*dead, *living], key=lambda one: (one.joined_ns, one.token)))
 
 
@@ -73,7 +73,8 @@ def artifacts(survey: Survey) -> tuple[Artifact, ...]:
     return tuple(sorted(found, key=lambda one: (one.made_ns, one.member, one.number)))
 
 
-def _member(journal: Journal, alive: bool) -> Member:
+def member(journal: Journal, alive: bool) -> Member:
+    """What its journal says of a member."""
     who = journal.who
     count = len(journal.unresolved())
     return Member(

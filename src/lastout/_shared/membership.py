@@ -1,7 +1,7 @@
 """Membership: that this process is in a scope; from joining to leaving.
 
     join():   reap the dead, then publish a journal     (the scope held)
-    record(): one line in it, before the thing is made  (nothing held)
+    record(): one line in it, before the thing is made  (nothing held; see `recording`)
     leave():  what is this member's own, then           (nothing held)
               reap the dead and oneself                 (the scope held)
 
@@ -13,8 +13,7 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
-from itertools import count
-from threading import Condition, RLock, get_ident
+from threading import RLock
 from time import monotonic_ns
 
 from .._identity import here, new_token
@@ -22,30 +21,32 @@ from .._platform import show_unraisable
 from .._process import registry
 from .._process.deadline import Deadline
 from .._process.report import Report
-from ..errors import JournalTooNew, ScopeBusy, ScopeGone, UsageError
+from ..backends import descriptors
+from ..errors import JournalTooNew, ScopeBusy
 from . import journal as journals
 from . import lease as leases
-from . import makers, plan
+from . import makers
 from .artifact import Artifact, keep_here
+from .busy import Busy
 from .hold import PATIENCE, hold
 from .leave import Leaver
-from .reaper import Survey, reap
+from .reaper import reap
+from .recording import Recording
 from .release import Releaser
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from typing import Any
+    from collections.abc import Iterator
 
-    from ..backends.base import Backend, Held, Lease
-    from .reaper import Clean
+    from ..backends.base import Backend, Lease
+    from .run import Clean
 
 
 # The scopes that this process is in, in the order in which it joined them.
 joined: dict[str, Membership] = {}
 
 
-class Membership:
+class Membership(Recording):
     """This process in one scope.
 
     Args:
@@ -54,52 +55,46 @@ class Membership:
         clean: how an artifact is removed.
 
     Attributes:
-        path: the path of the scope.
-        token: this member's name in it.
-        shares: how many `Scope` objects have yet to leave.
+        shares: how many `Scope` objects that were made in this process have yet to leave.
+        copied: how many that a fork copied have yet to; these it can do without.
         pinned: whether it lasts until the process ends, whoever leaves.
-        joined: whether this process is in.
+        counted_out: whether it is on its way out, and a child would come too late.
         patience: seconds to wait, on leaving, for all others to leave first.
         report: what was cleaned when it joined; when it has left, on leaving.
-        owns_things: whether anything goes with this member.
         resolved: the numbers of its artifacts that it released or kept.
+        busy: what other threads do in it, and leaving has to wait for.
     """
 
     def __init__(self, backend: Backend, name: str, clean: Clean) -> None:
-        self.backend = backend
-        self.name = name
-        self.path = os.path.join(backend.place, name)
+        super().__init__(backend, name)
         self.clean = clean
         self.shares = 0
+        self.copied = 0
         self.pinned = False
-        self.joined = False
         self.patience: float | None
         self.report = Report()
-        self.token = ""
-        self.lease: Lease
-        self._new_locks()
+        self._new_process()
         self._begin()
 
-    def _new_locks(self) -> None:
-        """In a new process, where nobody is in the middle of anything."""
+    def _new_process(self) -> None:
+        """Nobody in it is in the middle of anything."""
         self._guard = RLock()
-        self._writing = RLock()
-        self._releasing: list[int] = []
-        self._released = Condition()
+        self.busy = Busy(self.path)
+        self._releaser = Releaser(self)
+        self._handed_over = False
 
     def _begin(self) -> None:
         """As a new member, that has recorded nothing."""
-        self._pid = os.getpid()
-        self._numbers = count(1)
-        self._written = 0
-        self.owns_things = False
+        self.start_anew()
+        self.counted_out = False
+        self.busy.open()
         self.patience = None
         self.resolved: set[int] = set()
 
     # Joining.
 
     def join(self) -> None:
-        """Join, unless that was done.
+        """Join, unless that was done; clean up after the dead in either case.
 
         Raises:
             JournalTooNew: a newer lastout is in the scope.
@@ -107,6 +102,7 @@ class Membership:
         """
         with self.guarded(PATIENCE):
             if self.joined:
+                self._catch_up()
                 return
             self._begin()
             self.report = Report()
@@ -116,6 +112,7 @@ class Membership:
             leases.ours.add(self.token)
             keep_here(self.path, self)
             registry.register(self.leave_at_exit)
+            self.guardian.look()
 
     def _try_to_join(self) -> bool:
         with hold(self.backend, self.name, self.path, create=True) as held:
@@ -133,127 +130,29 @@ class Membership:
             who.image = 0
             self.token = new_token()
             first = journals.header(self.token) + journals.join(monotonic_ns(), who)
-            self._take(held.publish(self.token, first))
+            self.take(held.publish(self.token, first))
             return True
 
-    def _take(self, lease: Lease) -> None:
-        self.lease = lease
-        self._written = lease.size()
+    def _catch_up(self) -> None:
+        """What a forked child did not do when it became a member, because a fork has to be fast."""
+        if self._handed_over:
+            self._handed_over = False
+            with hold(self.backend, self.name, self.path) as held:
+                if held:
+                    self.report = Report(reap(held, self.path, self.clean, Deadline()).outcomes)
 
-    # Recording.
-
-    def record(
-        self,
-        kind: str,
-        location: str,
-        lifetime: str,
-        after: tuple[str, ...],
-        data: Mapping[str, Any],
-    ) -> Artifact:
-        """Write down something that is about to be made.
-
-        Raises:
-            UsageError: this process is not in the scope, or there would be no
-                order any more.
-            SystemRefused: it could not be written; nothing may be made.
-        """
-        if not self.joined or self._pid != os.getpid():
-            self.check()
-        number, ns = next(self._numbers), monotonic_ns()
-        new = Artifact(
-            f"{self.token}.{number}", kind, location, lifetime, after, data, ns, self.path
-        )
-        if after:
-            self._check_order(new)
-        if lifetime == "member":
-            self.owns_things = True
-        self.append(journals.made(ns, number, kind, location, lifetime, after, data))
-        return new
-
-    def add(self, artifact: Artifact, more: Mapping[str, Any]) -> Artifact:
-        """Write down what is known of it now that it is made."""
-        self.append(journals.more(artifact.number, more))
-        return artifact.with_data(more)
-
-    def append(self, records: bytes) -> None:
-        """Add to the journal of this member."""
-        with self._writing:
-            self.lease.append(records)
-            self._written += len(records)
-
-    def alone_wrote(self) -> bool:
-        """Whether nobody else has marked anything in this member's journal."""
-        return self.lease.size() == self._written
-
-    def check(self) -> None:
-        """Raise `UsageError` unless this process is in the scope."""
-        if not self.joined:
-            raise UsageError(f"this process has left the scope {self.path!r}; join it anew")
-        if self._pid != os.getpid():
-            raise UsageError(
-                f"this process was forked behind Python's back, or could not be made a member"
-                f" when it was, and is not in the scope {self.path!r}; join it with"
-                f" Scope({self.name!r})"
-            )
-
-    def _check_order(self, new: Artifact) -> None:
-        with self.hold() as held:
-            others = Survey(held, self.path).unresolved()
-        if plan.makes_cycle(new, others):
-            raise UsageError(
-                f"the {new.kind} {new.location!r} cannot go after {', '.join(new.after)}:"
-                " that must go after it, because of its own `after` or because it contains it",
-                after=new.after,
-            )
-
-    def publish_for_another(self) -> Lease:
-        """A journal for a process that is about to be started; only its lock tells of it."""
-        token = new_token()
-        return self.backend.publish(self.name, token, journals.header(token))
-
-    # Looking, and taking back.
-
-    @contextmanager
-    def hold(self, deadline: Deadline | None = None) -> Iterator[Held]:
-        """The scope, held.
-
-        Raises:
-            ScopeGone: somebody removed it.
-        """
-        with hold(self.backend, self.name, self.path, deadline) as held:
-            if held is None or self.lease.lost:
-                raise ScopeGone(
-                    f"the scope {self.path!r} was removed while this process was in it; what is"
-                    " recorded there is known to nobody else",
-                    path=self.path,
-                )
-            yield held
+    # Taking back.
 
     def release(self, artifact: Artifact) -> None:
         """Clean it now; see `Artifact.release`."""
         self.check()
-        with self._released:
-            self._releasing.append(get_ident())
-        try:
-            Releaser(self).release(artifact)
-        finally:
-            with self._released:
-                self._releasing.remove(get_ident())
-                self._released.notify_all()
+        self._releaser.release(artifact)
 
     def keep(self, artifact: Artifact) -> None:
         """Forget it; see `Artifact.keep`."""
         self.check()
-        Releaser(self).keep(artifact)
+        self._releaser.keep(artifact)
         makers.forget(artifact.kind, artifact.location, artifact.data)
-
-    def settle(self, deadline: Deadline) -> bool:
-        """Wait until no other thread is releasing anything; whether that came in time."""
-        me = get_ident()
-        with self._released:
-            return self._released.wait_for(
-                lambda: all(thread == me for thread in self._releasing), deadline.left()
-            )
 
     # Leaving.
 
@@ -287,6 +186,7 @@ class Membership:
     def _end(self) -> None:
         self.lease.give_up()
         self.joined = self.pinned = False
+        self.guardian.forget()
         joined.pop(self.path, None)
         leases.ours.discard(self.token)
         keep_here(self.path, None)
@@ -308,13 +208,26 @@ class Membership:
 
     # Forks; see `handover`.
 
+    def count_out(self) -> None:
+        """From here on a forked child is outside: whoever is last may have been decided."""
+        # Not in the middle of a fork by another thread: its child counts.
+        locked_out = descriptors.lock_out_forks()
+        self.counted_out = True
+        descriptors.let_in_forks(locked_out)
+
+    def stay_outside(self) -> None:
+        """This process was forked by one that was on its way out."""
+        self._leave_to_parent()
+        self.joined = False
+        joined.pop(self.path, None)
+        keep_here(self.path, None)
+
     def become_child(self, lease: Lease) -> None:
         """This process was forked, and is a member of its own by `lease`."""
-        leases.ours.discard(self.token)
-        self._new_locks()
-        self._begin()
+        self._leave_to_parent()
         self.token = lease.member
-        self._take(lease)
+        self._handed_over = True
+        self.take(lease)
         leases.ours.add(self.token)
         registry.register(self.leave_at_exit)
         self.append(journals.join(monotonic_ns(), here()))
@@ -322,9 +235,7 @@ class Membership:
     def join_late(self) -> None:
         """This process was forked, and nothing could be handed over."""
         parents = self.lease
-        leases.ours.discard(self.token)
-        self._new_locks()
-        self._begin()
+        self._leave_to_parent()
         self.joined = False
         try:
             self.join()
@@ -334,3 +245,10 @@ class Membership:
             else:
                 joined.pop(self.path, None)
                 keep_here(self.path, None)
+
+    def _leave_to_parent(self) -> None:
+        leases.ours.discard(self.token)
+        self._new_process()
+        self._begin()
+        self.copied += self.shares
+        self.shares = 0

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from io import BytesIO
+from io import BytesIO, IOBase
 from types import BuiltinMethodType, FunctionType, MethodType
 
 import dill
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _MAINS: Final = ("__main__", "__mp_main__")
 _METHODS: Final = (MethodType, BuiltinMethodType)
 _IMMUTABLE_TYPE: Final = 1 << 8  # Py_TPFLAGS_IMMUTABLETYPE
+_ONE_OF_A_KIND: Final = (type(threading.Lock()), type(threading.RLock()), IOBase)
 _one_at_a_time = threading.RLock()
 _PATIENCE: Final = 1.0  # seconds
 
@@ -75,12 +76,16 @@ def module_can_be_imported(name: str) -> bool:
 class _Pickler(dill.Pickler):  # type: ignore[misc]
     """dill's pickler, which by itself takes only `__main__` for what others cannot import."""
 
-    def __init__(self, file: BytesIO) -> None:
+    def __init__(self, file: BytesIO, strictly: bool) -> None:
         # Only the globals that a function uses, not those of its whole module.
         super().__init__(file, recurse=True)
+        self._strictly = strictly
         self._importable: dict[str, bool] = {"__main__": True}  # dill's own business
 
     def save(self, obj: Any, save_persistent_id: bool = True) -> None:
+        if self._strictly and isinstance(obj, _ONE_OF_A_KIND):
+            kind = f"{type(obj).__module__}.{type(obj).__qualname__}"
+            raise TypeError(f"cannot pickle {kind!r}: a copy would not be the same one")
         if not self._is_homeless(obj):
             super().save(obj, save_persistent_id)
             return
@@ -105,8 +110,12 @@ class _Pickler(dill.Pickler):  # type: ignore[misc]
         return not self._importable[home]
 
 
-def dumps(value: object) -> bytes:
+def dumps(value: object, strictly: bool = False) -> bytes:
     """Pickle `value` for another process.
+
+    Args:
+        value: what to pickle.
+        strictly: refuse locks and open files, which dill makes anew where it unpickles.
 
     Raises:
         Exception: whatever keeps it from being pickled.
@@ -117,7 +126,7 @@ def dumps(value: object) -> bytes:
     # been held by another thread when this process was forked.
     alone = _one_at_a_time.acquire(timeout=_PATIENCE)
     try:
-        _Pickler(file).dump(value)
+        _Pickler(file, strictly).dump(value)
     finally:
         if alone:
             _one_at_a_time.release()

@@ -11,19 +11,18 @@ from __future__ import annotations
 import os
 import select
 import subprocess
+from contextlib import suppress
 
-from .. import _platform
-from .._process.deadline import check_seconds
+from .._platform import pids
+from .._process.deadline import Deadline, check_seconds
 from ..errors import CleanupFailed, CleanupTimeout, UsageError
 from . import paths
-from .groups import TOKEN, Group
+from .groups import LAST_PATIENCE, TOKEN, Group
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any, Final
-
-    from .._process.deadline import Deadline
 
     Argument = str | bytes | os.PathLike[str] | os.PathLike[bytes]
     Arguments = Sequence[Argument] | Argument
@@ -36,7 +35,7 @@ _ours: dict[tuple[int, str], subprocess.Popen[Any]] = {}
 
 
 def prepare(
-    argv: Arguments, options: Mapping[str, Any], grace: float = 5.0
+    argv: Arguments, options: Mapping[str, Any], grace: float = 5.0, tree: bool = False
 ) -> tuple[str, dict[str, Any]]:
     """Check what can be checked of a process to be started, and give it a token.
 
@@ -52,7 +51,7 @@ def prepare(
             "process_group must not be given: the process gets a group of its own, so that all"
             " of it can be ended"
         )
-    if not _platform.can_hold_processes():
+    if not pids.can_hold_processes():
         raise UsageError(
             "processes cannot be ended safely here: it takes Linux 5.3 or later, /proc, and a"
             " sandbox that allows pidfd_open"
@@ -60,8 +59,9 @@ def prepare(
     return paths.fresh_name("popen"), {
         "argv": as_text(argv),
         "grace": patience,
-        "boot": _platform.boot_id(),
-        "namespace": _platform.pid_namespace(),
+        "boot": pids.boot_id(),
+        "namespace": pids.pid_namespace(),
+        **({"tree": True} if tree else {}),
     }
 
 
@@ -80,7 +80,18 @@ def start(token: str, argv: Arguments, options: Mapping[str, Any]) -> subprocess
     given = options.get("env")
     environment = {**(os.environ if given is None else given), TOKEN: token}
     own_group = {} if options.get("start_new_session") else {"process_group": 0}
-    return subprocess.Popen(argv, **{**options, **own_group, "env": environment})
+    try:
+        return subprocess.Popen(argv, **{**options, **own_group, "env": environment})
+    except OSError:
+        _end_begun(token)
+        raise
+
+
+def _end_begun(token: str) -> None:
+    """End what an error kept `Popen` from giving to us, though it was started."""
+    # Without descriptors to look with there were none to start it with.
+    with suppress(OSError), Group(token, None, None) as group:
+        group.end(0, Deadline(LAST_PATIENCE))
 
 
 def create(
@@ -95,7 +106,7 @@ def create(
 def started_at(pid: int) -> int | None:
     """When the process started; `None` where that cannot be known: its token has to do."""
     try:
-        facts = _platform.process_facts(pid)
+        facts = pids.process_facts(pid)
     except OSError:  # no descriptors left
         return None
     return facts.started if facts else None
@@ -116,12 +127,12 @@ def clean_popen(location: str, data: Mapping[str, Any], deadline: Deadline) -> N
         CleanupTimeout: some of them did not end even by SIGKILL, or not in time.
         CleanupFailed: it was started in another container, and cannot be seen from here.
     """
-    if data["boot"] != _platform.boot_id():
+    if data["boot"] != pids.boot_id():
         return  # no process outlives a reboot
     process = _ours.get((os.getpid(), location))
     if process is not None:
         process.poll()  # if it has ended by itself, its number is free after this
-    here = data["namespace"] == _platform.pid_namespace()
+    here = data["namespace"] == pids.pid_namespace()
     left, seen = _end(location, data, deadline, known=here)
     if process is not None:
         process.poll()
@@ -132,7 +143,7 @@ def clean_popen(location: str, data: Mapping[str, Any], deadline: Deadline) -> N
             kind="popen",
             location=location,
         )
-    if not here and not seen and not _platform.sees_all_processes():
+    if not here and not seen and not pids.sees_all_processes():
         raise CleanupFailed(
             f"the process {data['argv']} was started in another container, and none like it can"
             " be seen from this one; run `lastout reap` there or outside of containers, or forget"
@@ -148,7 +159,7 @@ def _end(
 ) -> tuple[list[int], int]:
     """End what is found of it: who remains, and how many there were."""
     pid = data.get("pid") if known else None
-    with Group(token, pid, data.get("started")) as group:
+    with Group(token, pid, data.get("started"), data.get("tree", False)) as group:
         left = group.end(data["grace"], deadline)
         if pid is None and not group.seen:
             # Its starter was killed while starting it: between the end of fork

@@ -9,20 +9,25 @@ from .._process.report import Failure, Outcome, Report
 from ..backends.local import LocalBackend
 from ..backends.root import check_name
 from ..errors import LastoutError
-from . import reaper
+from . import orphans, reaper
 from .cleaners import clean
 from .hold import hold
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ..backends.base import Backend
+    from .run import Clean
 
 
 def reap(root: str | os.PathLike[str] | None = None, name: str | None = None) -> Report:
     """Clean up after members that died without leaving.
 
     What living members may use is not touched: nothing is done where all are
-    alive.  It waits for whoever holds a scope, up to a minute for each.
+    alive.  Only workers that are to end with their parent (see `Scope`), and
+    whose parent has ended, are ended first.  It waits for whoever holds a
+    scope, up to a minute for each.
 
     Args:
         root: the directory that the scopes lie in; `None` for the usual one.
@@ -41,18 +46,75 @@ def reap(root: str | os.PathLike[str] | None = None, name: str | None = None) ->
     """
     backend = LocalBackend(root)
     names = backend.scopes() if name is None else [check_name(name)]
-    outcomes: list[Outcome] = []
-    for scope in names:
-        outcomes += _reap_one(backend, scope)
+    found = reap_scopes(backend, names)
+    outcomes = [outcome for name in names for outcome in found[name]]
     if name is None:
         outcomes += [Outcome("garbage", 0.0, Failure(error)) for error in backend.tidy()]
     return Report(outcomes)
 
 
-def _reap_one(backend: Backend, scope: str) -> list[Outcome]:
+def do(job: str, root: str, scope: str) -> None:
+    """What a guardian has others do: `"reap"`, or `"orphans"`, which may take their time.
+
+    What cannot be cleaned stays recorded, and nobody is here to be told.
+
+    Raises:
+        LastoutError, OSError: the scope could not be looked at.
+    """
+    backend = LocalBackend(root)
     path = os.path.join(backend.place, scope)
+    if job == "reap":
+        with hold(backend, scope, path) as held:
+            if held:
+                reaper.reap(held, path, clean, Deadline())
+    else:
+        while _all_ended(_end_orphans(backend, scope, path)):
+            continue  # they may have had workers of their own
+
+
+def reap_scopes(
+    backend: Backend, names: Sequence[str], clean: Clean = clean
+) -> dict[str, list[Outcome]]:
+    """Clean up after the dead of these scopes; what became of each.
+
+    Processes that had to end may have been the last members, of this scope or of
+    another one, so after them it looks again.
+    """
+    found: dict[str, list[Outcome]] = {name: [] for name in names}
+    again = True
+    while again:
+        again = False
+        for name in names:
+            outcomes, ended = _reap_one(backend, name, clean)
+            # What failed before was tried again now.
+            found[name] = [*(one for one in found[name] if one.failure is None), *outcomes]
+            again |= ended
+    return found
+
+
+def _reap_one(backend: Backend, scope: str, clean: Clean) -> tuple[list[Outcome], bool]:
+    """What became of one scope, and whether processes were ended."""
+    path = os.path.join(backend.place, scope)
+    outcomes: list[Outcome] = []
     try:
         with hold(backend, scope, path) as held:
-            return list(reaper.reap(held, path, clean, Deadline()).outcomes) if held else []
+            if not held:
+                return [], False
+            reaped = reaper.reap(held, path, clean, Deadline())
+        outcomes = [*reaped.outcomes]
+        orphaned = [] if reaped.swept else _end_orphans(backend, scope, path)
+        return [*outcomes, *orphaned], reaped.ended or _all_ended(orphaned)
     except (LastoutError, OSError) as error:
-        return [Outcome(f"scope {path}", 0.0, Failure(error))]
+        return [*outcomes, Outcome(f"scope {path}", 0.0, Failure(error))], False
+
+
+def _end_orphans(backend: Backend, scope: str, path: str) -> list[Outcome]:
+    with hold(backend, scope, path) as held:
+        found = orphans.orphans(held, path) if held else []
+    # Not held any more: they have to be able to leave.
+    return orphans.end(found)
+
+
+def _all_ended(ended: list[Outcome]) -> bool:
+    """Whether there were some, and all have ended."""
+    return bool(ended) and all(outcome.failure is None for outcome in ended)

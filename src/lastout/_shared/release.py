@@ -11,7 +11,8 @@ from .._process.deadline import Deadline
 from ..errors import UsageError
 from . import journal as journals
 from . import plan
-from .reaper import Run, Survey, lies_inside
+from .run import Run
+from .survey import Survey, lies_inside
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,17 +21,21 @@ if TYPE_CHECKING:
     from ..backends.base import Held
     from .artifact import Artifact
     from .membership import Membership
-    from .reaper import Mark
+    from .run import Mark
 
 
 class Releaser:
-    """Releases artifacts for one member."""
+    """Releases artifacts for one member, by any number of threads."""
 
     def __init__(self, membership: Membership) -> None:
         self._us = membership
 
     def release(self, artifact: Artifact) -> None:
         """Clean it and what must go before it; see `Artifact.release`."""
+        with self._us.busy:
+            self._release(artifact)
+
+    def _release(self, artifact: Artifact) -> None:
         us = self._us
         with us.hold() as held:
             ordered = self._claim(held, artifact)
@@ -101,7 +106,7 @@ class Releaser:
         ]
         if failures:
             stay = [one for one in ordered if one.id not in run.cleaned]
-            us.resolved.difference_update(_numbers(stay))
+            us.resolved.difference_update(_numbers(one for one in stay if one.member == us.token))
             raise failures[0].exception
 
 

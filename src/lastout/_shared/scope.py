@@ -6,14 +6,16 @@ import os
 import warnings
 
 from .._identity import new_token
+from .._platform import pids
 from .._process.deadline import check_seconds
 from .._process.report import Report
 from ..backends.local import LocalBackend
 from ..backends.root import check_name
 from ..errors import CleanupWarning, UsageError
-from . import joining, members
+from . import joining, members, workers
 from .making import Making
-from .reaper import Survey
+from .survey import Survey
+from .workers import Worker
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,9 +44,16 @@ class Scope(Making):
         name: which scope; `None` for one that nobody else has, but whom it is
             given to.
         root: the directory that scopes lie in; `None` for the usual one.
-        guardian: not available yet.
+        guardian: whether a small process of its own is to clean up as soon as a member
+            is killed.  The scope has it then for all its members; if it cannot be
+            started there is a `GuardianWarning`, and the scope works without.
         wait: seconds to wait, on leaving, for all others to leave first.  It counts for
             this process only, not for its children.
+        end_workers: whether processes that join by `worker` end when this one has ended,
+            however that was: SIGTERM, and SIGKILL after `worker_grace` seconds.  The
+            guardian sees to it, or else the next `lastout.reap()`.  `None`: if the scope
+            has a guardian.
+        worker_grace: seconds that they have from SIGTERM to SIGKILL.
 
     Attributes:
         name: its name.
@@ -58,6 +67,10 @@ class Scope(Making):
         JournalTooNew: a newer lastout is in it.
     """
 
+    # Those of a scope that was not made by its name.
+    _end_workers: bool | None = None
+    _worker_grace: float = workers.GRACE
+
     def __init__(
         self,
         name: str | None = None,
@@ -65,22 +78,28 @@ class Scope(Making):
         root: str | os.PathLike[str] | None = None,
         guardian: bool = False,
         wait: float | None = None,
+        end_workers: bool | None = None,
+        worker_grace: float = workers.GRACE,
     ) -> None:
-        self._share = False
-        if guardian:
-            raise UsageError(
-                "guardian=True is not available yet; the next joiner cleans, or reap()"
-            )
+        self._since = ""
         wait = check_seconds(wait, "wait")
+        self._end_workers, self._worker_grace = workers.check(end_workers, worker_grace)
         name = new_token() if name is None else check_name(name)
         member = joining.enter(LocalBackend(root), name)
         if wait is not None:
             member.patience = max(wait, member.patience or 0.0)
-        self._stand_for(member, share=True)
+        self._stand_for(member, since=member.token)
+        if guardian:
+            try:
+                member.guardian.want()
+            except BaseException:  # Ctrl-C, or a warning that was made an error
+                self.leave()
+                raise
 
-    def _stand_for(self, member: Membership, share: bool) -> None:
+    def _stand_for(self, member: Membership, since: str = "") -> None:
         self._member = member
-        self._share = share  # else it may unpin
+        # As which member it took a share; one that took none may unpin.
+        self._since = since
         self._left = False
         self.name = member.name
         self.path = member.path
@@ -123,11 +142,13 @@ class Scope(Making):
             return Report()
         self._left = True
         member = self._member
-        if self._share:
+        if not self._since:
+            member.pinned, member.copied = False, 0
+        elif self._since == member.token:
             member.shares -= 1
-        else:
-            member.pinned = False
-        if member.shares or member.pinned:
+        else:  # a fork copied it
+            member.copied = max(0, member.copied - 1)
+        if member.shares or member.copied or member.pinned:
             return Report()
         return member.leave(seconds)
 
@@ -159,9 +180,16 @@ class Scope(Making):
 
     @property
     def worker(self) -> Worker:
-        """What a pool takes as `initializer=`, so that its processes join, until they end."""
-        self._membership()
-        return Worker(*os.path.split(self.path))
+        """What a pool takes as `initializer=`, so that its processes join, until they end.
+
+        To be asked for in the process that starts the pool: it is their parent, with
+        which they end if `end_workers` says so.
+        """
+        wanted = self._end_workers
+        if wanted is None:
+            wanted = self._membership().guardian.wanted and pids.can_hold_processes()
+        place, name = os.path.split(self._membership().path)
+        return Worker(place, name, self._worker_grace if wanted else None)
 
     def _membership(self) -> Membership:
         if self._left or not self._member.joined:
@@ -180,26 +208,12 @@ class Scope(Making):
         return _rejoin, os.path.split(self.path)
 
     def __del__(self) -> None:
-        # Not there if joining failed.
-        if getattr(self, "_share", False) and not self._left and self._member.joined:
-            self._member.pinned = True
-            self._member.shares -= 1
+        member = getattr(self, "_member", None)  # not there if joining failed
+        if member and member.joined and not self._left and self._since == member.token:
+            member.pinned = True
+            member.shares -= 1
             text = f"{self!r} was never left; this process stays in it until it ends"
             warnings.warn(text, ResourceWarning, source=self, stacklevel=1)
-
-
-class Worker:
-    """Joins a scope where it is called, until that process ends; can be pickled."""
-
-    def __init__(self, root: str, name: str) -> None:
-        self._root = root
-        self._name = name
-
-    def __call__(self, *_: object) -> None:
-        joining.enter(LocalBackend(self._root), self._name, pin=True)
-
-    def __repr__(self) -> str:
-        return f"Worker({self._root!r}, {self._name!r})"
 
 
 def current_scope() -> Scope:
@@ -217,7 +231,9 @@ def current_scope() -> Scope:
     named = joining.named_by_environment()
     if named is None:
         raise UsageError(
-            "this process is in no scope; join one with Scope(name), or name one in LASTOUT_SCOPE"
+            "this process is in no scope; join one with Scope(name), or name one in LASTOUT_SCOPE;"
+            " the workers of a pool join by initializer=scope.worker, and those that were started"
+            " before the scope when a job gets the scope as an argument"
         )
     return _rejoin(*named)
 
@@ -232,5 +248,5 @@ def _rejoin(root: str, name: str) -> Scope:
 
 def _standing_for(membership: Membership) -> Scope:
     scope = Scope.__new__(Scope)
-    scope._stand_for(membership, share=False)
+    scope._stand_for(membership)
     return scope

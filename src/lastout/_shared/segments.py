@@ -19,7 +19,7 @@ import _posixshmem  # type: ignore[import-not-found]
 from multiprocessing import shared_memory
 from types import FunctionType
 
-from .._platform import SHARED_MEMORY_CAN_BE_UNTRACKED, semaphore_file, shared_memory_file
+from .._platform.files import SHARED_MEMORY_CAN_BE_UNTRACKED, semaphore_file, shared_memory_file
 from ..errors import UsageError
 from . import paths
 
@@ -164,14 +164,24 @@ def facts(kind: str, name: str) -> dict[str, Any]:
     return paths.facts(found) if found else {}
 
 
+def unlink_shared_memory(name: str) -> None:
+    """Take its name from it."""
+    _posixshmem.shm_unlink(f"/{name}")
+
+
+def unlink_semaphore(name: str) -> None:
+    """Take its name from it."""
+    _multiprocessing.sem_unlink(f"/{name}")
+
+
 def clean_shared_memory(location: str, data: Mapping[str, Any], _: Deadline) -> None:
     """Unlink shared memory; those who have it mapped keep it until they close it."""
-    _unlink("shared_memory", location, data, _posixshmem.shm_unlink)
+    _unlink("shared_memory", location, data, unlink_shared_memory)
 
 
 def clean_semaphore(location: str, data: Mapping[str, Any], _: Deadline) -> None:
     """Unlink a named semaphore; those who have it open keep it."""
-    _unlink("semaphore", location, data, _multiprocessing.sem_unlink)
+    _unlink("semaphore", location, data, unlink_semaphore)
 
 
 def _unlink(kind: str, name: str, data: Mapping[str, Any], unlink: Callable[[str], object]) -> None:
@@ -179,6 +189,6 @@ def _unlink(kind: str, name: str, data: Mapping[str, Any], unlink: Callable[[str
     if found is not None:
         paths.check_same(kind, name, data, found)
     try:
-        unlink(f"/{name}")
+        unlink(name)
     except FileNotFoundError:
         return

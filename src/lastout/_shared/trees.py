@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 
-from .._platform import PASS_THROUGH, mount_of, unlock_directory
+from .._platform.files import PASS_THROUGH, mount_of, unlock_directory
 from ..errors import CleanupFailed, CleanupTimeout
 from .paths import check_same, look, replaced
 

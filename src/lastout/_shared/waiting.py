@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import select
 
-from .reaper import Survey
+from .survey import Survey
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -14,6 +14,8 @@ before it is written to or closed.
 from __future__ import annotations
 
 import os
+from contextlib import suppress
+from errno import EBADF
 from fcntl import F_DUPFD_CLOEXEC, fcntl
 from threading import RLock
 
@@ -47,10 +49,19 @@ def close_inherited() -> None:
     """In a forked child: close what the parent holds, without unlocking it."""
     global _forks
     _forks = RLock()
+    # By the process that it is of, not once and for all: an interrupted child calls it twice.
     for descriptor in list(_kept):
-        if not descriptor.adopted:
+        if descriptor.owner != os.getpid():
             descriptor.close()
-        descriptor.adopted = False
+
+
+def let_go(number: int) -> None:
+    """Close a descriptor: it is closed whatever the system says of it.
+
+    An error here would keep the next one from being closed, and its lock held.
+    """
+    with suppress(OSError):
+        os.close(number)
 
 
 def _out_of_the_way(number: int) -> int:
@@ -79,13 +90,13 @@ class Descriptor:
         device: the file system of the file.
         inode: its number there.
         opened: what the system said of the file when it was opened.
-        adopted: whether the next `close_inherited` leaves it open.
+        owner: the process that it is of; the others close what they inherit of it.
     """
 
-    __slots__ = ("adopted", "device", "inode", "number", "opened")
+    __slots__ = ("device", "inode", "number", "opened", "owner")
 
     def __init__(self, path: str, flags: int, directory: int | None = None) -> None:
-        self.adopted = False
+        self.owner = os.getpid()
         flags |= os.O_CLOEXEC | os.O_NOFOLLOW
         locked_out = lock_out_forks()
         try:
@@ -115,12 +126,22 @@ class Descriptor:
         """Close it, if it is still ours.  The lock goes when nobody has it open any more."""
         locked_out = lock_out_forks()
         try:
-            if self.look():
-                os.close(self.number)
+            if self._is_ours():
+                let_go(self.number)
             self.number = -1
             _kept.discard(self)
         finally:
             let_in_forks(locked_out)
+
+    def _is_ours(self) -> bool:
+        """Whether it is still our descriptor; also where the system does not say so.
+
+        One that stays open keeps its lock, and holds up everybody until we end.
+        """
+        try:
+            return self.number >= 0 and self.is_at(os.fstat(self.number))
+        except OSError as error:
+            return error.errno != EBADF
 
     def disown(self) -> None:
         """Forget it without closing: somebody else has closed it, and may use its number."""

@@ -46,8 +46,8 @@ class HeldDirectory:
     ) -> None:
         if self._lock.number >= 0:
             self._lock.close()
-            os.close(self._directory)
-            os.close(self._root)
+            descriptors.let_go(self._directory)
+            descriptors.let_go(self._root)
 
     def members(self) -> list[str]:
         """The tokens of all that have a journal here."""
@@ -66,7 +66,7 @@ class HeldDirectory:
             try:
                 return not lock_descriptor(probe, blocking=False)
             finally:
-                os.close(probe)
+                descriptors.let_go(probe)
         except FileNotFoundError:
             return False
         except OSError as error:
@@ -86,7 +86,7 @@ class HeldDirectory:
             try:
                 return read_all(number)
             finally:
-                os.close(number)
+                descriptors.let_go(number)
 
     def append(self, member: str, records: bytes) -> None:
         """Add to the journal of another member."""
@@ -99,7 +99,7 @@ class HeldDirectory:
                         path=self._journal(member),
                     )
             finally:
-                os.close(number)
+                descriptors.let_go(number)
 
     def forget(self, member: str) -> None:
         """Remove the journal of a member that is gone."""
@@ -133,6 +133,6 @@ class HeldDirectory:
                     path=self._journal(member),
                 )
         except BaseException:
-            os.close(number)
+            descriptors.let_go(number)
             raise
         return number

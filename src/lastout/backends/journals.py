@@ -9,7 +9,7 @@ from time import sleep
 from filelock import lock_descriptor, unlock_descriptor
 
 from ..errors import RootRefused, ScopeGone, SystemRefused
-from .descriptors import Descriptor
+from .descriptors import Descriptor, let_go
 from .root import open_directory, refusal, refusals
 
 TYPE_CHECKING = False
@@ -101,7 +101,7 @@ class FileLease:
 
     def inherit(self) -> None:
         """In a forked child: it stays open here."""
-        self.descriptor.adopted = True
+        self.descriptor.owner = os.getpid()
 
     def close(self) -> None:
         """Let go of it here; it is held as long as another process has it open."""
@@ -186,7 +186,7 @@ def _delete(root: int, garbage: str, path: str) -> None:
             for name in os.listdir(directory):
                 unlink(name, directory)
         finally:
-            os.close(directory)
+            let_go(directory)
         try:
             os.rmdir(garbage, dir_fd=root)
         except FileNotFoundError:

@@ -16,7 +16,7 @@ from time import sleep
 from filelock import lock_descriptor
 
 from ..errors import ScopeBusy, ScopeGone
-from .descriptors import Descriptor
+from .descriptors import Descriptor, let_go
 from .held import GARBAGE, HeldDirectory
 from .journals import FileLease, delete
 from .root import check_ours, find_root, open_directory, open_root, refusals
@@ -59,7 +59,7 @@ class LocalBackend:
             with refusals("use the scope", path):
                 return _hold(root, scope, path, deadline, create)
         finally:
-            os.close(root)
+            let_go(root)
 
     def publish(self, scope: str, member: str, records: bytes) -> FileLease:
         """A journal of one's own; see `Backend`."""
@@ -69,7 +69,7 @@ class LocalBackend:
             try:
                 return FileLease(directory, member, records, path)
             finally:
-                os.close(directory)
+                let_go(directory)
 
     def tidy(self) -> list[OSError]:
         """Delete the garbage of sweepers that were killed; what could not be deleted."""
@@ -81,7 +81,7 @@ class LocalBackend:
             tried = [delete(root, name, os.path.join(self.place, name)) for name in garbage]
             return [error for error in tried if error]
         finally:
-            os.close(root)
+            let_go(root)
 
     def _names(self) -> list[str]:
         root = open_root(self.place, create=False)
@@ -90,7 +90,7 @@ class LocalBackend:
         try:
             return sorted(os.listdir(root))
         finally:
-            os.close(root)
+            let_go(root)
 
     def __repr__(self) -> str:
         return f"LocalBackend({self.place!r})"
@@ -124,7 +124,7 @@ def _hold(
 def _let_go(lock: Descriptor | None, directory: int) -> None:
     if lock:
         lock.close()
-    os.close(directory)
+    let_go(directory)
 
 
 def _make_scope(scope: str, root: int) -> None:
@@ -141,7 +141,7 @@ def _open_scope(root_path: str, scope: str, path: str) -> int:
         try:
             directory = open_directory(scope, root, path)
         finally:
-            os.close(root)
+            let_go(root)
     if directory is None:
         raise ScopeGone(f"the scope {path!r} is not there any more; join it anew", path=path)
     return directory

@@ -145,8 +145,11 @@ class HeldMemory:
     def forget(self, member: str) -> None:
         """Remove the journal of a member that is gone."""
         self._scope.journals.pop(member, None)
+        self._scope.leases.pop(member, None)
 
     def sweep(self) -> OSError | None:
         """Remove the scope."""
         del self._backend._scopes[self._name]
+        self._scope.journals.clear()
+        self._scope.leases.clear()
         return None

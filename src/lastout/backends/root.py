@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import os
 import stat
-import tempfile
 from contextlib import contextmanager
 from errno import errorcode
 
-from .. import _platform
+from .._platform import files
 from ..errors import LastoutError, RootRefused, SystemRefused, UsageError
 
 TYPE_CHECKING = False
@@ -58,6 +57,8 @@ def find_root(root: str | os.PathLike[str] | None) -> str:
     # After `su` and `sudo` it is often still that of the former user.
     if os.path.isdir(runtime) and os.stat(runtime).st_uid == os.geteuid():
         return os.path.join(os.path.abspath(runtime), "lastout")
+    import tempfile  # a guardian's job, which has to be fast, knows its root
+
     return os.path.join(tempfile.gettempdir(), f"lastout-{os.geteuid()}")
 
 
@@ -194,7 +195,7 @@ def _make(path: str) -> None:
 def _check_locks(device: int, path: str) -> None:
     if device in _trusted:
         return
-    network = _platform.network_file_system(device)
+    network = files.network_file_system(device)
     if network:
         raise RootRefused(
             f"will not use {path!r}: it is on a network file system ({network}), where a lock can"

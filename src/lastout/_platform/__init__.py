@@ -1,0 +1,126 @@
+"""The only rooms that ask which system or Python this is.
+
+Everything here is a small function or a constant, so that the rest of lastout
+reads the same on every system: what is asked of the interpreter stands here, of
+processes in `pids`, of files in `files`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
+
+HAS_FORK = hasattr(os, "register_at_fork")
+
+# CPython 3.12 refuses to start a thread once the interpreter has begun to end,
+# which is when exit handlers run; 3.11 and 3.13 allow it (tried on 3.11.7,
+# 3.12.1 and 3.13.0).
+THREADS_START_AT_EXIT = sys.version_info[:2] != (3, 12)
+
+
+def in_main_interpreter() -> bool:
+    """Whether this is the process's main interpreter, not a subinterpreter."""
+    if sys.version_info >= (3, 13):
+        import _thread
+
+        return bool(_thread._is_main_interpreter())  # type: ignore[attr-defined,unused-ignore]
+    try:
+        import _xxsubinterpreters as interpreters  # type: ignore[import-not-found,unused-ignore]
+    except ImportError:
+        return True  # this Python was built without them
+    return bool(interpreters.get_current() == interpreters.get_main())
+
+
+def interpreter_id() -> int:
+    """The number of this interpreter in its process; 0 is the main one."""
+    if in_main_interpreter():
+        return 0
+    if sys.version_info >= (3, 13):
+        import _interpreters  # type: ignore[import-not-found,unused-ignore]
+
+        return int(_interpreters.get_current()[0])
+    import _xxsubinterpreters as interpreters  # type: ignore[import-not-found,unused-ignore]
+
+    return int(interpreters.get_current())
+
+
+def show_unraisable(exception: BaseException, func: object) -> None:
+    """Show what an exit handler raised, exactly as this CPython's atexit does.
+
+    It goes through `sys.unraisablehook`.  Up to 3.12 the handler is the hook's
+    `object`; from 3.13 that is `None` and the message names the handler.
+    """
+    message, subject = "Exception ignored in atexit callback", func
+    if sys.version_info >= (3, 13):
+        message, subject = f"{message} {safe_repr(func)}", None
+    arguments = _unraisable_arguments(
+        (type(exception), exception, exception.__traceback__, message, subject)
+    )
+    try:
+        sys.unraisablehook(arguments)
+    except BaseException as error:
+        # CPython does the same: a hook that fails is shown by the default one.
+        failed = "Exception ignored in sys.unraisablehook"
+        fields = (type(error), error, error.__traceback__, failed, sys.unraisablehook)
+        sys.__unraisablehook__(_unraisable_arguments(fields))
+
+
+def safe_repr(value: object) -> str:
+    """`repr(value)`, or a plain one where that fails."""
+    try:
+        return repr(value)
+    except Exception:
+        return object.__repr__(value)
+
+
+def _unraisable_arguments(fields: tuple[object, ...]) -> Any:
+    # The default hook takes nothing but this type, which has no public name.
+    kinds: list[Any] = tuple.__subclasses__()
+    for kind in kinds:
+        if kind.__name__ == "UnraisableHookArgs":
+            return kind(fields)
+    raise RuntimeError("this Python has no UnraisableHookArgs type")
+
+
+def prepare_to_die() -> None:
+    """Load what `die_of` needs while there is still time and memory to do so."""
+    import ctypes  # noqa: F401
+
+
+def default_action(signum: int) -> None:
+    """Give `signum` back to the kernel's default action, from any thread.
+
+    `signal.signal` works in the main thread only, which may sit in a C call
+    that never ends; CPython's own C function has no such limit.
+    """
+    import ctypes
+
+    set_handler = ctypes.pythonapi.PyOS_setsig
+    set_handler.argtypes = (ctypes.c_int, ctypes.c_void_p)
+    set_handler.restype = ctypes.c_void_p
+    set_handler(signum, None)  # SIG_DFL is the null pointer
+
+
+def die_of(signum: int) -> NoReturn:
+    """End this process by `signum`, so that its parent sees the true status."""
+    import signal
+
+    default_action(signum)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signum})
+    # To this thread: one that is sent to the process may go to another thread,
+    # and not be delivered before the next line.
+    signal.raise_signal(signum)
+    # Still here: the kernel drops such a signal for process 1 of a container,
+    # and some signals do nothing by default.  A shell shows the same number.
+    os._exit(128 + signum)
+
+
+def interpreter_has(module: str) -> bool:
+    """Whether a module can be imported, without doing so."""
+    from importlib.util import find_spec
+
+    return find_spec(module) is not None

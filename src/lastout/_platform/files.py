@@ -1,0 +1,119 @@
+"""What systems do in ways of their own with files, mounts and shared memory."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+# Opens a directory only to go through it, for which it need not be readable.
+PASS_THROUGH = getattr(os, "O_PATH", os.O_RDONLY)
+
+
+def mount_of(descriptor: int) -> str:
+    """Which mount an open file or directory lies in.
+
+    The device number alone does not tell: a directory that is mounted a second
+    time by `mount --bind` has the same one.
+    """
+    if sys.platform == "linux":
+        try:
+            info = os.open(f"/proc/self/fdinfo/{descriptor}", os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:  # /proc is not mounted
+            return f"device {os.fstat(descriptor).st_dev}"
+        try:
+            for line in os.read(info, 4096).splitlines():
+                if line.startswith(b"mnt_id:"):
+                    return line.decode()
+        finally:
+            os.close(info)
+    return f"device {os.fstat(descriptor).st_dev}"
+
+
+def unlock_directory(name: str, parent: int) -> None:
+    """Give its owner all rights to the directory `name` in `parent`, a link not followed."""
+    if sys.platform != "linux":
+        os.chmod(name, 0o700, dir_fd=parent, follow_symlinks=False)
+        return
+    # Linux cannot change a mode without following links, but it can open the
+    # directory without reading it and change what that descriptor names.
+    flags = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    found = os.open(name, flags, dir_fd=parent)
+    try:
+        os.chmod(f"/proc/self/fd/{found}", 0o700)
+    finally:
+        os.close(found)
+
+
+# From 3.13 a shared memory object can be told to keep away from the tracker.
+SHARED_MEMORY_CAN_BE_UNTRACKED = sys.version_info >= (3, 13)
+
+
+def shared_memory_file(name: str) -> str | None:
+    """The file behind POSIX shared memory, where the system has one to look at."""
+    return f"/dev/shm/{name}" if sys.platform == "linux" else None
+
+
+def semaphore_file(name: str) -> str | None:
+    """The file behind a named POSIX semaphore, where the system has one to look at."""
+    return f"/dev/shm/sem.{name}" if sys.platform == "linux" else None
+
+
+# File systems on which a lock can be lost while its holder lives, or is not
+# seen by the other machines at all.
+_NETWORK = frozenset(
+    [
+        "nfs",
+        "nfs4",
+        "cifs",
+        "smb3",
+        "smbfs",
+        "ncpfs",
+        "afs",
+        "ceph",
+        "fuse.ceph",
+        "fuse.sshfs",
+        "fuse.glusterfs",
+        "glusterfs",
+        "lustre",
+        "beegfs",
+        "gpfs",
+        "orangefs",
+        "pvfs2",
+        "ocfs2",
+        "gfs2",
+        "coda",
+    ]
+)
+
+
+def network_file_system(device: int, mounts: str = "/proc/self/mountinfo") -> str:
+    """The type of the file system with this device number if it is a network one, else empty."""
+    number = f"{os.major(device)}:{os.minor(device)}"
+    try:
+        with open(mounts, encoding="utf-8", errors="surrogateescape") as table:
+            for line in table:
+                fields, _, rest = line.partition(" - ")
+                if fields.split(" ", 3)[2] == number:
+                    kind = rest.split(" ", 1)[0]
+                    return kind if kind in _NETWORK else ""
+    except OSError:
+        return ""  # not Linux, or no /proc: nothing says what it is
+    return ""
+
+
+def scratch_file() -> int:
+    """A descriptor of a nameless file in memory: it needs no disk, which may be full."""
+    if sys.platform == "linux":
+        return os.memfd_create("lastout", os.MFD_CLOEXEC)
+    import tempfile
+
+    with tempfile.TemporaryFile() as file:
+        return os.dup(file.fileno())
+
+
+def path_behind(descriptor: int) -> str:
+    """The path that a descriptor was opened by; empty if the system does not say."""
+    try:
+        return os.readlink(f"/proc/self/fd/{descriptor}")
+    except OSError:
+        return ""

@@ -1,0 +1,202 @@
+"""What the system knows of processes: who they are, and how to hold and signal the right one."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+
+
+class ProcessFacts:
+    """What the system says of a process.
+
+    Attributes:
+        started: when it started, in the system's unit; `None` if it does not say.
+        image: a number that an `exec` changes and a fork keeps; 0 if it does not say.
+        ending: whether it is dead already and only waited for, or on its way out.
+    """
+
+    __slots__ = ("ending", "image", "started")
+
+    def __init__(self, started: int | None, image: int, ending: bool) -> None:
+        self.started = started
+        self.image = image
+        self.ending = ending
+
+
+# Linux, `struct task_struct.flags`: set from the first step of exiting on.  A
+# process gives up its locks some steps later, and is a zombie only after that.
+_PF_EXITING = 0x4
+
+
+def process_facts(pid: int) -> ProcessFacts | None:
+    """What is known of the process `pid`, or `None` if there is no such process."""
+    if sys.platform == "linux":
+        try:
+            return _parse_stat(_read(f"/proc/{pid}/stat"), pid)
+        except (FileNotFoundError, ProcessLookupError):
+            if os.path.exists("/proc/self/stat"):
+                return None
+    try:
+        os.kill(pid, 0)
+    except OSError as error:
+        if isinstance(error, ProcessLookupError):
+            return None  # any other error: it is there, and somebody else's
+    return ProcessFacts(None, 0, False)
+
+
+def _parse_stat(stat: bytes, pid: int) -> ProcessFacts:
+    # The second field is the program's name in brackets, with any bytes in it.
+    fields = stat[stat.rindex(b")") + 2 :].split()
+    state, flags, threads = fields[0], int(fields[6]), int(fields[17])
+    ending = state in b"ZX" or bool(flags & _PF_EXITING)
+    if ending and threads > 1:
+        ending = _all_threads_ending(pid)  # a main thread may end before the others
+    # Where its stack starts: random for each program, kept by a fork.  The
+    # kernel shows 0 to those who must not know.
+    return ProcessFacts(int(fields[19]), int(fields[25]), ending)
+
+
+def _all_threads_ending(pid: int) -> bool:
+    for thread in os.listdir(f"/proc/{pid}/task"):
+        try:
+            stat = _read(f"/proc/{pid}/task/{thread}/stat")
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it has ended just now
+        fields = stat[stat.rindex(b")") + 2 :].split()
+        if fields[0] not in b"ZX" and not int(fields[6]) & _PF_EXITING:
+            return False
+    return True
+
+
+def _read(path: str) -> bytes:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(descriptor, 65536)
+    finally:
+        os.close(descriptor)
+
+
+_boot_id = ""
+
+
+def boot_id() -> str:
+    """Which boot of the machine this is; empty if the system does not say."""
+    global _boot_id
+    if not _boot_id and sys.platform == "linux":
+        try:
+            _boot_id = _read("/proc/sys/kernel/random/boot_id").strip().decode()
+        except OSError:
+            _boot_id = "unknown"  # hidden from a sandbox
+    return _boot_id
+
+
+def pid_namespace() -> int:
+    """Which pid namespace this process is in; 0 if the system does not say."""
+    try:
+        return os.stat("/proc/self/ns/pid").st_ino
+    except OSError:
+        return 0
+
+
+def can_hold_processes() -> bool:
+    """Whether another process can be held, seen and signalled without mistaking it for another.
+
+    It takes pidfds (Linux 5.3, and no sandbox that forbids them) and /proc.
+
+    Raises:
+        OSError: there are no descriptors left to find out with.
+    """
+    if not hasattr(os, "pidfd_open"):
+        return False
+    try:
+        os.close(hold_process(os.getpid()))
+    except OSError as error:
+        if error.errno in (errno.EMFILE, errno.ENFILE):
+            raise
+        return False
+    return os.path.exists("/proc/self/stat")
+
+
+def hold_process(pid: int) -> int:
+    """A descriptor of the process `pid`: of that one for good, and readable when it has ended."""
+    return os.pidfd_open(pid)
+
+
+def signal_held(held: int, signum: int) -> None:
+    """Send a signal to the process that a descriptor holds, and to no other."""
+    import signal
+
+    signal.pidfd_send_signal(held, signum)
+
+
+def process_ids() -> list[int]:
+    """All processes that can be seen from here."""
+    return [int(name) for name in os.listdir("/proc") if name.isdigit()]
+
+
+def has_in_environment(pid: int, entry: bytes) -> bool:
+    """Whether the process `pid` was started with `entry` ("NAME=value") in its environment."""
+    try:
+        with open(f"/proc/{pid}/environ", "rb", buffering=0) as environment:
+            return entry in environment.read().split(b"\0")
+    except OSError:
+        return False  # it has ended, or is somebody else's
+
+
+# The number of the first pid namespace, in which all processes are seen.
+_FIRST_PID_NAMESPACE = 0xEFFFFFFC
+
+
+def sees_all_processes() -> bool:
+    """Whether this process is in no container of processes."""
+    return pid_namespace() == _FIRST_PID_NAMESPACE
+
+
+def can_list_processes() -> bool:
+    """Whether this system shows all processes, with parent, command and environment."""
+    return os.path.exists("/proc/self/environ")
+
+
+def command_line(pid: int) -> list[bytes]:
+    """The program and arguments that the process `pid` was started with; empty if not known."""
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb", buffering=0) as words:
+            return words.read().split(b"\0")[:-1]
+    except OSError:
+        return []  # it has ended
+
+
+def parent_of(pid: int) -> int | None:
+    """The parent of the process `pid`; `None` if there is no such process any more."""
+    try:
+        stat = _read(f"/proc/{pid}/stat")
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return int(stat[stat.rindex(b")") + 2 :].split()[1])
+
+
+def command_of(pid: int) -> str:
+    """Program and arguments of the process `pid`, for people; empty if it has ended."""
+    return b" ".join(command_line(pid)).decode(errors="replace")
+
+
+def descends_from(pid: int, ancestor: int) -> bool:
+    """Whether the process `pid` is a child of `ancestor`, or of one of its children, or so on."""
+    above = parent_of(pid)
+    while above and above != ancestor:
+        above = parent_of(above)
+    return above == ancestor
+
+
+_PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
+
+
+def adopt_orphans() -> bool:
+    """Become the parent of each descendant whose own parent ends; whether the system does that."""
+    if sys.platform != "linux":
+        return False
+    import ctypes
+
+    prctl = ctypes.CDLL(None, use_errno=True).prctl
+    return bool(prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0)

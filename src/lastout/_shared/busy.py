@@ -1,0 +1,72 @@
+"""Busy: what threads are in the middle of, and leaving has to wait for.
+
+    make, release:  enter --> is it closed? refuse : go on --> exit
+    leave:          close --> wait until nobody is inside
+
+Whoever comes in before it is closed is waited for; whoever comes after is refused.  So
+nothing is recorded, made or claimed behind the back of a thread that leaves.
+"""
+
+from __future__ import annotations
+
+from threading import Condition, get_ident
+
+from ..errors import UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from .._process.deadline import Deadline
+
+
+class Busy:
+    """A context manager for what must not be under way when this process leaves a scope.
+
+    Args:
+        scope: the path of the scope, for errors.
+    """
+
+    def __init__(self, scope: str) -> None:
+        self._scope = scope
+        self._inside: list[int] = []
+        self._closed = False
+        self._changed = Condition()
+
+    def __enter__(self) -> None:
+        # Without a lock: recording has to be fast.  In this order: else it could be
+        # closed in between, and nobody would know of us.
+        self._inside.append(get_ident())
+        if self._closed:
+            self._exit()
+            raise UsageError(
+                f"this process is just leaving the scope {self._scope!r}; make it before, or join"
+                " anew afterwards"
+            )
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._exit()
+
+    def _exit(self) -> None:
+        self._inside.remove(get_ident())
+        if self._closed:
+            with self._changed:
+                self._changed.notify_all()
+
+    def close(self, deadline: Deadline) -> bool:
+        """Let nobody in, and wait until no other thread is inside; whether that came in time."""
+        self._closed = True
+        me = get_ident()
+        with self._changed:
+            return self._changed.wait_for(
+                lambda: all(thread == me for thread in self._inside), deadline.left()
+            )
+
+    def open(self) -> None:
+        """For a new membership."""
+        self._closed = False

@@ -1,0 +1,159 @@
+"""Recording: the part of a membership that writes in its journal.
+
+It is the hot path: one line for each thing that is made, and nothing held meanwhile.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from itertools import count
+from time import monotonic_ns
+
+from .._identity import new_token
+from ..errors import ScopeGone, UsageError
+from . import journal as journals
+from . import plan
+from .artifact import Artifact
+from .guardian import Guardian
+from .hold import hold
+from .survey import Survey
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from typing import Any
+
+    from .._identity import Identity
+    from .._process.deadline import Deadline
+    from ..backends.base import Backend, Held, Lease
+
+
+class Recording:
+    """One member's journal, and what it writes there.
+
+    Args:
+        backend: where members meet.
+        name: the scope.
+
+    Attributes:
+        path: the path of the scope.
+        token: this member's name in it.
+        joined: whether this process is in.
+        lease: its journal.
+        owns_things: whether anything goes with this member.
+        guardian: how it sees to it that the scope has one, if it wants one.
+    """
+
+    def __init__(self, backend: Backend, name: str) -> None:
+        self.backend = backend
+        self.name = name
+        self.path = os.path.join(backend.place, name)
+        self.token = ""
+        self.joined = False
+        self.lease: Lease
+        self.guardian = Guardian(self.path)
+        self.start_anew()
+
+    def start_anew(self) -> None:
+        """As a new member, that has recorded nothing."""
+        self._pid = os.getpid()
+        self._numbers = count(1)
+        self._written = 0
+        self.owns_things = False
+
+    def take(self, lease: Lease) -> None:
+        """Write in this journal from now on."""
+        self.lease = lease
+        self._written = lease.size()
+
+    def record(
+        self,
+        kind: str,
+        location: str,
+        lifetime: str,
+        after: tuple[str, ...],
+        data: Mapping[str, Any],
+    ) -> Artifact:
+        """Write down something that is about to be made.
+
+        Raises:
+            UsageError: this process is not in the scope, or there would be no
+                order any more.
+            SystemRefused: it could not be written; nothing may be made.
+        """
+        if not self.joined or self._pid != os.getpid():
+            self.check()
+        number, ns = next(self._numbers), monotonic_ns()
+        if ns > self.guardian.due:
+            self.guardian.look()
+        new = Artifact(
+            f"{self.token}.{number}", kind, location, lifetime, after, data, ns, self.path
+        )
+        if after:
+            self._check_order(new)
+        if lifetime == "member":
+            self.owns_things = True
+        self.append(journals.made(ns, number, kind, location, lifetime, after, data))
+        return new
+
+    def add(self, artifact: Artifact, more: Mapping[str, Any]) -> Artifact:
+        """Write down what is known of it now that it is made."""
+        self.append(journals.more(artifact.number, more))
+        return artifact.with_data(more)
+
+    def append(self, records: bytes) -> None:
+        """Add to the journal of this member."""
+        self.lease.append(records)
+        # Threads may lose a count, and then a release looks closer than it need.
+        self._written += len(records)
+
+    def alone_wrote(self) -> bool:
+        """Whether nobody else has marked anything in this member's journal."""
+        return self.lease.size() == self._written
+
+    def check(self) -> None:
+        """Raise `UsageError` unless this process is in the scope."""
+        if not self.joined:
+            raise UsageError(f"this process has left the scope {self.path!r}; join it anew")
+        if self._pid != os.getpid():
+            raise UsageError(
+                f"this process was forked behind Python's back, or could not be made a member"
+                f" when it was, and is not in the scope {self.path!r}; join it with"
+                f" Scope({self.name!r})"
+            )
+
+    def _check_order(self, new: Artifact) -> None:
+        with self.hold() as held:
+            others = Survey(held, self.path).unresolved()
+        if plan.makes_cycle(new, others):
+            raise UsageError(
+                f"the {new.kind} {new.location!r} cannot go after {', '.join(new.after)}:"
+                " that must go after it, because of its own `after` or because it contains it",
+                after=new.after,
+            )
+
+    def publish_for_another(self) -> Lease:
+        """A journal for a process that is about to be started; only its lock tells of it."""
+        token = new_token()
+        return self.backend.publish(self.name, token, journals.header(token))
+
+    def will_end_with(self, parent: Identity, grace: float, asks_itself: bool = False) -> None:
+        """This process is a worker of another one, and has no use without it."""
+        self.append(journals.worker(parent, grace, asks_itself))
+
+    @contextmanager
+    def hold(self, deadline: Deadline | None = None) -> Iterator[Held]:
+        """The scope, held.
+
+        Raises:
+            ScopeGone: somebody removed it.
+        """
+        with hold(self.backend, self.name, self.path, deadline) as held:
+            if held is None or self.lease.lost:
+                raise ScopeGone(
+                    f"the scope {self.path!r} was removed while this process was in it; what is"
+                    " recorded there is known to nobody else",
+                    path=self.path,
+                )
+            yield held

@@ -1,0 +1,46 @@
+"""The lock that says that a scope has a guardian: `<root>/<scope>/guardian.lock`.
+
+Whoever finds it free takes it, starts a guardian, and hands the lock over to it,
+so there is one at most, and no moment in which two begin.  The file says that
+the scope wants one; it goes with the scope.
+"""
+
+from __future__ import annotations
+
+import os
+
+from filelock import lock_descriptor
+
+from .descriptors import Descriptor
+from .root import check_ours
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+_NAME: Final = "guardian.lock"
+
+
+def take_guard(scope: str, create: bool) -> Descriptor | None:
+    """The lock, to be handed to a guardian; `None` if one has it.
+
+    Args:
+        scope: the path of the scope.
+        create: whether the scope wants a guardian from now on.
+
+    Raises:
+        FileNotFoundError: there is no such scope, or it wants none.
+        RootRefused: that file is not one of ours.
+        OSError: it cannot be opened or locked.
+    """
+    path = os.path.join(scope, _NAME)
+    lock = Descriptor(path, os.O_RDWR | (os.O_CREAT if create else 0))
+    try:
+        check_ours(lock.opened, path)
+        if lock_descriptor(lock.number, blocking=False):
+            return lock
+    except BaseException:
+        lock.close()
+        raise
+    lock.close()
+    return None
