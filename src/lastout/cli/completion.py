@@ -1,0 +1,47 @@
+"""Completion in the shell, by argcomplete: it has one for each shell, and knows live names.
+
+The other well-kept one, shtab, writes scripts that need no Python when TAB is
+pressed; but these know no scopes, and there are none for fish.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from .._platform import interpreter_has
+from ..backends.local import LocalBackend
+from ..errors import LastoutError, UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+
+def script(options: Namespace) -> int:
+    """Print what teaches a shell to complete; the exit status.
+
+    Raises:
+        UsageError: argcomplete is not installed.
+    """
+    if not interpreter_has("argcomplete"):
+        raise UsageError("this needs argcomplete: python -m pip install 'lastout[cli]'")
+    from argcomplete.shell_integration import shellcode
+
+    sys.stdout.write(shellcode(["lastout"], shell=options.shell))
+    return 0
+
+
+def complete(parser: ArgumentParser) -> None:
+    """Answer the shell, which asks for what could come next, and end."""
+    if interpreter_has("argcomplete"):
+        import argcomplete
+
+        argcomplete.autocomplete(parser)
+
+
+def names(parsed_args: Namespace, **_: object) -> list[str]:
+    """The scopes that there are."""
+    try:
+        return LocalBackend(getattr(parsed_args, "root", None)).scopes()
+    except LastoutError:
+        return []  # a wrong root is told when the command is run

@@ -1,0 +1,113 @@
+"""`lastout reap`: clean up after the dead, or say what there is to clean."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import contextmanager
+
+from .._process.report import Failure, Outcome
+from .._shared.cleaners import clean
+from .._shared.inspection import inspect
+from .._shared.recovery import reap_scopes
+from ..backends.local import LocalBackend
+from ..backends.root import check_name
+from . import facts
+from .looking import complain, what
+from .tables import Column, Table, is_rich, put
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from collections.abc import Iterator, Mapping
+    from typing import Any
+
+    from .._process.deadline import Deadline
+    from .._shared.inspection import ScopeView
+    from .._shared.run import Clean
+    from ..backends.base import Backend
+
+_DONE = (
+    Column("SCOPE"),
+    Column("STATUS"),
+    Column("SECONDS", right=True),
+    Column("WHAT", long=True),
+)
+_DUE = (Column("SCOPE"), Column("#", right=True), Column("KIND"), Column("WHAT", long=True))
+
+
+def reap(options: Namespace) -> int:
+    """Reap one scope, or all; the exit status."""
+    backend = LocalBackend(options.root)
+    names = backend.scopes() if options.name is None else [check_name(options.name)]
+    views = [view for view in (inspect(backend, name) for name in names) if view]
+    if options.name is not None and not views and not options.json:
+        print(f"lastout: there is no scope {options.name!r}: nothing to do", file=sys.stderr)
+    if options.dry_run:
+        return _say_what_is_due(backend, views, options.json)
+    with _progress(views) as cleaner:
+        cleaned = reap_scopes(backend, [view.name for view in views], cleaner)
+    if options.name is None:
+        failures = [Outcome("remains", 0.0, Failure(error)) for error in backend.tidy()]
+        cleaned.update({"garbage": failures} if failures else {})
+    _say_what_was_done(backend, cleaned, options.json)
+    return int(any(outcome.failure for outcomes in cleaned.values() for outcome in outcomes))
+
+
+@contextmanager
+def _progress(views: list[ScopeView]) -> Iterator[Clean]:
+    """How things are cleaned; on a terminal, with how far it is."""
+    total = sum(len(view.due) for view in views)
+    if not is_rich(sys.stderr) or not total:
+        yield clean
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("cleaning", total=total)
+
+        def told(kind: str, location: str, data: Mapping[str, Any], deadline: Deadline) -> None:
+            try:
+                clean(kind, location, data, deadline)
+            finally:
+                progress.advance(task)
+
+        yield told
+
+
+def _say_what_is_due(backend: Backend, views: list[ScopeView], as_json: bool) -> int:
+    if as_json:
+        facts.put(backend.place, [facts.of_scope(view) for view in views], dry_run=True)
+    else:
+        due = [(view, one) for view in views for one in view.artifacts if one.due]
+        rows = [
+            (view.name, str(place), one.artifact.kind, what(one))
+            for place, (view, one) in enumerate(due, 1)
+        ]
+        if rows:
+            put([Table(_DUE, rows)])
+        complain(views)
+        for view in views:
+            if view.living and any(artifact.kind == "popen" for artifact in view.due):
+                text = "who still lives when its processes have ended decides about the rest"
+                print(f"lastout: {view.name}: {text}", file=sys.stderr)
+    return int(any(view.due or view.problems for view in views))
+
+
+def _say_what_was_done(
+    backend: Backend, cleaned: Mapping[str, list[Outcome]], as_json: bool
+) -> None:
+    if as_json:
+        scopes = [
+            {"name": name, "outcomes": [facts.of_outcome(one) for one in outcomes]}
+            for name, outcomes in cleaned.items()
+        ]
+        facts.put(backend.place, scopes, dry_run=False)
+        return
+    told = [(name, one) for name, outcomes in cleaned.items() for one in outcomes]
+    rows = [(name, one.status, f"{one.seconds:.3f}", one.name) for name, one in told]
+    if rows:
+        put([Table(_DONE, rows)])
+    for name, one in told:
+        if one.failure:
+            print(f"lastout: {name}: {one.failure.exception}", file=sys.stderr)

@@ -1,0 +1,278 @@
+"""The picture of a scope: a lane for each member, and on it what it made and cleaned.
+
+Drawn by matplotlib, because one drawing gives a small SVG with real text that needs
+no browser, no script and no network; plotly, the other well-kept one, puts four
+megabytes of script into each page, and a browser behind each SVG.
+"""
+
+from __future__ import annotations
+
+import re
+from html import escape
+from io import StringIO
+from logging import ERROR, getLogger
+from string import Template
+from time import monotonic_ns
+
+from .._platform import interpreter_has
+from .._shared.inspection import journals
+from ..errors import SystemRefused, UsageError
+from .history import history
+from .tables import shown
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any, Final
+
+    from .._shared.inspection import ScopeView
+    from ..backends.base import Backend
+    from .history import Event, History, Lane
+
+_ENDINGS: Final = (".svg", ".html")
+_COLORS: Final = {
+    "directory": "#3b82c4",
+    "file": "#4fa3a5",
+    "socket": "#8a6fc0",
+    "shared_memory": "#c77f2e",
+    "semaphore": "#a8893a",
+    "popen": "#c0527a",
+    "command": "#6f9a3c",
+    "callback": "#94794f",
+}
+_OTHER: Final = "#808080"
+_INK: Final = "#1f2328"
+_BAR: Final = "#b8c4d0"
+_DEATH: Final = "#cf3b3b"
+# What has these colours changes them where the reader likes it dark.
+_DARK: Final = {_INK: "#e6edf3", _BAR: "#4a5663"}
+_BINS: Final = 400  # marks of the same kind that are nearer than this are drawn as one
+_LONGEST: Final = 46  # letters of a lane's label
+_ROWS: Final = 2000  # of the table below the picture
+
+
+def check(path: str) -> None:
+    """Make sure that a picture can be drawn, before anything else is done.
+
+    Raises:
+        UsageError: it cannot: a wrong ending, or matplotlib is not installed.
+    """
+    if not path.endswith(_ENDINGS):
+        raise UsageError(f"{path!r} must end in .svg or .html: so it is told what to write")
+    if not interpreter_has("matplotlib"):
+        raise UsageError("a picture needs matplotlib: python -m pip install 'lastout[cli]'")
+
+
+def write(backend: Backend, view: ScopeView, path: str) -> None:
+    """Draw what happened so far in a scope into a file.
+
+    Raises:
+        UsageError: no picture can be drawn; see `check`.
+        SystemRefused: it cannot be written.
+    """
+    check(path)
+    living = {one.member.token for one in view.members if one.member.alive}
+    put(f"scope {view.name}", history(journals(backend, view.name), monotonic_ns(), living), path)
+
+
+def put(title: str, past: History, path: str) -> None:
+    """Draw a history into a file.
+
+    Raises:
+        SystemRefused: it cannot be written.
+    """
+    picture = _svg(title, past)
+    if path.endswith(".html"):
+        picture = _page(title, past, picture)
+    try:
+        with open(path, "w", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(picture)
+    except OSError as error:
+        raise SystemRefused(
+            f"cannot write the picture {path!r}: {error.strerror}", number=error.errno, path=path
+        ) from error
+
+
+def _svg(title: str, past: History) -> str:
+    # Where it cannot keep its list of fonts, it would say so each time.
+    getLogger("matplotlib").setLevel(ERROR)
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    tips: dict[str, str] = {}
+    plain: dict[Any, Any] = {
+        "svg.fonttype": "none",
+        "svg.hashsalt": "lastout",
+        "font.family": "sans-serif",
+        "font.size": 9,
+        "text.color": _INK,
+        "text.parse_math": False,
+        "axes.edgecolor": _BAR,
+        "axes.labelcolor": _INK,
+        "xtick.color": _INK,
+        "ytick.color": _INK,
+    }
+    with mpl.rc_context(plain):
+        figure = Figure(figsize=(10, 2 + 0.5 * len(past.lanes)), layout="constrained")
+        axes: Any = figure.add_subplot()
+        for number, lane in enumerate(past.lanes):
+            _draw_lane(axes, number, lane, past, tips)
+        for below, events in _gathered(past):
+            _draw_events(axes, below, events, past, tips)
+        _draw_frame(axes, title, past)
+        out = StringIO()
+        figure.savefig(out, format="svg", transparent=True, metadata={"Date": None})
+    return _finished(out.getvalue(), tips)
+
+
+def _draw_lane(axes: Any, number: int, lane: Lane, past: History, tips: dict[str, str]) -> None:
+    begin, seen, end = (_seconds(ns, past) for ns in (lane.begin, lane.seen, lane.end))
+    solid = seen if lane.how == "died" else end
+    axes.plot([begin, solid], [number] * 2, color=_BAR, lw=9, solid_capstyle="butt", zorder=1)
+    if lane.how == "died":
+        axes.plot([solid, end], [number] * 2, color=_DEATH, lw=1.5, ls=":", zorder=1)
+        [mark] = axes.plot([end], [number], marker="X", ms=9, color=_DEATH, mec="none", zorder=4)
+        text = f"{lane.label}: killed between {solid:.3f} s and {end:.3f} s"
+    elif lane.how == "alive":
+        [mark] = axes.plot([end], [number], marker=">", ms=8, color=_BAR, mec="none", zorder=2)
+        text = f"{lane.label}: alive"
+    else:
+        [mark] = axes.plot([end], [number], marker="|", ms=13, mew=2, color=_INK, zorder=2)
+        text = f"{lane.label}: {lane.how} at {end:.3f} s"
+    _tip(mark, text, tips)
+
+
+def _gathered(past: History) -> Iterable[tuple[int, list[Event]]]:
+    """Events of one kind that would lie on each other, together, and how many kinds are below."""
+    width = max(1, (past.end - past.begin) // _BINS)
+    found: dict[tuple[object, ...], dict[str, list[Event]]] = {}
+    for event in past.events:
+        place = event.lane, event.verb, (event.ns - past.begin) // width
+        found.setdefault(place, {}).setdefault(event.kind, []).append(event)
+    return (pair for kinds in found.values() for pair in enumerate(kinds.values()))
+
+
+def _draw_events(
+    axes: Any, below: int, events: list[Event], past: History, tips: dict[str, str]
+) -> None:
+    first = events[0]
+    when, color = _seconds(first.ns, past), _COLORS.get(first.kind, _OTHER)
+    made = first.verb == "made"
+    look = {"marker": "^", "mfc": color} if made else {"marker": "s", "mfc": "none"}
+    # What is made stands above the lane, what is cleaned below it.
+    height = first.lane + (-1 if made else 1) * (0.24 + 0.14 * below)
+    [mark] = axes.plot([when], [height], ms=6, mec=color, mew=1.4, ls="", zorder=3, **look)
+    for other in {event.owner for event in events} - {first.lane}:
+        axes.plot([when] * 2, [other, height], color=color, lw=0.7, alpha=0.6, zorder=0)
+    several = f"{len(events)} \N{MULTIPLICATION SIGN} {first.kind}, the first: {first.what}"
+    text = f"{first.kind} {first.what}" if len(events) == 1 else several
+    _tip(mark, f"{first.verb} {text}, at {when:.3f} s", tips)
+
+
+def _draw_frame(axes: Any, title: str, past: History) -> None:
+    from matplotlib.lines import Line2D
+
+    labels = [_short(lane.label) for lane in past.lanes]
+    axes.set_yticks(range(len(labels)), labels)
+    axes.set_ylim(len(labels) - 0.4, -0.6)
+    axes.set_xlabel("seconds since the first member joined")
+    axes.set_title(_short(title, 100), loc="left", fontweight="bold")
+    axes.tick_params(left=False)
+    for side in ("top", "right", "left"):
+        axes.spines[side].set_visible(False)
+
+    def key(label: str, **look: Any) -> Any:
+        return Line2D([], [], label=label, **{"ls": "", "color": _INK, "ms": 6, **look})
+
+    kinds = dict.fromkeys(event.kind for event in past.events)
+    keys = [
+        key("made", marker="^"),
+        key("cleaned", marker="s", mfc="none", mew=1.4),
+        key("out", marker="|", ms=10, mew=2),
+        key("killed", marker="X", color=_DEATH, mec="none", ms=8),
+        *(key(shown(kind), marker="o", color=_COLORS.get(kind, _OTHER)) for kind in kinds),
+    ]
+    axes.figure.legend(
+        handles=keys,
+        loc="outside lower left",
+        ncols=6,
+        frameon=False,
+        handletextpad=0.1,
+        columnspacing=1.2,
+    )
+
+
+def _seconds(ns: int, past: History) -> float:
+    return (ns - past.begin) / 1e9
+
+
+def _short(text: str, longest: int = _LONGEST) -> str:
+    text = shown(text)
+    return text if len(text) <= longest else f"{text[: longest - 1]}\N{HORIZONTAL ELLIPSIS}"
+
+
+def _tip(mark: Any, text: str, tips: dict[str, str]) -> None:
+    name = f"tip{len(tips)}"
+    mark.set_gid(name)
+    tips[name] = shown(text)
+
+
+def _finished(svg: str, tips: dict[str, str]) -> str:
+    """Without the XML header, with tips to be seen under the pointer, readable in the dark."""
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(
+        r'<g id="(tip\d+)">',
+        lambda found: f"{found[0]}<title>{escape(tips[found[1]])}</title>",
+        svg,
+    )
+    dark = "".join(
+        f'[style*="fill: {light}"]{{fill:{color}!important}}'
+        f'[style*="stroke: {light}"]{{stroke:{color}!important}}'
+        for light, color in _DARK.items()
+    )
+    style = f"<style>@media (prefers-color-scheme: dark){{{dark}}}</style>"
+    end_of_tag = svg.index(">") + 1
+    return f"{svg[:end_of_tag]}\n{style}{svg[end_of_tag:]}"
+
+
+_PAGE: Final = Template(
+    """<!DOCTYPE html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>$title</title>
+<style>
+:root { color-scheme: light dark; font: 14px/1.4 system-ui, sans-serif; }
+body { margin: 1.5em auto; max-width: 1100px; padding: 0 1em; }
+figure { margin: 0; } svg { width: 100%; height: auto; }
+table { border-collapse: collapse; } th, td { text-align: left; padding: .1em .8em .1em 0; }
+td:first-child, th:first-child { text-align: right; } td { overflow-wrap: anywhere; }
+</style>
+<figure>
+$picture
+</figure>
+<details><summary>$count things that happened</summary>
+<table>
+<tr><th>seconds<th>what was done<th>kind<th>what<th>by<th>of</tr>
+$rows
+</table>
+$rest</details>
+</html>
+"""
+)
+
+
+def _page(title: str, past: History, picture: str) -> str:
+    lines = []
+    for event in past.events[:_ROWS]:
+        by, of = past.lanes[event.lane].label, past.lanes[event.owner].label
+        cells = [f"{_seconds(event.ns, past):.6f}", event.verb, event.kind, event.what, by, of]
+        lines.append("<tr>" + "".join(f"<td>{escape(shown(cell))}" for cell in cells) + "</tr>")
+    more = len(past.events) - len(lines)
+    return _PAGE.substitute(
+        title=escape(shown(title)),
+        picture=picture,
+        count=len(past.events),
+        rows="\n".join(lines),
+        rest=f"<p>and {more} more</p>\n" if more else "",
+    )

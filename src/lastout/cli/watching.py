@@ -1,0 +1,105 @@
+"""`lastout watch`: the list, or one scope, again whenever something happens."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from functools import partial
+from time import sleep
+
+from .._platform.changes import Changes
+from .._shared.inspection import inspect
+from ..backends.local import LocalBackend
+from . import facts
+from .looking import details, overview, scopes, the_scope
+from .tables import Table, is_rich, put, rich
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from collections.abc import Iterator, Sequence
+    from typing import Any, Final, NoReturn
+
+    from .._shared.inspection import ScopeView
+    from ..backends.base import Backend
+
+    Views = Sequence[ScopeView]
+
+_TICK: Final = 1.0  # how often it looks where nothing happens: ages grow
+_REST: Final = 0.1  # between two looks, however much happens
+_LOCK: Final = "scope.lock"  # looking itself opens it
+
+
+def watch(options: Namespace) -> int:
+    """Show it until Ctrl-C; the exit status.
+
+    Raises:
+        UsageError: there is no scope of that name.
+    """
+    backend, name = LocalBackend(options.root), options.name
+    if name is not None:
+        the_scope(backend, name)
+    for signum in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(signum, _end)  # else the terminal would stay as it is
+    live = is_rich(sys.stdout) and not options.json
+    show = _live if live else partial(_print, options.json)
+    try:
+        with Changes(_LOCK) as changes:
+            show(backend, name, _looks(backend, name, changes))
+    except KeyboardInterrupt:
+        return 0
+    return 0
+
+
+def _end(signum: int, _: object) -> NoReturn:
+    raise SystemExit(128 + signum)
+
+
+def _looks(backend: Backend, name: str | None, changes: Changes) -> Iterator[Views]:
+    """What there is, at once and after each change, but not more often than can be read."""
+    while True:
+        # Followed before the look: what happens in between wakes us.
+        followed = backend.scopes() if name is None else [name]
+        changes.follow([backend.place, *(f"{backend.place}/{scope}" for scope in followed)])
+        if name is None:
+            yield scopes(backend)
+        else:
+            found = inspect(backend, name, sizes=True)
+            yield [found] if found else []
+        sleep(_REST)
+        changes.wait(_TICK)
+
+
+def _live(backend: Backend, name: str | None, looks: Iterator[Views]) -> None:
+    from rich.live import Live
+
+    with Live(screen=True, auto_refresh=False) as live:
+        for views in looks:
+            live.update(rich(_parts(backend, name, views)), refresh=True)
+
+
+def _print(as_json: bool, backend: Backend, name: str | None, looks: Iterator[Views]) -> None:
+    """For a pipe: again only if more than the ages has changed."""
+    before: object = None
+    for views in looks:
+        now = [_without_ages(facts.of_scope(view)) for view in views]
+        if now == before:
+            continue
+        before = now
+        if as_json:
+            facts.put(backend.place, [facts.of_scope(view) for view in views], compact=True)
+        else:
+            put([*_parts(backend, name, views), ""])
+            sys.stdout.flush()
+
+
+def _parts(backend: Backend, name: str | None, views: Views) -> list[Table | str]:
+    if name is not None:
+        return details(views[0]) if views else [f"the scope {name!r} is no more"]
+    return [overview(views)] if views else [f"there are no scopes in {backend.place!r}"]
+
+
+def _without_ages(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_ages(item) for key, item in value.items() if key != "age"}
+    return [_without_ages(item) for item in value] if isinstance(value, list) else value
