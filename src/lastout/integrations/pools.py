@@ -1,0 +1,132 @@
+"""Pools: what a worker does at its start and at its end, as their `initializer=`.
+
+A pool calls its initializer in each worker, and has nothing for a worker's end.
+`worker` makes an initializer that brings the end with it:
+
+    signals, scopes  -->  initializer(*initargs)  -->  jobs  -->  finalizer()  -->  leave
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import threading
+
+from .. import Scope, handle_signals, handler, reap
+from .._platform import in_main_interpreter
+from .._process.deadline import check_seconds
+from ..errors import UsageError
+from .orphans import end_with_parent
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+
+def worker(
+    *scopes: Scope,
+    initializer: Callable[..., object] | None = None,
+    finalizer: Callable[[], object] | None = None,
+    timeout: float | None = None,
+    signals: Iterable[int] = (signal.SIGTERM, signal.SIGHUP),
+    outlive_parent: bool = False,
+) -> Worker:
+    """Make an initializer for the workers of a pool, which sees to their end as well.
+
+    For everything that takes `initializer=`, and for the `worker_init_fn=` of a
+    DataLoader::
+
+        with Pool(4, worker(scope, initializer=connect, finalizer=disconnect), (url,)) as pool:
+            ...
+
+    Args:
+        scopes: each worker joins these, until it ends, and thereby cleans up after workers
+            that were killed; `current_scope()` in a job is the last of them.
+        initializer: called first, with whatever arguments the pool gives (`initargs=`).
+        finalizer: called once in each worker at its end, without arguments, before all
+            exit handlers that were registered earlier; not if `initializer` raised.
+        timeout: seconds that the finalizer may take.
+        signals: what ends a worker in order; none for an empty tuple.  Left alone where
+            the worker is a thread or a subinterpreter.
+        outlive_parent: whether a worker goes on when the process that started it is
+            dead.  Else it is sent SIGTERM.
+
+    Returns:
+        What the pool takes; it can be pickled if its functions can.
+
+    Raises:
+        TypeError: something is not a scope, not callable, or no number of seconds.
+        UsageError: this process has left one of the scopes, or `timeout` is negative.
+
+    >>> from concurrent.futures import ProcessPoolExecutor
+    >>> with ProcessPoolExecutor(1, initializer=worker(finalizer=print)) as pool:
+    ...     pool.submit(abs, -1).result()
+    1
+    """
+    return Worker(scopes, initializer, finalizer, timeout, tuple(signals), outlive_parent)
+
+
+class Worker:
+    """Begins a worker where it is called, and sees to its end; can be pickled."""
+
+    def __init__(
+        self,
+        scopes: Iterable[Scope] = (),
+        initializer: Callable[..., object] | None = None,
+        finalizer: Callable[[], object] | None = None,
+        timeout: float | None = None,
+        signals: tuple[int, ...] = (),
+        outlive_parent: bool = False,
+    ) -> None:
+        checked = [_check_scope(scope) for scope in scopes]
+        self._joins = [_Joining(one) if outlive_parent else one.worker for one in checked]
+        self._initializer = _check_callable(initializer, "initializer")
+        self.finalizer = _check_callable(finalizer, "finalizer")
+        self._timeout = check_seconds(timeout, "timeout")
+        if timeout is not None and finalizer is None:
+            raise UsageError("timeout= is the finalizer's, and there is none; give finalizer=")
+        self._signals = signals
+        self._outlive_parent = outlive_parent
+
+    def __call__(self, *args: object) -> None:
+        """Begin: called by the pool, in the worker."""
+        # A worker may be a thread, or a subinterpreter: there the signals are others' business.
+        if threading.current_thread() is threading.main_thread() and in_main_interpreter():
+            if self._signals:
+                handle_signals(*self._signals)
+            if not self._outlive_parent and end_with_parent():
+                for join in self._joins:
+                    join.asks_itself = True
+        for join in self._joins:
+            join()
+        if self._initializer is not None:
+            self._initializer(*args)
+        if self.finalizer is not None:
+            handler(timeout=self._timeout)(self.finalizer)
+
+
+class _Joining:
+    """Joins a scope for itself: whoever made this may end, and it stays."""
+
+    asks_itself = False
+
+    def __init__(self, scope: Scope) -> None:
+        self._place = os.path.split(scope.path)
+        self._pickled = pickle.dumps(scope)
+
+    def __call__(self) -> None:
+        pickle.loads(self._pickled)
+        reap(*self._place)  # a forked process is a member already, and has not looked around
+
+
+def _check_scope(scope: object) -> Scope:
+    if not isinstance(scope, Scope):
+        raise TypeError(f"a worker joins scopes, not {scope!r}; write worker(initializer=...)")
+    return scope
+
+
+def _check_callable(func: Callable[..., object] | None, what: str) -> Callable[..., object] | None:
+    if func is not None and not callable(func):
+        raise TypeError(f"{what} must be callable, not {func!r}")
+    return func

@@ -1,0 +1,105 @@
+"""What pytest loads of lastout: shared fixtures, scopes for tests, and a leak report.
+
+shared_fixture       set up once for all workers of pytest-xdist    shared, runs, board, ending
+lastout_run          the scope that they share                      controller, standin
+lastout_scope        a scope for one test
+exit_registry        exit handlers that run at the end of the test
+--lastout-leaks      what did a test leave behind?                  leaks
+
+It is loaded in every test run where lastout is installed, so it loads next to
+nothing before a test asks for it.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from .shared import shared_fixture
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .. import Scope
+    from .exits import ExitRegistry
+
+__all__ = ["shared_fixture"]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add our options, and the same as lines of the configuration file."""
+    what = "processes, temporary directories, shared memory and scopes that a test left behind"
+    group = parser.getgroup("lastout")
+    group.addoption("--lastout-leaks", choices=["off", "warn", "error"], help=f"look for {what}")
+    guarded = "give the scope of the run a guardian, which cleans even if all processes are killed"
+    group.addoption("--lastout-guardian", action="store_true", help=guarded)
+    parser.addini("lastout_guardian", guarded, type="bool", default=False)
+    parser.addini("lastout_leaks", f"off, warn or error: look for {what}", default="off")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Look for leaks, if that is wanted."""
+    config.addinivalue_line(
+        "markers",
+        "lastout_may_leave(*kinds): what --lastout-leaks lets the test leave: 'process',"
+        " 'temporary directory', 'shared memory' or 'scope'",
+    )
+    mode = config.getoption("lastout_leaks") or config.getini("lastout_leaks")
+    if mode not in ("off", "warn", "error"):
+        raise pytest.UsageError(f"lastout_leaks must be off, warn or error, not {mode!r}")
+    if mode != "off":
+        from .leaks import Leaks
+
+        config.pluginmanager.register(Leaks(error=mode == "error"))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes(config: pytest.Config) -> None:
+    """This is the main process of pytest-xdist, about to start its workers."""
+    from .controller import Controller
+
+    config.pluginmanager.register(Controller(config))
+
+
+@pytest.fixture(scope="session")
+def lastout_run(request: pytest.FixtureRequest) -> Scope:
+    """The scope of this test run, with all workers in it; the last process out cleans it."""
+    from .runs import run_of
+
+    return run_of(request).join()
+
+
+@pytest.fixture
+def lastout_scope(request: pytest.FixtureRequest) -> Iterator[Scope]:
+    """A scope for this test: what is made in it is cleaned when the test ends.
+
+    What cannot be cleaned is an error of the test.  If the worker is killed, the
+    main process cleans; if that is killed too, the next run.
+    """
+    from .runs import run_of
+
+    scope = run_of(request).scope_of_test()
+    try:
+        yield scope
+    finally:
+        scope.leave().raise_failures()
+
+
+@pytest.fixture
+def exit_registry() -> Iterator[ExitRegistry]:
+    """A registry of exit handlers for this test; they run at its end.
+
+    It has the functions of `lastout`; and while the test runs, those of `lastout`
+    act on it too, so that code which registers there can be tested::
+
+        def test_close(exit_registry):
+            connection = connect()            # calls lastout.register(self.close)
+            assert exit_registry.unwind().ok  # as at the end of the process
+            assert connection.closed
+
+    What a handler raises at the end of the test is an error of the test.
+    """
+    from .exits import isolated
+
+    with isolated() as registry:
+        yield registry

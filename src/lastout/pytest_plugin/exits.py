@@ -1,0 +1,82 @@
+"""exit_registry: exit handlers of one test, apart from those of the process."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+
+from .._process import registry
+from .._process.deadline import Deadline
+from .._process.report import Report
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import ParamSpec, TypeVar
+
+    from .._process.stack import Stack
+
+    P = ParamSpec("P")
+    R = TypeVar("R")
+
+
+class ExitRegistry:
+    """The exit handlers of one test, with the functions that `lastout` has for them.
+
+    They are those functions: while the test runs, `lastout.register` and all the
+    others act on this registry, whoever calls them.
+    """
+
+    unregister = staticmethod(registry.unregister)
+    handler = staticmethod(registry.handler)
+    unwind = staticmethod(registry.unwind)
+    run_exit_handlers = staticmethod(registry.run_exit_handlers)
+    _run_exitfuncs = staticmethod(registry._run_exitfuncs)
+    _clear = staticmethod(registry._clear)
+    _ncallbacks = staticmethod(registry._ncallbacks)
+
+    def __init__(self, stack: Stack) -> None:
+        self._stack = stack
+
+    @staticmethod
+    def register(func: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Callable[P, R]:
+        """As `lastout.register`."""
+        return registry.register(func, *args, **kwargs)
+
+    def __len__(self) -> int:
+        return len(self._stack)
+
+    def __repr__(self) -> str:
+        return f"<ExitRegistry with {len(self)} handlers>"
+
+
+_outer: list[Stack] = []
+
+
+@contextmanager
+def isolated() -> Iterator[ExitRegistry]:
+    """A registry for the block, whose handlers run at its end.
+
+    Raises:
+        BaseExceptionGroup: what they raised.
+    """
+    mine = registry.new_stack()
+    _outer.append(registry.exchange(mine))
+    try:
+        yield ExitRegistry(mine)
+        # In the report, not shown: pytest would tell of each of them a second time.
+        Report(mine.unwind(Deadline(), lambda *_: None)).raise_failures()
+    finally:
+        registry.exchange(_outer.pop())
+
+
+@contextmanager
+def outside() -> Iterator[None]:
+    """For the block, the registry of the process: what lasts longer than a test belongs there."""
+    if not _outer:
+        yield
+        return
+    isolated = registry.exchange(_outer[0])
+    try:
+        yield
+    finally:
+        registry.exchange(isolated)

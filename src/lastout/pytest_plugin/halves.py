@@ -1,0 +1,96 @@
+"""Halves: a shared fixture as it stands in the source, and its function, run in two parts.
+
+set_up()       the function up to its `yield`, or to its `return`
+tear_down()    what stands behind the `yield`
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+from hashlib import sha256
+
+from ..errors import UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any
+
+
+class Definition:
+    """A shared fixture as it stands in the source, the same in each worker.
+
+    Attributes:
+        func: the function.
+        name: what it is called.
+        where: file and line.
+        key: tells it from all others, also from those of the same name.
+        teardown: what is called with the value in the end; `None` if the function does it.
+    """
+
+    def __init__(
+        self, func: Callable[..., Any], name: str, teardown: Callable[..., object] | None
+    ) -> None:
+        code = inspect.unwrap(func).__code__
+        self.func = func
+        self.name = name
+        self.where = f"{os.path.basename(code.co_filename)}:{code.co_firstlineno}"
+        place = f"{os.path.realpath(code.co_filename)}:{code.co_firstlineno}:{func.__qualname__}"
+        self.key = sha256(place.encode()).hexdigest()[:16]
+        self.teardown = teardown
+
+    def __str__(self) -> str:
+        return f"the shared fixture {self.name!r} ({self.where})"
+
+
+class Halves:
+    """One run of the function of a shared fixture: set up once, torn down once."""
+
+    def __init__(self, definition: Definition) -> None:
+        self._definition = definition
+        self._rest: Iterator[Any] | None = None
+
+    def set_up(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Run it up to its value.
+
+        Raises:
+            UsageError: it yields nothing.
+            BaseException: whatever it raises.
+        """
+        if not inspect.isgeneratorfunction(self._definition.func):
+            return self._definition.func(*args, **kwargs)
+        rest = self._definition.func(*args, **kwargs)
+        try:
+            value = next(rest)
+        except StopIteration:
+            raise UsageError(
+                f"{self._definition} ended without a `yield`; it has to yield its value once"
+            ) from None
+        self._rest = rest
+        return value
+
+    @property
+    def to_be_finished(self) -> bool:
+        """Whether something stands behind the `yield` of a function that was set up."""
+        return self._rest is not None
+
+    def tear_down(self) -> None:
+        """Run what stands behind its `yield`, once.
+
+        Raises:
+            UsageError: it yields a second time.
+            BaseException: whatever it raises.
+        """
+        rest, self._rest = self._rest, None
+        if rest is None:
+            return
+        try:
+            next(rest)
+        except StopIteration:
+            return
+        rest.close()  # type: ignore[attr-defined]
+        raise UsageError(
+            f"{self._definition} yields more than once; what stands behind its second `yield`"
+            " did not run"
+        )
