@@ -213,4 +213,4 @@ class StackIsAList(RuleBasedStateMachine):
 
 
 TestStackIsAList = StackIsAList.TestCase
-TestStackIsAList.settings = settings(max_examples=200, stateful_step_count=30, deadline=None)
+TestStackIsAList.settings = settings(stateful_step_count=30)

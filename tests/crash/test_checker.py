@@ -1,0 +1,185 @@
+"""The judge: it sees each broken promise, and nothing else."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+from zlib import crc32
+
+import pytest
+
+from .checker import Ledger
+from .shim import Event
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ONE, OTHER, JUDGE = 101, 102, 1
+LOCK, UNLOCK = 6, 8
+
+
+class Tape:
+    """Writes what a tape would say of two members in one scope."""
+
+    def __init__(self, base: Path) -> None:
+        self.root, self.area = base / "root", base / "things"
+        self.area.mkdir()
+        self.events: list[Event] = []
+        for pid in (ONE, OTHER):
+            self.record(pid, ["lastout", 1, f"t{pid}"])
+            self.record(pid, ["join", 1, pid, 1, "boot", 1, 0, 0, "host"])
+            self.add("to", pid, f"{self.root}/s/t{pid}.journal")
+
+    def add(self, what: str, pid: int, text: object = "", value: int = 0) -> None:
+        self.events.append(Event(what, pid, value, str(text)))
+
+    def record(self, pid: int, record: list[object], token: int = 0) -> None:
+        body = json.dumps(record).encode()
+        path = f"{self.root}/s/t{token or pid}.journal"
+        more = b"\n%08x %b" % (crc32(body), body)
+        self.events.append(Event("record", pid, len(more), path, more))
+
+    def make(
+        self, pid: int, number: int, name: str, lifetime: str = "scope", after: tuple[str, ...] = ()
+    ) -> None:
+        fields = [number, number, "file", f"{self.area}/{name}", lifetime, list(after), {}]
+        self.record(pid, ["made", *fields])
+        self.add("create", pid, self.area / name)
+        self.record(pid, ["more", number, {"inode": number}])
+
+    def lock(self, pid: int) -> None:
+        self.add("flock", pid, f"{self.root}/s/scope.lock", LOCK)
+
+    def leave(self, pid: int) -> None:
+        self.record(pid, ["left", 9])
+
+    def judged(self) -> list[str]:
+        ledger = Ledger(self.root, self.area, JUDGE)
+        ledger.replay(self.events)
+        ledger.check_disk()
+        return ledger.violations
+
+
+@pytest.fixture
+def tape(tmp_path: Path) -> Tape:
+    return Tape(tmp_path)
+
+
+def test_a_good_life(tape: Tape) -> None:
+    """Two that make, leave and clean in order break nothing."""
+    tape.make(ONE, 1, "first")
+    tape.make(OTHER, 2, "second")
+    tape.leave(ONE)
+    tape.lock(OTHER)
+    for name, pid, number in (("second", OTHER, 2), ("first", ONE, 1)):
+        tape.add("remove", OTHER, tape.area / name)
+        tape.record(OTHER, ["done", [number]], token=pid)
+    tape.add("from", OTHER, f"{tape.root}/s")
+    tape.add("settled", JUDGE)
+    assert tape.judged() == []
+
+
+def test_what_nobody_recorded(tape: Tape) -> None:
+    """I1: something is made without a record."""
+    tape.add("create", ONE, tape.area / "secret")
+    (wrong,) = tape.judged()
+    assert wrong.startswith("I1")
+    assert "nobody had recorded" in wrong
+
+
+def test_what_stays_after_a_reap(tape: Tape) -> None:
+    """I1: everybody is dead, somebody reaped, and a thing is there."""
+    tape.make(ONE, 1, "first")
+    tape.add("gone", JUDGE, value=ONE)
+    tape.add("gone", JUDGE, value=OTHER)
+    tape.add("settled", JUDGE)
+    (wrong,) = tape.judged()
+    assert wrong.startswith("I1")
+    assert "nobody is alive" in wrong
+
+
+def test_what_is_on_the_disk(tape: Tape) -> None:
+    """I1: the disk is looked at, whatever the tape says."""
+    (tape.area / "left").touch()
+    (wrong,) = tape.judged()
+    assert wrong.startswith("I1")
+    assert wrong.endswith("left is left")
+
+
+def test_a_record_that_goes_first(tape: Tape) -> None:
+    """I1: the scope is removed, and something that stood in it is still there."""
+    tape.make(ONE, 1, "first")
+    tape.leave(OTHER)
+    tape.lock(ONE)
+    tape.add("from", ONE, f"{tape.root}/s")
+    (wrong,) = tape.judged()
+    assert wrong.startswith("I1")
+    assert "went before it did" in wrong
+
+
+def test_what_the_living_may_use(tape: Tape) -> None:
+    """I2: what belongs to the scope goes while another member lives."""
+    tape.make(ONE, 1, "first")
+    tape.lock(ONE)
+    tape.add("remove", ONE, tape.area / "first")
+    (wrong,) = tape.judged()
+    assert wrong.startswith("I2")
+    assert f"t{OTHER}" in wrong
+
+
+def test_what_belongs_to_the_living(tape: Tape) -> None:
+    """I2: what belongs to a member goes while that one lives; its own may go by itself."""
+    tape.make(ONE, 1, "first", "member")
+    tape.make(OTHER, 2, "second", "member")
+    tape.lock(OTHER)
+    tape.add("remove", OTHER, tape.area / "second")
+    tape.add("remove", OTHER, tape.area / "first")
+    (wrong,) = tape.judged()
+    assert wrong.startswith("I2")
+    assert "first" in wrong
+
+
+def test_the_journal_of_the_living(tape: Tape) -> None:
+    """I2: somebody removes the journal of a member that lives."""
+    tape.add("remove", OTHER, f"{tape.root}/s/t{ONE}.journal")
+    (wrong,) = tape.judged()
+    assert wrong.startswith("I2")
+
+
+def test_the_wrong_order(tape: Tape) -> None:
+    """I3: what was to go after another goes before it; the older before the newer."""
+    tape.make(ONE, 1, "first")
+    tape.make(ONE, 2, "second", after=(f"t{ONE}.3",))
+    tape.make(ONE, 3, "third")
+    tape.leave(OTHER)
+    tape.lock(ONE)
+    for name in ("second", "first", "third"):
+        tape.add("remove", ONE, tape.area / name)
+    assert [wrong[:2] for wrong in tape.judged()] == ["I3", "I3"]
+
+
+def test_without_the_lock(tape: Tape) -> None:
+    """I4: somebody cleans a shared thing, and another one had locked the scope."""
+    tape.make(ONE, 1, "first")
+    tape.leave(OTHER)
+    tape.lock(ONE)
+    tape.lock(OTHER)
+    tape.add("remove", ONE, tape.area / "first")
+    (wrong,) = tape.judged()
+    assert wrong.startswith("I4")
+
+
+def test_twice(tape: Tape) -> None:
+    """I4: what is done is done again."""
+    tape.make(ONE, 1, "first", "member")
+    tape.record(ONE, ["done", [1]])
+    tape.add("remove", ONE, tape.area / "first")
+    (wrong,) = tape.judged()
+    assert wrong.startswith("I4")
+
+
+def test_what_is_nobodys(tape: Tape) -> None:
+    """I6: something is removed that nobody had recorded."""
+    tape.add("remove", ONE, tape.area / "theirs")
+    (wrong,) = tape.judged()
+    assert wrong.startswith("I6")

@@ -1,0 +1,18 @@
+"""Two processes at once: one stopped at each call while the other does a whole step."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from .interleave import PAIRED
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+
+@pytest.mark.parametrize("half", [0, 1])
+def test_every_pair(explore: Callable[[str, Sequence[str]], list[str]], half: int) -> None:
+    """Whatever happens between two calls, and whether the first goes on or not, nothing is lost."""
+    assert explore("crash.interleave", PAIRED[half::2]) == []

@@ -1,0 +1,107 @@
+"""The shim: it does the harm that it says, at the call that it says."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from .shim import HARMS
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Callable
+    from pathlib import Path
+
+    Shimmed = Callable[..., subprocess.CompletedProcess[str]]
+
+SCRIPT = """
+import os, sys
+from crash.shim import CHILDREN, HARMS, ITSELF, Shim
+base, harm, at, who = sys.argv[1:]
+os.chdir(base)
+shim = Shim()
+shim.arm(int(at), HARMS[harm], CHILDREN if who == "children" else ITSELF)
+try:
+    if who == "children" and os.fork():
+        os.wait()
+        os._exit(0)
+    os.mkdir("made")
+    file = os.open("file", os.O_CREAT | os.O_WRONLY)
+    os.write(file, b"twelve bytes")
+except OSError as error:
+    shim.disarm()
+    print(type(error).__name__, error.strerror)
+shim.disarm()
+for event in shim.events():
+    if event.what in ("create", "fault"):
+        print(event.what, os.path.basename(event.text))
+sys.stdout.flush()
+os._exit(0)
+"""
+
+
+@pytest.fixture
+def harmed(shimmed: Shimmed, tmp_path: Path) -> Callable[..., tuple[int, list[str], list[str]]]:
+    """Status, lines said and names made of a script that makes a directory and a file."""
+
+    def run(harm: str, at: int, who: str = "itself") -> tuple[int, list[str], list[str]]:
+        base = tmp_path / "base"
+        base.mkdir()
+        ended = shimmed("-c", SCRIPT, str(base), harm, str(at), who)
+        assert not ended.stderr
+        return ended.returncode, ended.stdout.splitlines(), sorted(p.name for p in base.iterdir())
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("harm", "at", "made"),
+    [
+        ("killed before", 1, []),
+        ("killed after", 1, ["made"]),
+        ("killed before", 2, ["made"]),
+        ("killed after", 2, ["file", "made"]),
+    ],
+)
+def test_killing(harmed: Callable[..., tuple[int, list[str], list[str]]], harm, at, made) -> None:
+    """It kills before or after that very call."""
+    status, _, names = harmed(harm, at)
+    assert (status, names) == (-9, made)
+
+
+def test_tearing(harmed: Callable[..., tuple[int, list[str], list[str]]], tmp_path: Path) -> None:
+    """Half of what was to be written is there; only writes count."""
+    status, _, _ = harmed("torn", 1)
+    assert status == -9
+    assert (tmp_path / "base" / "file").read_bytes() == b"twelve"
+
+
+@pytest.mark.parametrize("name", ["ENOSPC", "EIO", "EMFILE", "EACCES"])
+def test_failing(harmed: Callable[..., tuple[int, list[str], list[str]]], name: str) -> None:
+    """That call fails, and nothing was done; it is on the tape."""
+    status, lines, names = harmed(name, 2)
+    assert (status, names) == (0, ["made"])
+    assert lines[0].endswith("Permission denied") or lines[0].startswith("OSError")
+    assert lines[1:] == ["create made", "fault open64"]
+    assert HARMS[name].fails
+
+
+def test_interrupting(harmed: Callable[..., tuple[int, list[str], list[str]]]) -> None:
+    """Python repeats what was interrupted, so it goes on."""
+    status, lines, names = harmed("EINTR", 2)
+    assert (status, names) == (0, ["file", "made"])
+    assert lines == ["create made", "fault open64", "create file"]
+
+
+def test_failing_for_good(harmed: Callable[..., tuple[int, list[str], list[str]]]) -> None:
+    """What needs no descriptor goes on when there are none; what needs one fails."""
+    _, lines, names = harmed("EMFILE for good", 1)
+    assert names == ["made"]
+    assert lines[0] == "OSError Too many open files"
+
+
+def test_children_only(harmed: Callable[..., tuple[int, list[str], list[str]]]) -> None:
+    """A child is harmed, and its parent is not."""
+    status, _, names = harmed("killed before", 2, "children")
+    assert (status, names) == (0, ["made"])

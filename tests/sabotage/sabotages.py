@@ -1,0 +1,177 @@
+"""The breaks: one line of lastout replaced by another, and the tests that must see it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+POINTS = "tests/crash/test_points.py::test_every_call"
+PAIRS = "tests/crash/test_pairs.py::test_every_pair"
+
+
+class Sabotage(NamedTuple):
+    """One break.
+
+    Attributes:
+        breaks: which promise (DESIGN.md: I1 to I7), and how.
+        file: where, below `src/lastout`.
+        old: what stands there, once.
+        new: what is put in its place.
+        seen_by: the tests of which at least one must fail.
+    """
+
+    breaks: str
+    file: str
+    old: str
+    new: str
+    seen_by: tuple[str, ...]
+
+
+SABOTAGES = (
+    Sabotage(
+        "I1: things are made without a record",
+        "_shared/recording.py",
+        "self.append(journals.made(ns, number, kind, location, lifetime, after, data))",
+        "journals.made(ns, number, kind, location, lifetime, after, data)",
+        (f"{POINTS}[make]",),
+    ),
+    Sabotage(
+        "I1: a journal goes though something in it stays",
+        "_shared/reaper.py",
+        "if not journal.damage and all(",
+        "if not journal.damage or all(",
+        (f"{POINTS}[leave]", f"{POINTS}[reap]"),
+    ),
+    Sabotage(
+        "I1: what was begun counts as done",
+        "_shared/journal.py",
+        "self.begun.update(record[1])",
+        "self.gone.update(record[1])",
+        (f"{POINTS}[reap]", f"{POINTS}[leave]"),
+    ),
+    Sabotage(
+        "I1: what could not be made in whole stays, and is forgotten",
+        "_shared/makers.py",
+        "        remove(location)\n",
+        "",
+        (f"{POINTS}[make]",),
+    ),
+    Sabotage(
+        "I2: what belongs to the scope goes with the member that made it",
+        "_shared/survey.py",
+        'if not self.living or artifact.lifetime == "member"',
+        "if artifact.lifetime",
+        (f"{POINTS}[leave]", f"{POINTS}[make]"),
+    ),
+    Sabotage(
+        "I2: everybody who leaves thinks it is the last one",
+        "_shared/reaper.py",
+        "last = not survey.living",
+        "last = True",
+        (f"{POINTS}[leave]",),
+    ),
+    Sabotage(
+        "I2: nothing is handed over to a forked child",
+        "_shared/handover.py",
+        "return membership.publish_for_another()",
+        "return None",
+        (PAIRS, f"{POINTS}[fork]"),
+    ),
+    Sabotage(
+        "I2: whoever lost its descriptors is taken for dead",
+        "_shared/lease.py",
+        "return not is_running(who, same_program=not journal.made)",
+        "return True",
+        ("tests/shared/test_handover.py",),
+    ),
+    Sabotage(
+        "I3: the oldest goes first",
+        "_shared/plan.py",
+        "reverse=True",
+        "reverse=False",
+        (f"{POINTS}[leave]",),
+    ),
+    Sabotage(
+        "I3: `after` is forgotten",
+        "_shared/plan.py",
+        "edges[artifact.id] = wanted",
+        "edges[artifact.id] = []",
+        (f"{POINTS}[leave]",),
+    ),
+    Sabotage(
+        "I3: what lies inside a directory does not matter",
+        "_shared/plan.py",
+        "edges.setdefault(outer, []).append(inner)",
+        "edges.setdefault(outer, [])",
+        ("tests/shared/test_plan.py", "tests/properties/test_plan.py"),
+    ),
+    Sabotage(
+        "I4: nobody waits for whoever holds the scope",
+        "backends/local.py",
+        "            _wait_for(lock, path, deadline)\n",
+        "",
+        (PAIRS,),
+    ),
+    Sabotage(
+        "I4: what is done is done again",
+        "_shared/journal.py",
+        'elif verb in ("done", "kept"):',
+        'elif verb == "kept":',
+        (f"{POINTS}[reap]", f"{POINTS}[leave]", "tests/shared/test_reaper.py"),
+    ),
+    Sabotage(
+        "I5: a joiner goes on in a scope that was swept meanwhile",
+        "backends/local.py",
+        "if _still_there(scope, root, directory):",
+        "if True:",
+        (PAIRS,),
+    ),
+    Sabotage(
+        "I5: who leaves frees its lock only after others have decided",
+        "_shared/leave.py",
+        "            us.lease.give_up()\n",
+        "",
+        (PAIRS,),
+    ),
+    Sabotage(
+        "I6: what others can write to is trusted",
+        "backends/root.py",
+        "elif found.st_mode & 0o022:",
+        "elif found.st_mode & 0:",
+        ("tests/backends/test_root.py",),
+    ),
+    Sabotage(
+        "I6: links are followed while a directory is removed",
+        "_shared/trees.py",
+        "_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC",
+        "_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC",
+        ("tests/shared/test_trees.py",),
+    ),
+    Sabotage(
+        "I6: what took another's place is removed",
+        "_shared/paths.py",
+        "elif inode is not None and",
+        "elif False and",
+        ("tests/shared/test_paths.py", "tests/shared/test_surroundings.py"),
+    ),
+    Sabotage(
+        "I7: half a record on a full disk counts as written",
+        "backends/journals.py",
+        "if written != len(records):",
+        "if written < 0:",
+        ("tests/shared/test_surroundings.py", "tests/backends/test_local.py"),
+    ),
+    Sabotage(
+        "I7: a record is joined to the torn one before it",
+        "_shared/journal.py",
+        'return b"\\n%08x %b" % (crc32(body), body)',
+        'return b"%08x %b\\n" % (crc32(body), body)',
+        ("tests/shared/test_journal.py", "tests/properties/test_journal.py"),
+    ),
+    Sabotage(
+        "I7: a lock stays held when a descriptor cannot be looked at",
+        "backends/descriptors.py",
+        "return error.errno != EBADF",
+        "return False",
+        ("tests/backends/test_local.py",),
+    ),
+)
