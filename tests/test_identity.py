@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lastout import _platform
 from lastout._identity import Identity, comparable, here, is_running, new_token
+from lastout._platform import files
 from support import eventually
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ def test_a_network_file_system_is_known(tmp_path: Path) -> None:
         "36 35 98:0 / /here rw,noatime shared:1 - ext4 /dev/root rw\n"
         "37 35 0:44 / /there rw,noatime - nfs4 server:/export rw\n"
     )
-    assert _platform.network_file_system(os.makedev(0, 44), str(table)) == "nfs4"
-    assert _platform.network_file_system(os.makedev(98, 0), str(table)) == ""
-    assert _platform.network_file_system(os.makedev(9, 9), str(table)) == ""
-    assert _platform.network_file_system(os.makedev(9, 9), str(tmp_path / "none")) == ""
+    assert files.network_file_system(os.makedev(0, 44), str(table)) == "nfs4"
+    assert files.network_file_system(os.makedev(98, 0), str(table)) == ""
+    assert files.network_file_system(os.makedev(9, 9), str(table)) == ""
+    assert files.network_file_system(os.makedev(9, 9), str(tmp_path / "none")) == ""

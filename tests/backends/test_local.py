@@ -320,3 +320,19 @@ def test_giving_up_frees_it_for_all(backend: LocalBackend) -> None:
         for number in twins:
             os.close(number)
         scope.sweep()
+
+
+def test_a_lock_goes_though_the_system_does_not_say_whose_it_is(
+    backend: LocalBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A descriptor that cannot be looked at when it is closed does not keep its lock for ever."""
+    held_ = hold(backend)
+
+    def refused(number: int) -> os.stat_result:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fstat", refused)
+        held_.__exit__(None, None, None)
+    with backend.hold("s", Deadline(0)) as again:  # type: ignore[union-attr]
+        assert again.members() == []

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lastout import UsageError, _platform
+from lastout import UsageError
+from lastout._platform import files
 from lastout._process.deadline import Deadline
 from lastout.backends import root as rooms
 from lastout.backends.local import LocalBackend
@@ -115,7 +116,7 @@ def test_a_scope_that_is_a_link_is_refused(tmp_path: Path) -> None:
 
 def test_a_network_file_system_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a network file system a free lock proves nothing."""
-    monkeypatch.setattr(_platform, "network_file_system", lambda device: "nfs4")
+    monkeypatch.setattr(files, "network_file_system", lambda device: "nfs4")
     monkeypatch.setattr(rooms, "_trusted", set())
     with pytest.raises(RootRefused, match="network file system"):
         use(tmp_path / "root")

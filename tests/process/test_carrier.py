@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pytest
+from support.scripts import WORK, carried, each_package
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -12,29 +12,6 @@ if TYPE_CHECKING:
     from support import Program
 
     Start = Callable[..., Program]
-
-PACKAGES = ("multiprocessing", "multiprocess")
-METHODS = ("fork", "forkserver", "spawn")
-
-each_package = pytest.mark.parametrize("package", PACKAGES)
-each_method = pytest.mark.parametrize("method", METHODS)
-carried = pytest.mark.parametrize("method", METHODS[1:])
-
-WORK = """
-    import importlib, os, sys
-    import lastout
-    from say import say
-
-    def work():
-        say("worked")
-
-    def start(target=work):
-        package, method = sys.argv[1:]
-        child = importlib.import_module(package).get_context(method).Process(target=target)
-        child.start()
-        child.join()
-        say("status", child.exitcode)
-"""
 
 
 @each_package

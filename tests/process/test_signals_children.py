@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from support import eventually
+from support.scripts import FAMILY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,33 +18,11 @@ if TYPE_CHECKING:
 
     Start = Callable[..., Program]
 
-PACKAGES = ("multiprocessing", "multiprocess")
-METHODS = ("fork", "forkserver", "spawn")
-
-HEAD = """
-    import importlib, os, signal, sys, threading, time, warnings
-    import lastout
-    from say import say
-
-    warnings.simplefilter("ignore", DeprecationWarning)  # a fork with threads, on 3.12 and later
-
-    def mine(word):
-        say(word, os.getpid())
-
-    def wait():
-        say("ready", os.getpid())
-        while True:
-            time.sleep(60)
-
-    def status_of(pid):
-        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-"""
-
 
 def test_signal_to_a_forked_child(program: Start) -> None:
     """A SIGTERM to a forked child runs the child's handlers only, and only the child dies of it."""
     child = program(
-        HEAD
+        FAMILY
         + """
     lastout.register(say, "parent")
     lastout.handle_signals()
@@ -68,7 +47,7 @@ def test_signal_to_a_forked_child(program: Start) -> None:
 def test_signal_to_the_parent_of_a_fork(program: Start) -> None:
     """A SIGTERM to the parent runs the parent's handlers, and a child lives on with its own."""
     child = program(
-        HEAD
+        FAMILY
         + """
     lastout.register(say, "parent")
     lastout.handle_signals()
@@ -92,7 +71,7 @@ def test_signal_to_the_parent_of_a_fork(program: Start) -> None:
 def test_signal_to_a_grandchild(program: Start) -> None:
     """Each generation has a watcher of its own."""
     child = program(
-        HEAD
+        FAMILY
         + """
     lastout.register(say, "parent")
     lastout.handle_signals()
@@ -119,7 +98,7 @@ def test_signal_to_a_grandchild(program: Start) -> None:
 def test_signal_right_after_the_fork(program: Start, where: str) -> None:
     """Two hundred children that are sent a SIGTERM as soon as they exist: none is lost or hangs."""
     child = program(
-        HEAD
+        FAMILY
         + """
     lastout.handler(inherit=True, args=("inherited",))(mine)
     lastout.handle_signals()
@@ -150,7 +129,7 @@ def test_signal_right_after_the_fork(program: Start, where: str) -> None:
 def test_signals_to_parent_and_child_at_once(program: Start) -> None:
     """A whole group that is sent a SIGTERM right after the fork: each process runs its own once."""
     child = program(
-        HEAD
+        FAMILY
         + """
     lastout.handler(inherit=True, args=("inherited",))(mine)
     lastout.handle_signals()
@@ -178,7 +157,7 @@ def test_signals_to_parent_and_child_at_once(program: Start) -> None:
 def test_other_programs_start_with_free_signals(program: Start, hook: str) -> None:
     """A program that is started meanwhile has no signal blocked, with a `preexec_fn` or without."""
     child = program(
-        HEAD
+        FAMILY
         + f"""
     import subprocess
     lastout.handle_signals()
@@ -194,7 +173,7 @@ def test_other_programs_start_with_free_signals(program: Start, hook: str) -> No
 def test_fork_keeps_the_program_s_own_mask(program: Start) -> None:
     """A signal that the program itself has blocked stays blocked in parent and child."""
     child = program(
-        HEAD
+        FAMILY
         + """
     lastout.handle_signals()
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP, signal.SIGUSR1])
@@ -211,7 +190,7 @@ def test_fork_keeps_the_program_s_own_mask(program: Start) -> None:
 def test_restore_in_a_child_leaves_the_parent_s(program: Start) -> None:
     """A child that undoes signal handling does so for itself only."""
     child = program(
-        HEAD
+        FAMILY
         + """
     lastout.register(say, "parent")
     handling = lastout.handle_signals()
@@ -235,7 +214,7 @@ def test_restore_in_a_child_leaves_the_parent_s(program: Start) -> None:
 def test_forks_leak_nothing(program: Start) -> None:
     """A child of a child of a child has as many descriptors and threads as the first process."""
     child = program(
-        HEAD
+        FAMILY
         + """
     lastout.handle_signals()
     def look():

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from support.scripts import WAITING
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -15,23 +17,12 @@ if TYPE_CHECKING:
 
     Start = Callable[..., Program]
 
-HEAD = """
-    import asyncio, os, signal, sys, threading, time
-    import lastout
-    from say import say
-
-    def wait():
-        say("ready")
-        while True:
-            time.sleep(60)
-"""
-
 
 @pytest.mark.parametrize("raising", [False, True])
 def test_previous_handler_is_called_once(program: Start, raising: bool) -> None:
     """A handler of the program's own is called after ours, with the signal and a frame."""
     child = program(
-        HEAD
+        WAITING
         + f"""
     def previous(signum, frame):
         say("previous", signum, frame is None or hasattr(frame, "f_code"))
@@ -52,7 +43,7 @@ def test_previous_handler_is_called_once(program: Start, raising: bool) -> None:
 def test_previous_handler_that_raises(program: Start, what: str) -> None:
     """What a previous handler raises does not save the process from its signal."""
     child = program(
-        HEAD
+        WAITING
         + f"""
     def previous(signum, frame):
         say("previous")
@@ -71,10 +62,39 @@ def test_previous_handler_that_raises(program: Start, what: str) -> None:
     assert ("ValueError: previous" in end.err) == what.startswith("ValueError")
 
 
+@pytest.mark.parametrize("when", ["in a call", "at its end"])
+def test_previous_handler_that_ends_the_process(program: Start, when: str) -> None:
+    """A previous handler that runs the finalizers of multiprocessing, as pebble's, can end it."""
+    child = program(
+        WAITING
+        + f"""
+    import multiprocessing.util
+    def previous(signum, frame):
+        multiprocessing.util._exit_function()
+        say("previous")
+        os._exit(7)
+    signal.signal(signal.SIGTERM, previous)
+    lastout.register(say, "handler")
+    lastout.handle_signals()
+    if {when == "in a call"}:
+        wait()
+    say("ready")
+    lastout.register(os.kill, os.getpid(), signal.SIGTERM)
+    multiprocessing.util._exit_function()
+    """
+    )
+    child.wait_for("ready")
+    if when == "in a call":
+        child.signal(signal.SIGTERM)
+    end = child.end(seconds=5)
+    assert (end.status, end.err) == (7, "")
+    assert child.lines == ["ready", "handler", "previous"]
+
+
 def test_ignored_signal_stays_ignored(program: Start) -> None:
     """A process started under `nohup` ignores SIGHUP, and goes on doing so."""
     child = program(
-        HEAD
+        WAITING
         + """
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     lastout.register(say, "handler")
@@ -115,7 +135,7 @@ def test_running_loop_keeps_its_signals(program: Start, when: str) -> None:
         before=call if when == "before" else "", after=call if when == "after" else "", then=""
     )
     child = program(
-        HEAD
+        WAITING
         + f"""
     lastout.register(say, "handler")
     {call if when == "outside" else ""}
@@ -138,7 +158,7 @@ def test_restoring_leaves_the_loop_its_wakeup_descriptor(program: Start) -> None
         before="handling = lastout.handle_signals()", after="handling.restore()", then="return"
     )
     child = program(
-        HEAD
+        WAITING
         + f"""
     {loop}
     asyncio.run(main())
@@ -156,7 +176,7 @@ def test_signal_after_the_loop_has_gone(program: Start, when: str) -> None:
     call = "lastout.handle_signals()"
     loop = LOOP.format(before="", after=call if when == "after" else "", then="return")
     child = program(
-        HEAD
+        WAITING
         + f"""
     lastout.register(say, "handler")
     {call if when == "outside" else ""}
@@ -174,10 +194,40 @@ def test_signal_after_the_loop_has_gone(program: Start, when: str) -> None:
     assert child.lines == ["listening", "woken", "ready", "handler"]
 
 
+def test_signal_that_a_loop_has_taken(program: Start) -> None:
+    """A signal that a loop takes is the loop's; after it, another call takes it again."""
+    child = program(
+        WAITING
+        + """
+    async def main():
+        stop = asyncio.Event()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+        say("listening")
+        await stop.wait()
+        say("stopped")
+    lastout.register(say, "handler")
+    lastout.handle_signals()
+    asyncio.run(main())
+    with lastout.handle_signals() as handling:
+        say(handling.signals == (signal.SIGTERM,))
+    say(signal.getsignal(signal.SIGTERM) is signal.SIG_DFL)
+    lastout.handle_signals()
+    wait()
+    """
+    )
+    child.wait_for("listening")
+    child.signal(signal.SIGTERM)
+    child.wait_for("ready", seconds=10)
+    child.signal(signal.SIGTERM)
+    end = child.end(seconds=10)
+    assert (end.status, end.err) == (-signal.SIGTERM, "")
+    assert child.lines == ["listening", "stopped", "True", "True", "ready", "handler"]
+
+
 def test_interrupt_of_a_loop_is_asyncio_s(program: Start) -> None:
     """Ctrl-C still cancels the main task, as asyncio does it, and the handlers run at the end."""
     child = program(
-        HEAD
+        WAITING
         + """
     async def main():
         say("ready")
@@ -200,7 +250,7 @@ def test_interrupt_of_a_loop_is_asyncio_s(program: Start) -> None:
 def test_another_s_wakeup_descriptor_is_not_taken(program: Start) -> None:
     """A wakeup descriptor that somebody else has set still gets its bytes, and stays theirs."""
     child = program(
-        HEAD
+        WAITING
         + """
     import socket
     mine, theirs = socket.socketpair()

@@ -7,34 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from support.scripts import FAMILY, METHODS, PACKAGES
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from support import Program
 
     Start = Callable[..., Program]
-
-PACKAGES = ("multiprocessing", "multiprocess")
-METHODS = ("fork", "forkserver", "spawn")
-
-HEAD = """
-    import importlib, os, signal, sys, threading, time, warnings
-    import lastout
-    from say import say
-
-    warnings.simplefilter("ignore", DeprecationWarning)  # a fork with threads, on 3.12 and later
-
-    def mine(word):
-        say(word, os.getpid())
-
-    def wait():
-        say("ready", os.getpid())
-        while True:
-            time.sleep(60)
-
-    def status_of(pid):
-        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-"""
 
 
 WORKERS = """
@@ -81,7 +61,7 @@ def test_pool_that_ends_its_workers(
     """
     rounds = 5 if method == "fork" else 1
     child = program(
-        HEAD
+        FAMILY
         + WORKERS
         + """
     if __name__ == "__main__":
@@ -120,7 +100,7 @@ def test_pool_that_ends_its_workers(
 def test_daemonic_child_at_the_parent_s_end(program: Start, package: str, method: str) -> None:
     """A daemonic child, which its package ends by SIGTERM, finishes its handlers first."""
     child = program(
-        HEAD
+        FAMILY
         + WORKERS
         + """
     def stay(gate):
@@ -146,7 +126,7 @@ def test_daemonic_child_at_the_parent_s_end(program: Start, package: str, method
 def test_pool_whose_parent_handles_signals(program: Start, seconds: float) -> None:
     """Forked workers handle signals because their parent does, and inherit what it says."""
     child = program(
-        HEAD
+        FAMILY
         + """
     import multiprocessing
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import lastout
+from support.scripts import WAITING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,16 +19,6 @@ if TYPE_CHECKING:
 
     Start = Callable[..., Program]
 
-HEAD = """
-    import asyncio, os, signal, sys, threading, time
-    import lastout
-    from say import say
-
-    def wait():
-        say("ready")
-        while True:
-            time.sleep(60)
-"""
 
 BAD = {
     0: lastout.UsageError,
@@ -178,7 +169,7 @@ def test_restore_leaves_a_handler_that_was_set_since() -> None:
 def test_restore_leaves_nothing_behind_in_a_hundred_rounds(program: Start) -> None:
     """Set up and undone over and over, no thread and no descriptor stays."""
     child = program(
-        HEAD
+        WAITING
         + """
     def count():
         return len(os.listdir("/proc/self/fd")), len(os.listdir("/proc/self/task"))
@@ -196,7 +187,7 @@ def test_restore_leaves_nothing_behind_in_a_hundred_rounds(program: Start) -> No
 def test_after_restore_the_signal_kills_as_it_did(program: Start) -> None:
     """When handling is over a SIGTERM kills without running the handlers."""
     child = program(
-        HEAD
+        WAITING
         + """
     lastout.register(say, "never")
     with lastout.handle_signals():
@@ -215,7 +206,7 @@ def test_after_restore_the_signal_kills_as_it_did(program: Start) -> None:
 def test_nested(program: Start, signum: int, where: str) -> None:
     """Inner handling adds signals and, when it ends, leaves the outer one as it was."""
     child = program(
-        HEAD
+        WAITING
         + """
     lastout.register(say, "handler")
     with lastout.handle_signals(signal.SIGTERM):

@@ -12,27 +12,10 @@ import pytest
 
 from lastout._process.handler import Handler
 from support.callables import Refusal, Refuses, SameSize
-from support.stacks import Watched, in_thread
+from support.stacks import WAIT, Watched, in_thread
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-
-WAIT = 30  # seconds that no test should ever need
-
-
-@pytest.fixture
-def stack() -> Watched:
-    """An empty stack with a log."""
-    return Watched()
-
-
-@pytest.fixture
-def stuck() -> Iterator[threading.Event]:
-    """What a handler that hangs waits for; the test's end sets it free."""
-    event = threading.Event()
-    yield event
-    event.set()
+    from collections.abc import Callable
 
 
 def test_last_in_first_out(stack: Watched) -> None:

@@ -11,28 +11,10 @@ import pytest
 
 from lastout.errors import HandlerTimeout
 from support import eventually
-from support.stacks import Watched, in_thread
+from support.stacks import WAIT, Watched, in_thread
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from lastout._process.report import Outcome
-
-WAIT = 30  # seconds that no test should ever need
-
-
-@pytest.fixture
-def stack() -> Watched:
-    """An empty stack with a log."""
-    return Watched()
-
-
-@pytest.fixture
-def stuck() -> Iterator[threading.Event]:
-    """What a handler that hangs waits for; the test's end sets it free."""
-    event = threading.Event()
-    yield event
-    event.set()
 
 
 def test_a_handler_pushed_by_a_handler_runs(stack: Watched) -> None:

@@ -11,7 +11,7 @@ import pytest
 from lastout import UsageError
 from lastout._shared.artifact import Artifact, keep_here
 
-THING = Artifact("abc.7", "directory", "/tmp/x", data={"inode": 5}, made_ns=12, scope="/root/s")
+THING = Artifact("abc.7", "directory", "/tmp/x", data={"inode": 5}, made_ns=12, scope="/r/s")
 
 
 class Keeper:
@@ -64,18 +64,18 @@ def test_more_facts() -> None:
 def test_it_finds_its_scope() -> None:
     """Release and keep go to the scope that this process joined at that path."""
     keeper = Keeper()
-    keep_here("/root/s", keeper)
+    keep_here("/r/s", keeper)
     try:
         THING.release()
         pickle.loads(pickle.dumps(THING)).keep()
     finally:
-        keep_here("/root/s", None)
+        keep_here("/r/s", None)
     assert keeper.seen == [("release", THING), ("keep", THING)]
 
 
 def test_a_scope_that_was_not_joined() -> None:
     """Without its scope it says which one to join."""
-    with pytest.raises(UsageError, match="/root/s"):
+    with pytest.raises(UsageError, match="/r/s"):
         THING.release()
     with pytest.raises(UsageError, match="join"):
         THING.keep()

@@ -11,7 +11,7 @@ import pytest
 
 import lastout
 from lastout import Scope, UsageError
-from lastout._shared import joining, journal
+from lastout._shared import journal
 from lastout._shared.lease import ours
 from lastout.backends.local import LocalBackend
 from lastout.errors import (
@@ -22,25 +22,14 @@ from lastout.errors import (
     RootRefused,
     SystemRefused,
 )
+from support.artifacts import failures
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
-    from lastout import Report
     from support import Program
 
 LONG = "x" * 300
-
-
-@pytest.fixture(autouse=True)
-def no_scope_left() -> Iterator[None]:
-    """No test stays in a scope."""
-    yield
-    assert not [one.path for one in joining.joined.values() if one.joined]
-
-
-def failures(report: Report) -> list[BaseException]:
-    return [one.failure.exception for one in report if one.failure]
 
 
 # Roots.

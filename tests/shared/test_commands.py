@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lastout import _platform, errors
+from lastout import errors
+from lastout._platform import pids
 from lastout._shared import commands
 from support import eventually
 from support.artifacts import Made, make
@@ -104,9 +105,9 @@ def test_one_that_hangs_is_killed_with_its_group(by: str, tmp_path: Path) -> Non
     made = python(code, cwd=tmp_path, timeout=1.5 if by == "its own limit" else None)
     with pytest.raises(errors.CleanupTimeout, match="killed; it said: hanging"):
         made.clean(1.5 if by == "the deadline" else None)
-    pids = [int(name[3:]) for name in os.listdir(tmp_path)]
-    assert len(pids) == 2
-    assert eventually(lambda: all(_platform.process_facts(pid) is None for pid in pids))
+    running = [int(name[3:]) for name in os.listdir(tmp_path)]
+    assert len(running) == 2
+    assert eventually(lambda: all(pids.process_facts(pid) is None for pid in running))
 
 
 def test_an_interrupted_wait_kills_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

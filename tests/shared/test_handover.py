@@ -7,6 +7,8 @@ import os
 import signal
 from typing import TYPE_CHECKING
 
+import pytest
+
 import lastout
 from lastout import Scope
 from lastout._shared import handover, membership
@@ -15,8 +17,6 @@ from support import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    import pytest
 
     from support import Program
 
@@ -64,11 +64,9 @@ def test_a_killed_parent(program: Callable[..., Program]) -> None:
         if not pid:
             scope = lastout.current_scope()
             mine = scope.directory(lifetime="member")
-            grandchild = os.fork()
-            if not grandchild:
-                say("ready", os.path.exists(mine))
-                signal.pause()
             say(mine)
+            if not os.fork():
+                say("ready", os.path.exists(mine))
             signal.pause()
         input()
         os.kill(pid, signal.SIGKILL)
@@ -134,6 +132,77 @@ def test_a_child_leaves_at_its_end(program: Callable[..., Program]) -> None:
     ended = child.end()
     assert ended.status == 0, ended.err
     assert child.lines == ["directory 2"] * 3 + ["1 0"]
+
+
+def test_a_child_leaves_before_its_end(program: Callable[..., Program]) -> None:
+    """A forked child leaves by `current_scope()`, or by the copies of its parent's scopes."""
+    child = program("""
+        import os, sys
+        import lastout
+        from say import say
+
+        def in_child(leave):
+            pid = os.fork()
+            if not pid:
+                mine = lastout.current_scope().directory(lifetime="member")
+                leave()
+                say("left", not os.path.exists(mine))
+                os._exit(0)
+            os.waitpid(pid, 0)
+
+        def by_copies():
+            inner.leave()
+            still = os.path.isdir(lastout.current_scope().directory(lifetime="member"))
+            say("still in", still)
+            outer.leave()
+
+        outer, inner = lastout.Scope("s"), lastout.Scope("s")
+        in_child(lambda: lastout.current_scope().leave())
+        in_child(by_copies)
+        say("parent", len(outer.members()), os.path.isdir(outer.directory()))
+        inner.leave()
+        outer.leave()
+    """)
+    ended = child.end()
+    assert ended.status == 0, ended.err
+    assert child.lines == ["left True", "still in True", "left True", "parent 1 True"]
+    assert ended.err == ""
+
+
+def test_a_child_that_cannot_say_who_it_is(program: Callable[..., Program]) -> None:
+    """A child of which all hand-over but the lock fails is alive in each scope all the same."""
+    child = program("""
+        import os
+        import lastout
+        from lastout._shared import membership
+        from say import say
+
+        def refused():
+            raise OSError(24, "no descriptors")
+
+        scopes = lastout.Scope("s"), lastout.Scope("t")
+        membership.here, here = refused, membership.here
+        (theirs, ready), (wait, go_on) = os.pipe(), os.pipe()
+        pid = os.fork()
+        membership.here = here
+        if not pid:
+            os.write(ready, b".")
+            os.read(wait, 1)
+            say("left", [scope.leave().ok for scope in scopes])
+            os._exit(0)
+        os.read(theirs, 1)
+        lastout.reap()
+        say([[one.alive for one in scope.members()] for scope in scopes])
+        os.write(go_on, b".")
+        os.waitpid(pid, 0)
+        say([[one.alive for one in scope.members()] for scope in scopes])
+        for scope in scopes:
+            scope.leave()
+    """)
+    ended = child.end()
+    assert ended.status == 0, ended.err
+    assert child.lines == ["[[True, True], [True, True]]", "left [True, True]", "[[True], [True]]"]
+    assert ended.err.count("[Errno 24]") == 2
 
 
 def test_forks_from_many_threads(program: Callable[..., Program]) -> None:
@@ -297,3 +366,63 @@ def test_nothing_is_left_in_the_parent() -> None:
         assert len(descriptors._kept) == before
         assert handover._handed == []
         assert handover._locked_out == []
+
+
+FORKING = """
+    import os, threading
+    import lastout
+    from say import say
+
+    cleaning, forked = threading.Event(), threading.Event()
+    children = []
+
+    def fork(scope):
+        read, write = os.pipe()
+        pid = os.fork()
+        if pid:
+            os.close(read)
+            children.append((pid, write))
+            return
+        os.close(write)
+        os.read(read, 1)  # until the parent has left
+        try:
+            scope.file()
+        except lastout.UsageError:
+            say("outside")
+        lastout.unwind()
+        os._exit(0)
+
+    def callback(who):
+        if who == "callback":
+            fork(lastout.current_scope())
+        cleaning.set()
+        forked.wait(30)
+
+    def main(who):
+        scope = lastout.Scope("s")
+        scope.callback(callback, who)
+        leaving = threading.Thread(target=scope.leave)
+        leaving.start()
+        cleaning.wait(30)
+        if who == "thread":
+            fork(scope)
+        forked.set()
+        leaving.join()
+        [(pid, write)] = children
+        os.close(write)
+        say("child", os.waitpid(pid, 0)[1])
+"""
+
+
+@pytest.mark.parametrize("who", ["thread", "callback"])
+def test_a_fork_while_its_parent_cleans(program: Callable[..., Program], who: str) -> None:
+    """A child that is forked when its parent is already being counted out is outside."""
+    child = program(
+        "import forking, sys; forking.main(sys.argv[1])",
+        args=[who],
+        modules={"forking": FORKING},
+        env={"PYTHONWARNINGS": "ignore"},  # of forks in a process with threads
+    )
+    ended = child.end(60)
+    assert (ended.status, ended.err) == (0, "")
+    assert child.lines == ["outside", "child 0"]

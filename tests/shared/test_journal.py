@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import pickle
+from time import monotonic_ns
 
 import pytest
 
@@ -23,12 +25,12 @@ def test_everything_is_read_again() -> None:
     """Each record comes back as it was written."""
     after = ("other.1", "abc.1")
     lines = START + journal.made(7, 1, "file", "/tmp/f", "member", after, {"a": [1, None]})
-    read = parse("abc", lines + journal.more(1, {"inode": 3}), "/root/s")
+    read = parse("abc", lines + journal.more(1, {"inode": 3}), "/r/s")
     (artifact,) = read.unresolved()
     assert (artifact.id, artifact.kind, artifact.location) == ("abc.1", "file", "/tmp/f")
     assert (artifact.lifetime, artifact.after, artifact.made_ns) == ("member", after, 7)
     assert artifact.data == {"a": [1, None], "inode": 3}
-    assert artifact.scope == "/root/s"
+    assert artifact.scope == "/r/s"
     assert (read.who, read.joined_ns, read.left, read.damage) == (here(), 5, False, 0)
 
 
@@ -40,6 +42,19 @@ def test_what_is_resolved() -> None:
     assert [artifact.number for artifact in read.unresolved()] == [2, 4, 5]
     assert read.begun == {1, 2}
     assert read.left
+
+
+def test_a_mark_says_when_and_by_whom() -> None:
+    """Time and process stand behind the numbers of a mark; one without them is read as well."""
+    before = monotonic_ns()
+    *_, [verb, numbers, ns, pid] = journal.records(START + journal.mark("done", [1, 2]))
+    assert (verb, numbers, pid) == ("done", [1, 2], os.getpid())
+    assert before <= ns <= monotonic_ns()
+    early = parse(
+        "abc", START + made(1) + journal.seal('["begun",[1]]') + journal.seal('["done",[1]]')
+    )
+    assert early.unresolved() == []
+    assert early.damage == 0
 
 
 @pytest.mark.parametrize(
@@ -103,7 +118,7 @@ def test_a_newer_format_is_refused() -> None:
     """A newer format is refused with what to do, and the error can be pickled."""
     newer = journal.seal('["lastout",2,"abc"]')
     with pytest.raises(JournalTooNew, match="upgrade") as caught:
-        parse("abc", newer + b"\nwhatever comes there", "/root/s")
+        parse("abc", newer + b"\nwhatever comes there", "/r/s")
     assert isinstance(caught.value, LastoutError)
     assert pickle.loads(pickle.dumps(caught.value)).member == "abc"
 

@@ -9,16 +9,16 @@ import os
 import resource
 import shutil
 import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from lastout._shared import callbacks, cleaners, makers, processes
+from lastout._shared import callbacks, cleaners, makers, paths, processes
 from support.artifacts import make
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 
 @contextlib.contextmanager
@@ -139,3 +139,28 @@ def test_forgetting_is_for_every_kind() -> None:
     for kind in cleaners.KINDS:
         makers.forget(kind, made.location, made.data)
     assert callbacks._live == {}
+
+
+@pytest.mark.parametrize("kind", ["directory", "file", "shared_memory", "semaphore"])
+def test_what_cannot_be_made_in_whole_is_taken_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """Made, but then the system refuses to look at it: an error, and nothing is there."""
+    numbers = {"shared_memory": 100, "semaphore": 1}
+    name = f"lastout-{tmp_path.name}-{os.getpid()}"
+    location, data = (
+        getattr(makers, f"prepare_{kind}")(numbers[kind], name)
+        if kind in numbers
+        else getattr(makers, f"prepare_{kind}")(tmp_path / "made", "/nowhere")
+    )
+
+    def refused(_: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(paths, "facts", refused)
+    with pytest.raises(OSError, match=os.strerror(errno.EIO)):
+        getattr(makers, f"create_{kind}")(location, data)
+    monkeypatch.undo()
+    assert list(tmp_path.iterdir()) == []
+    assert not Path("/dev/shm", name).exists()
+    assert not Path(f"/dev/shm/sem.{name}").exists()

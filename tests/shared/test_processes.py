@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lastout import _platform, errors
+from lastout import errors
+from lastout._platform import pids
 from lastout._process.deadline import Deadline
 from lastout._shared import groups, processes
 from support import eventually
@@ -60,10 +61,12 @@ def start() -> Iterator[Callable[..., Started]]:
     """Start Python code as an artifact; its pipes are closed at the end."""
     started: list[Started] = []
 
-    def call(code: str, grace: float = 5.0, **options: Any) -> Started:
+    def call(code: str, grace: float = 5.0, tree: bool = False, **options: Any) -> Started:
         argv = [sys.executable, "-c", code]
         options = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, **options}
-        made = Started(*make("popen", argv, options, grace=grace, create=(argv, options)))
+        made = Started(
+            *make("popen", argv, options, grace=grace, tree=tree, create=(argv, options))
+        )
         started.append(made)
         assert made.line() == "ready"
         return made
@@ -81,7 +84,7 @@ def start() -> Iterator[Callable[..., Started]]:
 
 def lives(pid: int) -> bool:
     """Whether that process is running."""
-    facts = _platform.process_facts(pid)
+    facts = pids.process_facts(pid)
     return facts is not None and not facts.ending
 
 
@@ -191,6 +194,20 @@ def test_others_of_this_process_live_on(start: Callable[..., Started]) -> None:
     assert eventually(lambda: not lives(child))
 
 
+def test_a_tree_ends_wherever_it_went(start: Callable[..., Started]) -> None:
+    """With `tree` a child that began a session of its own ends too, its starter dead or not."""
+    code = PARENT_OF.format(code=WAIT).replace("])", "], start_new_session=True)")
+    made = start(READY + code, tree=True)
+    [child] = map(int, {made.line(), made.line()} - {"ready"})
+    made.process.wait(10)
+    other = start(WAIT)
+    assert lives(child)
+    made.from_elsewhere()
+    assert not lives(child)
+    assert other.process.poll() is None
+    other.clean()
+
+
 def test_a_reused_pid_is_never_signalled(start: Callable[..., Started]) -> None:
     """A process that has the recorded pid, but not its start time and token, is another one."""
     made, other = start(WAIT), start(WAIT)
@@ -258,7 +275,7 @@ def test_what_cannot_be_seen_is_reported(
     """From inside a container another one's process may live on unseen: its record stays."""
     made = start(WAIT)
     made.clean()
-    monkeypatch.setattr(_platform, "sees_all_processes", lambda: False)
+    monkeypatch.setattr(pids, "sees_all_processes", lambda: False)
     with pytest.raises(errors.CleanupFailed, match="another container"):
         made._replace(data={**made.data, "namespace": 1}).clean()
 
@@ -268,7 +285,7 @@ def test_one_that_cannot_be_ended_is_reported(
 ) -> None:
     """Who remains after SIGKILL is named, and it can be tried again."""
     made = start(WAIT)
-    monkeypatch.setattr(_platform, "signal_held", lambda held, signum: None)
+    monkeypatch.setattr(pids, "signal_held", lambda held, signum: None)
     with pytest.raises(errors.CleanupTimeout, match=str(made.process.pid)):
         made.clean(0.1)
     monkeypatch.undo()
@@ -331,3 +348,19 @@ def test_where_processes_cannot_be_held_it_says_so(monkeypatch: pytest.MonkeyPat
     monkeypatch.delattr(os, "pidfd_open")
     with pytest.raises(errors.UsageError, match=r"Linux 5\.3"):
         make("popen", ["true"])
+
+
+def test_one_that_popen_lost_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Popen fails when the program runs already: an error, and nothing runs."""
+    real, begun = subprocess.Popen, []
+
+    def popen(*args: Any, **options: Any) -> subprocess.Popen[bytes]:
+        begun.append(real(*args, **options, stdin=subprocess.PIPE, stdout=subprocess.PIPE))
+        assert begun[0].stdout.read(6) == b"ready\n"
+        raise OSError("as if it could not be told how that went")
+
+    monkeypatch.setattr(subprocess, "Popen", popen)
+    with pytest.raises(OSError, match="as if"):
+        processes.create("popen-0123456789abcdef", [sys.executable, "-c", WAIT], {})
+    with begun[0] as process:
+        assert process.wait(10) == -signal.SIGKILL

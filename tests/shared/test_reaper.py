@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lastout import Artifact, _platform
 from lastout._identity import Identity, here, new_token
+from lastout._platform import pids
 from lastout._process.deadline import Deadline
 from lastout._shared import journal, lease, reaper
 from lastout.backends.local import LocalBackend
@@ -16,7 +16,7 @@ from lastout.backends.memory import MemoryBackend
 from lastout.errors import CleanupBlocked, JournalDamaged, JournalTooNew, SystemRefused
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from lastout.backends.base import Backend, Held, Lease
@@ -221,7 +221,7 @@ def test_marks_come_before_and_after(world: World) -> None:
 
 def test_a_running_process_is_alive_without_its_lock(world: World) -> None:
     """A member that lost its descriptors but runs is alive."""
-    parent = Identity(os.getppid(), None, _platform.boot_id(), _platform.pid_namespace())
+    parent = Identity(os.getppid(), None, pids.boot_id(), pids.pid_namespace())
     a = world.member("a", parent)
     world.made(a, "/1")
     world.kill(a)
@@ -242,10 +242,10 @@ def test_a_former_life_of_this_process_is_dead(world: World) -> None:
 
 def test_another_program_in_a_forked_process(world: World) -> None:
     """A forked child that made nothing and runs another program now is dead; else it is alive."""
-    facts = _platform.process_facts(os.getppid())
+    facts = pids.process_facts(os.getppid())
     assert facts is not None
     assert facts.started is not None
-    place = (_platform.boot_id(), _platform.pid_namespace())
+    place = (pids.boot_id(), pids.pid_namespace())
     for token, image in (("same", facts.image), ("other", facts.image + 1), ("made", 1)):
         world.member(token, Identity(os.getppid(), facts.started, *place, image=image))
     world.made("made", "/1")
@@ -329,39 +329,6 @@ def test_time_that_runs_out_is_shared(world: World) -> None:
         held.sweep()
 
 
-def test_batches() -> None:
-    """Only plain artifacts of one member share their marks."""
-
-    def thing(text: str) -> Artifact:
-        member, kind = text.split()
-        return Artifact(f"{member}.1", kind, "/x")
-
-    names = [
-        "a file",
-        "a directory",
-        "b file",
-        "b popen",
-        "b command",
-        "b file",
-        "b file",
-        "bb file",
-    ]
-    batches = [
-        [f"{one.member} {one.kind}" for one in batch]
-        for batch in reaper._batches([*map(thing, names)])
-    ]
-    assert batches == [
-        ["a file", "a directory"],
-        ["b file"],
-        ["b popen"],
-        ["b command"],
-        ["b file", "b file"],
-        ["bb file"],
-    ]
-    many = [Artifact(f"a.{number}", "file", "/x") for number in range(300)]
-    assert [len(batch) for batch in reaper._batches(many)] == [128, 128, 44]
-
-
 def test_tokens_are_fit_for_names() -> None:
     """A token is a plain name without a dot, which ids rely on."""
     assert new_token().isalnum()
@@ -377,3 +344,61 @@ def test_one_that_left_is_dead(world: World) -> None:
     assert world.reap().swept
     assert world.cleaned == ["/1"]
     lease.ours.discard("a")
+
+
+class Meddled:
+    """A held scope in which something happens just before a member is looked at, once."""
+
+    def __init__(self, held: Held, member: str, happens: Callable[[], object]) -> None:
+        self._held = held
+        self._member = member
+        self._happens: Callable[[], object] | None = happens
+
+    def is_held(self, member: str) -> bool:
+        if member == self._member:
+            self._happen()
+        return self._held.is_held(member)
+
+    def _happen(self) -> None:
+        happens, self._happens = self._happens, None
+        if happens:
+            happens()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._held, name)
+
+
+def test_one_that_forked_and_died_while_others_were_looked_at(world: World) -> None:
+    """Nothing goes under a child that got its journal after the members were listed."""
+    a = world.member("a")
+    world.made(a, "/scope")
+    start = journal.header("b")
+
+    def fork_and_die() -> None:
+        world.leases["b"] = world.backend.publish("s", "b", start)  # as a fork does, unheld
+        world.kill(a)
+
+    with world.hold() as held:
+        meddled: Any = Meddled(held, a, fork_and_die)
+        assert not reaper.reap(meddled, "/r/s", world.clean, Deadline()).swept
+    assert world.cleaned == []
+    world.kill("b")
+    assert world.reap().swept
+    assert world.cleaned == ["/scope"]
+
+
+def test_one_that_writes_while_it_is_judged(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a member without its lock wrote just before it died is cleaned too."""
+    a = world.member("a")
+    world.kill(a)
+    judge = lease.is_dead
+    late = journal.made(world.tick(), 1, "file", "/late", "scope", (), {})
+    with world.hold() as held:
+
+        def write_and_die(of: journal.Journal) -> bool:
+            held.append(a, late)
+            return judge(of)
+
+        monkeypatch.setattr(lease, "is_dead", write_and_die)
+        assert reaper.reap(held, "/r/s", world.clean, Deadline()).swept
+    assert world.cleaned == ["/late"]

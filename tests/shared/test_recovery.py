@@ -215,24 +215,24 @@ def _running(command: str) -> list[int]:
     return found
 
 
-def test_a_pool_goes_on(program: Callable[..., Program]) -> None:
-    """A pool's killed worker is replaced, and the next worker cleans up after it."""
+@pytest.mark.parametrize("package", ["multiprocessing", "multiprocess"])
+def test_a_pool_goes_on(program: Callable[..., Program], package: str) -> None:
+    """A pool's killed worker is replaced, and the one in its place cleans up after it."""
     child = program(
         """
-        import multiprocessing, os, signal
+        import importlib, os, sys
         import lastout
         from say import say
         from tasks import begin, die, count
 
         if __name__ == "__main__":
-            context = multiprocessing.get_context("fork")
+            context = importlib.import_module(sys.argv[1]).get_context("fork")
             with lastout.Scope("s") as scope:
                 with context.Pool(1, initializer=scope.worker) as pool:
                     scratch, pid = pool.apply(begin)
                     pool.apply_async(die)
                     say(pool.apply(count) != pid, os.path.exists(scratch))
-                    lastout.reap()
-                    say(os.path.exists(scratch))
+                    say("alive", len(scope.members()))
         """,
         modules={
             "tasks": """
@@ -247,11 +247,11 @@ def test_a_pool_goes_on(program: Callable[..., Program]) -> None:
                     return os.getpid()
             """
         },
+        args=[package],
     )
     ended = child.end()
     assert ended.status == 0, ended.err
-    assert child.lines[0].startswith("True")
-    assert child.lines[1] == "False"
+    assert child.lines == ["True False", "alive 2"]
 
 
 def test_killed_while_exiting_is_dead_at_once(program: Callable[..., Program]) -> None:
@@ -312,3 +312,53 @@ def test_one_bad_scope_does_not_stop_the_rest(program: Callable[..., Program]) -
     assert [type(one.failure.exception) for one in report.failed if one.failure] == [RootRefused]
     assert not killed.shared.exists()
     bad.unlink()
+
+
+def test_a_program_that_is_a_member_ends_with_its_starter(program: Callable[..., Program]) -> None:
+    """What only a dead member's program kept alive is cleaned by the same reap that ends it."""
+    child = program(
+        """
+        import lastout
+        from say import say
+
+        scope = lastout.Scope("s")
+        place = scope.directory()
+        server = scope.popen(["sleep", "300"], lifetime="member", member=True)
+        say(place, server.pid)
+        say("ready")
+        input()
+        """
+    )
+    child.wait_for("ready")
+    child.kill()
+    child.end()
+    report = lastout.reap()
+    assert [one.name.split()[0] for one in report] == ["popen", "directory"]
+    assert not Path(child.lines[0].split()[0]).exists()
+    assert root() == []
+
+
+def test_other_scopes_of_an_ended_program_are_cleaned_too(program: Callable[..., Program]) -> None:
+    """A program that is ended by the reap of one scope was in another, before it in the list."""
+    child = program(
+        """
+        import sys
+        import lastout
+        from say import say
+
+        code = (
+            "import lastout; from say import say; scope = lastout.Scope('a');"
+            "say(scope.directory()); say('ready'); input()"
+        )
+        scope = lastout.Scope("b")
+        scope.popen([sys.executable, "-c", code], lifetime="member", grace=0)
+        input()
+        """
+    )
+    child.wait_for("ready")
+    child.kill()
+    child.end()
+    report = lastout.reap()
+    assert [one.name.split()[0] for one in report] == ["directory", "popen"]
+    assert not Path(child.lines[0]).exists()
+    assert root() == []

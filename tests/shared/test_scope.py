@@ -19,7 +19,7 @@ import lastout
 from lastout import Artifact, Scope, UsageError, current_scope
 from lastout._shared import joining
 from lastout._shared.hold import hold
-from lastout._shared.scope import Worker
+from lastout._shared.workers import Worker
 from lastout.backends.local import LocalBackend
 from lastout.errors import (
     ArtifactExists,
@@ -410,13 +410,16 @@ def test_bad_names(name: str) -> None:
 
 
 def test_bad_options() -> None:
-    """Options of the wrong type, and what is not there yet, are refused."""
+    """Options of the wrong type or out of range are refused, and nothing is made."""
     with pytest.raises(TypeError):
         Scope("s", wait="long")  # type: ignore[arg-type]
     with pytest.raises(UsageError):
         Scope("s", wait=-1)
-    with pytest.raises(UsageError, match="guardian"):
-        Scope("s", guardian=True)
+    with pytest.raises(TypeError, match="end_workers"):
+        Scope("s", end_workers=5.0)  # type: ignore[arg-type]
+    for grace in (-1, float("inf")):
+        with pytest.raises(UsageError, match="worker_grace"):
+            Scope("s", worker_grace=grace)
 
 
 def test_current_scope(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -450,6 +453,16 @@ def test_a_worker_joins_until_the_end() -> None:
     worker()
     assert len(current_scope().members()) == 1
     current_scope().leave()
+
+
+def test_a_worker_that_is_a_thread_keeps_nobody_in() -> None:
+    """Called in a process that is a member already, it changes nothing of when that leaves."""
+    with Scope("s") as scope:
+        made = scope.directory()
+        thread = threading.Thread(target=scope.worker)
+        thread.start()
+        thread.join()
+    assert not os.path.exists(made)
 
 
 def test_a_removed_scope(tmp_path: Path) -> None:

@@ -13,31 +13,20 @@ import pytest
 
 import lastout
 from lastout import Scope
-from lastout._shared import joining, journal
+from lastout._shared import journal
 from lastout.backends.local import LocalBackend
 from lastout.errors import ArtifactReplaced, RootRefused, SystemRefused
 from support import eventually
+from support.artifacts import failures
 from support.unprivileged import without_privileges
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from lastout import Report
     from support import Program
 
 OTHER = 12345  # a user that is not us
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
-
-
-@pytest.fixture(autouse=True)
-def no_scope_left() -> Iterator[None]:
-    """No test stays in a scope."""
-    yield
-    assert not [one.path for one in joining.joined.values() if one.joined]
-
-
-def failures(report: Report) -> list[BaseException]:
-    return [one.failure.exception for one in report if one.failure]
 
 
 # Other users.

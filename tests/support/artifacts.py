@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lastout._process.deadline import Deadline
-from lastout._shared import cleaners, makers
+from lastout._shared import cleaners, makers, tracking
+
+if TYPE_CHECKING:
+    from lastout import Report
 
 
 class Made(NamedTuple):
@@ -43,7 +46,7 @@ def make(kind: str, *args: Any, create: tuple[Any, ...] = (), **kwargs: Any) -> 
 
 def track(kind: str, location: Any) -> Made:
     """The record of something that exists already."""
-    path, data = makers.prepare_track(kind, location)
+    path, data = tracking.prepare(kind, location)
     return Made(kind, path, _through_json(data))
 
 
@@ -51,3 +54,8 @@ def _through_json(data: dict[str, Any]) -> dict[str, Any]:
     back = json.loads(json.dumps(data, allow_nan=False))
     assert back == data, "not everything in it is JSON"
     return back
+
+
+def failures(report: Report) -> list[BaseException]:
+    """What went wrong."""
+    return [one.failure.exception for one in report if one.failure]

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from lastout._process.report import Outcome
 
+WAIT = 30  # seconds that no test should ever need
+
 
 class Watched(Stack):
     """A stack with a log; what its handlers raise is kept in `shown`."""

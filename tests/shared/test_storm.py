@@ -1,0 +1,80 @@
+"""A short storm; `nox -s stress` has the long ones.  And the judge of all storms."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from support.storm import Storm
+from support.verdict import Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from support import Program
+
+
+@pytest.mark.parametrize("seed", [1, 4])  # with a guardian, and without
+def test_a_short_storm(program: Callable[..., Program], tmp_path: Path, seed: int) -> None:
+    """However the processes of a scope are killed, all is cleaned once, in order, by the last."""
+    storm = Storm(program, tmp_path / "area", seed, trees=3, depth=2)
+    storm.blow(8.0)
+    verdict = storm.end()
+    assert verdict.wrong == []
+    assert verdict.pids
+    assert storm.sent
+
+
+UP = ["up a 1", "up b 2", "making x 1 command scope -", "made x 1 -"]
+GONE = ["leaving a 1", "leaving b 2"]
+MORE = ["making y 2 command scope -", "made y 2 -"]
+
+
+def wrong(*lines: str) -> str:
+    return "; ".join(Verdict(lines).wrong)
+
+
+def test_the_judge_sees_nothing_where_nothing_is() -> None:
+    """A storm in which all went well is not accused of anything."""
+    assert wrong(*UP, *MORE, *GONE, "ran y 2", "ran x 2", "left b 2") == ""
+    assert wrong(*UP, "releasing x 1", "ran x 1", *GONE) == ""
+    assert wrong(*UP, "signal 1", "signal 2", "ran x 9") == ""
+    # Whoever cleaned first was killed before it could say that it was done.
+    assert wrong(*UP, *GONE, "ran x 2", "signal 2", "ran x 9") == ""
+
+
+def test_the_judge_sees_a_leak() -> None:
+    """Something that was made and never cleaned is seen."""
+    assert wrong(*UP, *GONE, "left b 2") == "x was never cleaned"
+
+
+def test_the_judge_sees_what_is_cleaned_twice() -> None:
+    """Something cleaned again is seen, unless the one who did it was killed."""
+    assert "again" in wrong(*UP, *GONE, "ran x 2", "left b 2", "ran x 9")
+    assert "again" in wrong(*UP, *GONE, "ran x 2", "ran x 2")
+    assert "again" in wrong(*UP, *GONE, "ran x 8", "ran x 9")
+
+
+def test_the_judge_sees_what_is_cleaned_under_somebody() -> None:
+    """Something cleaned while a member lives is seen; of one that was killed nobody knows."""
+    assert "under 2" in wrong(*UP, "leaving a 1", "ran x 1", "leaving b 2")
+    assert wrong(*UP, "signal 2", "leaving a 1", "ran x 1", "leaving b 2") == ""
+    own = "making z 1 command member -", "made z 1 -"
+    assert "under 1" in wrong(*UP, *own, "ran z 2", *GONE, "ran x 2")
+
+
+def test_the_judge_sees_the_wrong_order() -> None:
+    """What went before a newer one, or before what must go first, is seen."""
+    assert "newer" in wrong(*UP, *MORE, *GONE, "ran x 2", "ran y 2")
+    after = "making z 1 command scope -", "made z 1 x"
+    assert "must go first" in wrong(*UP, *after, *GONE, "ran z 2", "ran x 2")
+    assert wrong(*UP, *after, *GONE, "ran x 2", "ran z 2") == ""
+
+
+def test_the_judge_believes_what_processes_saw() -> None:
+    """A thing that was gone, a journal too many, and an error are faults."""
+    assert "gone under 1" in wrong(*UP, "lost /f 1", *GONE, "ran x 2")
+    assert "2 journals" in wrong(*UP, "journals 2 1", *GONE, "ran x 2")
+    assert "ScopeGone" in wrong(*UP, "failed a 1 ScopeGone: it", *GONE, "ran x 2")

@@ -1,0 +1,39 @@
+"""Storms over scopes: processes of all kinds, killed at any time, and nothing is left."""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import TYPE_CHECKING
+
+import pytest
+
+from support.storm import Storm
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from support import Program
+
+
+@pytest.mark.timeout(0)
+def test_storms(
+    program: Callable[..., Program], tmp_path: Path, pytestconfig: pytest.Config
+) -> None:
+    """However processes of a scope are killed, all is cleaned once, in order, by the last one."""
+    seed: int = pytestconfig.getoption("seed")
+    end = monotonic() + 60 * pytestconfig.getoption("minutes")
+    rounds = processes = signals = things = 0
+    while not rounds or monotonic() < end:
+        storm = Storm(program, tmp_path / f"area{rounds}", seed + rounds, trees=6, depth=3)
+        storm.blow(15.0)
+        verdict = storm.end()
+        assert verdict.wrong == [], "\n".join([f"seed {storm.seed}", *verdict.wrong])
+        rounds += 1
+        processes += len(verdict.pids)
+        signals += storm.sent
+        things += len(verdict.things)
+    print(
+        f"{rounds} storms from seed {seed}: {processes} members, {signals} signals,"
+        f" {things} artifacts, no fault"
+    )
