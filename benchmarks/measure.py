@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import subprocess
 import sys
-from statistics import median
+from statistics import median, quantiles
 from textwrap import dedent
 from time import perf_counter
 from typing import TYPE_CHECKING, NamedTuple
@@ -18,16 +18,40 @@ if TYPE_CHECKING:
 HEADING = f"{'what':<44}{'ours':>10}  {'rival':<28}{'its':>10}{'ratio':>9}  budget"
 
 
+class Median(float):
+    """The median of some seconds, which knows how far they lay apart.
+
+    Attributes:
+        low: a quarter of the values lay below it.
+        high: a quarter of the values lay above it.
+        number: how many values there were.
+    """
+
+    __slots__ = ("high", "low", "number")
+    low: float
+    high: float
+    number: int
+
+    @classmethod
+    def of(cls, values: list[float]) -> Self:
+        """The median of these."""
+        self = cls(median(values))
+        self.low, _, self.high = quantiles(values, method="inclusive") if values[1:] else values * 3
+        self.number = len(values)
+        return self
+
+
 class Line(NamedTuple):
     """One comparison.
 
     Attributes:
-        what: what was measured.
+        what: what was measured; "{}" in it stands for the size.
         ours: seconds.
         rival: whom it is compared with.
         its: the rival's seconds.
         budget: the largest allowed `ours / its`, or `None` where there is none.
         most: the largest allowed `ours` in seconds, or `None`.
+        size: of how many things, where the cost is measured for more and more of them.
     """
 
     what: str
@@ -36,24 +60,64 @@ class Line(NamedTuple):
     its: float
     budget: float | None = None
     most: float | None = None
+    size: int | None = None
+
+    @property
+    def used(self) -> float:
+        """The share of the budget that was used; of the tighter one, if there are two."""
+        shares = [
+            *([self.ours / (self.budget * self.its)] if self.budget is not None else []),
+            *([self.ours / self.most] if self.most is not None else []),
+        ]
+        return max(shares, default=0.0)
 
     @property
     def missed(self) -> bool:
         """Whether a budget was missed."""
-        over_budget = self.budget is not None and self.ours > self.budget * self.its
-        return over_budget or (self.most is not None and self.ours > self.most)
+        return self.used > 1
+
+    @property
+    def title(self) -> str:
+        """What was measured, with its size."""
+        return self.what.replace("{}", f"{self.size:,}") if self.size is not None else self.what
+
+    @property
+    def limits(self) -> str:
+        """The budgets in words."""
+        return ", ".join(
+            [
+                *([f"<= {self.budget:.3g} x"] if self.budget is not None else []),
+                *([f"<= {in_words(self.most)}"] if self.most is not None else []),
+            ]
+        )
 
     def __str__(self) -> str:
         ratio = f"{self.ours / self.its:.3g} x" if self.its > 0 else "-"
-        limits = [
-            *([f"<= {self.budget:.3g} x"] if self.budget is not None else []),
-            *([f"<= {in_words(self.most)}"] if self.most is not None else []),
-        ]
-        verdict = "MISSED" if self.missed else "OK"
+        verdict = f"{self.limits}, {'MISSED' if self.missed else 'OK'}" if self.limits else ""
         return (
-            f"{self.what:<44}{in_words(self.ours):>10}  {self.rival:<28}{in_words(self.its):>10}"
-            f"{ratio:>9}  {', '.join([*limits, verdict]) if limits else ''}"
+            f"{self.title:<44}{in_words(self.ours):>10}  {self.rival:<28}{in_words(self.its):>10}"
+            f"{ratio:>9}  {verdict}"
         ).rstrip()
+
+    def facts(self) -> dict[str, object]:
+        """This line as JSON says it."""
+        limits = {"limits": self.limits, "used": self.used} if self.limits else {}
+        return {
+            "what": self.what,
+            "size": self.size,
+            "ours": _spread(self.ours),
+            "rival": self.rival,
+            "its": _spread(self.its),
+            **limits,
+        }
+
+
+def _spread(seconds: float) -> dict[str, float]:
+    """A median and its quartiles; a difference of two medians has none."""
+    if isinstance(seconds, Median):
+        number = seconds.number
+        return {"median": seconds, "low": seconds.low, "high": seconds.high, "rounds": number}
+    return {"median": seconds}
 
 
 def in_words(seconds: float) -> str:
@@ -64,7 +128,7 @@ def in_words(seconds: float) -> str:
     return f"{seconds / 1e-9:.3g} ns"
 
 
-def medians(cases: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, float]:
+def medians(cases: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, Median]:
     """The median seconds of each case; one round runs each once, and the first one does not count.
 
     The order turns from round to round, so that none always comes after the same one.
@@ -76,7 +140,7 @@ def medians(cases: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, 
             took = cases[name]()
             if number:
                 seconds[name].append(took)
-    return {name: median(values) for name, values in seconds.items()}
+    return {name: Median.of(values) for name, values in seconds.items()}
 
 
 def timed(work: Callable[[], object], times: int = 1) -> float:

@@ -1,4 +1,4 @@
-"""Reaping: 10,000 files of a member that was killed."""
+"""Reaping: the files of a member that was killed."""
 
 from __future__ import annotations
 
@@ -17,15 +17,21 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 BUDGET = 1.5
+MEANT = 10_000  # by the budget
+MANY = (10, 100, 1_000, MEANT, 100_000)
+ROUNDS = {MEANT: 9, 100_000: 1}
 
 
 def lines(quick: bool) -> Iterator[Line]:
     """Cleaning up after it, beside the same files removed by one who knows of them."""
-    number, rounds = (1_000, 1) if quick else (10_000, 15)
-    with directory() as place:
-        took = medians(cases(place, number), rounds)
-    yield Line(f"reap {number:,} files", took["ours"], "os.unlink in a loop", took["loop"], BUDGET)
-    yield Line(f"reap {number:,} files", took["ours"], "shutil.rmtree", took["tree"])
+    for number in MANY[:3] if quick else MANY:
+        rounds = 1 if quick else ROUNDS.get(number, 5)
+        with directory() as place:
+            took = medians(cases(place, number), rounds)
+        budget = BUDGET if number == MEANT else None
+        what = "reap {} files"
+        yield Line(what, took["ours"], "os.unlink in a loop", took["loop"], budget, size=number)
+        yield Line(what, took["ours"], "shutil.rmtree", took["tree"], size=number)
 
 
 def cases(place: Path, number: int) -> dict[str, Callable[[], float]]:
@@ -35,7 +41,7 @@ def cases(place: Path, number: int) -> dict[str, Callable[[], float]]:
 
     def ours() -> float:
         files.mkdir()
-        _wait_for_kill(child(lambda: _record(root, paths)))
+        wait_for_kill(child(lambda: record(root, paths)))
         reports: list[lastout.Report] = []
         took = timed(lambda: reports.append(lastout.reap(root)))
         [report] = reports
@@ -57,7 +63,7 @@ def cases(place: Path, number: int) -> dict[str, Callable[[], float]]:
     return {"ours": ours, "loop": loop, "tree": tree}
 
 
-def _record(root: Path, paths: list[str]) -> None:
+def record(root: Path, paths: list[str]) -> None:
     """Make all files in a scope, and be killed."""
     scope = lastout.Scope("killed", root=root)
     for path in paths:
@@ -76,7 +82,7 @@ def _make(files: Path, paths: list[str]) -> None:
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
 
 
-def _wait_for_kill(pid: int) -> None:
+def wait_for_kill(pid: int) -> None:
     _, status = os.waitpid(pid, 0)
     if os.waitstatus_to_exitcode(status) != -signal.SIGKILL:
         raise RuntimeError(f"the member ended with {status} before it was killed")

@@ -11,7 +11,7 @@ import os
 import sqlite3
 from functools import partial
 from multiprocessing import resource_tracker
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from filelock import FileLock
 
@@ -20,9 +20,10 @@ from lastout._shared import journal
 
 from .measure import Line, medians, timed
 from .places import crowd, directory
+from .rivals import rival as optional
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     Open = Callable[[Path], "Ledger"]
@@ -31,6 +32,8 @@ RECORD_BUDGET = 4.0
 # "No slower": with as much leeway as two rounds of the same differ by.
 CROWD_BUDGET = 1.1
 CROWD = 16
+CROWDS = (2, 4, 8, CROWD)
+MANY = (10, 100, 1_000, 10_000, 100_000)
 
 PLACE = "/nowhere/frames/frame-0001.png"
 FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
@@ -44,11 +47,14 @@ class Ledger(NamedTuple):
 
 
 def lines(quick: bool) -> Iterator[Line]:
-    """One record; then 16 processes that record at once, beside one of them."""
+    """One record; processes that record at once, beside one of them; records beside many others."""
     with directory() as place:
         yield from recording(place, 100 if quick else 1000, 3 if quick else 60)
     with directory() as place:
         yield from crowded(place, 200 if quick else 4000, 2 if quick else 9)
+    for number in (10, 1_000) if quick else MANY:
+        with directory() as place:
+            yield from growing(place, number, 1 if quick else 3)
 
 
 def recording(place: Path, times: int, rounds: int) -> Iterator[Line]:
@@ -92,12 +98,31 @@ def crowded(place: Path, times: int, rounds: int) -> Iterator[Line]:
         busy = min(cores, processes)
         return lambda: crowd(processes, prepare) * busy / (processes * number)
 
-    took = medians({f"{n} {name}": case(name, n) for name in CROWDED for n in (1, CROWD)}, rounds)
+    crowds = (1, *CROWDS)
+    took = medians({f"{n} {name}": case(name, n) for name in CROWDED for n in crowds}, rounds)
     for name in CROWDED:
-        budget = CROWD_BUDGET if name == "ours" else None
-        what = "record" if name == "ours" else name
-        alone, all_at_once = took[f"1 {name}"], took[f"{CROWD} {name}"]
-        yield Line(f"{what}, {CROWD} processes", all_at_once, "one process", alone, budget)
+        what = "record, {} processes" if name == "ours" else f"{name}, {{}} processes"
+        for number in CROWDS:
+            budget = CROWD_BUDGET if (name, number) == ("ours", CROWD) else None
+            alone, all_at_once = took[f"1 {name}"], took[f"{number} {name}"]
+            yield Line(what, all_at_once, "one process", alone, budget, size=number)
+
+
+def growing(place: Path, number: int, rounds: int) -> Iterator[Line]:
+    """Each of so many records by one member, beside a database that grows likewise."""
+    ledgers = {"ours": _ours, DATABASE: _one_database}
+
+    def case(name: str) -> Callable[[], float]:
+        def measure() -> float:
+            ledger = ledgers[name](place)
+            took = timed(_repeating(ledger, number), number)
+            ledger.close()
+            return took
+
+        return measure
+
+    took = medians({name: case(name) for name in ledgers}, rounds)
+    yield Line("record, each of {}", took["ours"], DATABASE, took[DATABASE], size=number)
 
 
 # Ours, and the others.
@@ -142,25 +167,24 @@ def _one_file(place: Path) -> Ledger:
     return Ledger(record, lambda: os.close(number))
 
 
-def _resource_tracker(_: Path) -> Ledger:
-    # It keeps a set: the same name again costs as much, and is taken out at once.
+def _tracker(tracker: Any, kind: str, _: Path) -> Ledger:
+    # The same name again costs as much as another one, and is taken out at once.
     name = "/lastout-benchmark"
-    resource_tracker.ensure_running()
-    return Ledger(
-        lambda: resource_tracker.register(name, "shared_memory"),
-        lambda: resource_tracker.unregister(name, "shared_memory"),
-    )
+    tracker.ensure_running()
+    return Ledger(lambda: tracker.register(name, kind), lambda: tracker.unregister(name, kind))
 
 
 BARE = "bare os.write"
 DATABASE = "one SQLite ledger (WAL)"
 FILE = "one journal under FileLock"
-LEDGERS: Mapping[str, Open] = {
+LEDGERS: dict[str, Open] = {
     "ours": _ours,
     BARE: _bare_write,
     DATABASE: _one_database,
     FILE: _one_file,
-    "resource_tracker.register": _resource_tracker,
+    "resource_tracker.register": partial(_tracker, resource_tracker, "shared_memory"),
 }
+if loky_tracker := optional("loky.backend.resource_tracker"):
+    LEDGERS["loky's resource_tracker"] = partial(_tracker, loky_tracker, "semlock")
 # What a crowd records in, and how much less of it where that takes long.
 CROWDED = {"ours": 1, BARE: 1, DATABASE: 5, FILE: 20}

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import atexit
 import multiprocessing.util
+import signal
 import weakref
 from contextlib import ExitStack
-from statistics import median
 from typing import TYPE_CHECKING
 
 import lastout
 
-from .measure import Line, medians, timed
+from .measure import Line, Median, medians, timed
+from .rivals import rival as optional
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -21,12 +22,16 @@ AMONG = (10, 100, 1_000, 10_000, 100_000)
 REGISTER_BUDGET = 3.0
 PAIR_BUDGET = {10_000: 0.1}
 
+multiexit = optional("multiexit")
+
 
 def lines(quick: bool) -> Iterator[Line]:
-    """Registering; then a pair of register and unregister among more and more handlers."""
+    """Registering; then, for more and more handlers, a pair of calls among them, and their end."""
     yield from registering(10 if quick else 200)
     for number in AMONG[:-1] if quick else AMONG:
         yield from pairs(number, 3 if quick else 30)
+    for number in AMONG[:-1] if quick else AMONG:
+        yield from living(number, 3 if quick else 15)
 
 
 def nothing() -> None:
@@ -40,6 +45,7 @@ def registering(rounds: int) -> Iterator[Line]:
         "weakref.finalize": _weakref_finalize,
         "multiprocessing.util.Finalize": _util_finalize,
         "ExitStack.callback": _exit_stack,
+        **({"multiexit.register": _multiexit} if multiexit is not None else {}),
     }
     took = medians({"ours": lambda: _repeated(lastout.register, lastout._clear), **rivals}, rounds)
     for rival in rivals:
@@ -62,6 +68,22 @@ def _repeated(
 def _exit_stack() -> float:
     stack = ExitStack()
     return _repeated(stack.callback, stack.pop_all)
+
+
+def _multiexit() -> float:
+    """It registers nothing twice, so these differ; and it takes SIGTERM, here for a moment."""
+    handlers = [lambda: None for _ in range(TIMES)]
+    before = signal.signal(signal.SIGTERM, multiexit.handler)
+
+    def work() -> None:
+        for handler in handlers:
+            multiexit.register(handler)
+
+    took = timed(work, TIMES)
+    for handler in handlers:
+        multiexit.unregister(handler)
+    signal.signal(signal.SIGTERM, before)
+    return took
 
 
 class _Owner:
@@ -126,6 +148,31 @@ def pairs(number: int, rounds: int) -> Iterator[Line]:
 
     took = medians({"ours": case("ours", lastout), "its": case("its", atexit)}, rounds)
     budget = PAIR_BUDGET.get(number)
-    what = f"register + unregister among {number:,}"
-    yield Line(what, took["ours"], "atexit", took["its"], budget)
-    yield Line("... the first time", median(first["ours"]), "atexit", median(first["its"]))
+    what = "register + unregister among {}"
+    yield Line(what, took["ours"], "atexit", took["its"], budget, size=number)
+    once = {name: Median.of(values) for name, values in first.items()}
+    yield Line("... the first time, {}", once["ours"], "atexit", once["its"], size=number)
+
+
+def living(number: int, rounds: int) -> Iterator[Line]:
+    """Registering so many handlers and running them all, for each of them."""
+
+    def case(
+        register: Callable[[Callable[[], None]], object], run: Callable[[], object]
+    ) -> Callable[[], float]:
+        def work() -> None:
+            for _ in range(number):
+                register(nothing)
+            run()
+
+        return lambda: timed(work, number)
+
+    stack = ExitStack()
+    rivals = {
+        "atexit": case(atexit.register, atexit._run_exitfuncs),
+        "ExitStack": case(stack.callback, stack.close),
+    }
+    took = medians({"ours": case(lastout.register, lastout._run_exitfuncs), **rivals}, rounds)
+    for rival in rivals:
+        what = "register and run, each of {}"
+        yield Line(what, took["ours"], rival, took[rival], size=number)

@@ -12,7 +12,7 @@ from filelock import FileLock, Timeout
 
 import lastout
 from lastout._process.deadline import Deadline
-from lastout._shared.reaper import Survey
+from lastout._shared.survey import Survey
 from lastout.backends.local import LocalBackend
 
 from .forking import FORK
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 FORK_BUDGET = 1.5
 JOIN_BUDGET = 3.0
 ALIVE = 5e-6  # seconds for each member
+MEMBERS = 1_000
 
 
 def lines(quick: bool) -> Iterator[Line]:
@@ -35,7 +36,13 @@ def lines(quick: bool) -> Iterator[Line]:
     with directory() as place:
         yield from joining(place, 10 if quick else 100, 3 if quick else 60)
     with directory() as place:
-        yield from liveness(place, 100 if quick else 1000, 2 if quick else 30)
+        yield from liveness(place, 100 if quick else MEMBERS, 2 if quick else 30)
+    for number in (1, 10) if quick else (1, 10, 100):
+        with directory() as place:
+            yield from liveness(place, number, 2 if quick else 30)
+    for number in (1, 10) if quick else (1, 10, 100, 1_000):
+        with directory() as place:
+            yield from coming_to(place, number, 2 if quick else 10)
 
 
 def forking(place: Path, forks: int, rounds: int) -> Iterator[Line]:
@@ -125,7 +132,24 @@ def liveness(place: Path, number: int, rounds: int) -> Iterator[Line]:
                 {name: partial(timed, work, number) for name, work in cases.items()}, rounds
             )
     for rival in rivals:
-        yield Line(f"alive? of {number:,}", took["ours"], rival, took[rival], most=ALIVE)
+        most = ALIVE if number == MEMBERS else None
+        yield Line("alive? each of {}", took["ours"], rival, took[rival], most=most, size=number)
+
+
+def coming_to(place: Path, number: int, rounds: int) -> Iterator[Line]:
+    """Joining and leaving a scope of so many others."""
+    with _enough_descriptors(), Companion(_members(place, number)) as members:
+        members()
+        root = place / "root"
+        took = medians(
+            {
+                "join": lambda: timed(lambda: lastout.Scope("many", root=root).leave()),
+                "alone": lambda: timed(lambda: lastout.Scope("alone", root=root).leave()),
+            },
+            rounds,
+        )
+    what = "join + leave, beside {} members"
+    yield Line(what, took["join"], "the only member", took["alone"], size=number)
 
 
 def _members(place: Path, number: int) -> str:

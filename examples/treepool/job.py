@@ -144,13 +144,11 @@ class Running:
         if job.start_method != "fork":
             # Started on the way, it would unblock the signals that are held back.
             import_module(f"{job.package}.resource_tracker").ensure_running()
-        # A forked worker leaves by the very scope that it was born into.
-        way_in = self.scope if job.start_method == "fork" else self.scope.worker
         pool, in_order = None, False
         try:
             with _signals_held_back():
                 context = package.get_context(job.start_method)
-                pool = context.Pool(job.workers, worker.start, [self.place, way_in])
+                pool = context.Pool(job.workers, worker.start, [self.place, self.scope.worker])
                 # Threads only now: a process that is forked should have only one.
                 self.collector.start()
                 self._note_children()

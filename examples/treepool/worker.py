@@ -161,31 +161,24 @@ _worker: Worker | None = None
 _why_none = "it was not started"
 
 
-def start(place: Place, way_in: lastout.Scope | Callable[[], None]) -> None:
+def start(place: Place, join: Callable[[], None]) -> None:
     """The initializer of the pool.
 
     Args:
         place: where the workers meet.
-        way_in: the scope, of which a forked worker is a member already; for
-            another one its `worker`, by which it joins.
+        join: the `worker` of their scope.
     """
     global _worker, _why_none
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to act on
     try:
-        _worker = Worker(place, _join(way_in))
+        join()
+        _worker = Worker(place, lastout.current_scope())
         lastout.handle_signals()  # for Pool.terminate(), which sends SIGTERM
     except (OSError, lastout.LastoutError) as error:
         # Out of here it would end the worker, and a pool starts new ones for ever.
         _why_none = str(error)
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD_BACK)
-
-
-def _join(way_in: lastout.Scope | Callable[[], None]) -> lastout.Scope:
-    if isinstance(way_in, lastout.Scope):
-        return way_in
-    way_in()
-    return lastout.current_scope()
 
 
 def pack(task: Task) -> Packed:

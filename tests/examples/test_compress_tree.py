@@ -254,7 +254,7 @@ def test_what_killed_workers_had_is_cleaned(
         owner = of.partition(",")[0]
         assert what == f"directory scratch/{owner}"
         if owner in killed:
-            assert by.split()[1] not in killed
+            assert by.split()[1] != owner
             assert how in ("reaping", "joining", "leaving")
         else:
             assert (by, how) == (f"worker {owner}", "leaving")
@@ -321,7 +321,7 @@ files.pack = pack
 def test_what_is_left_by_workers_that_do_not_handle_signals(example: Example, tree: Path) -> None:
     """Workers that die of a signal leave what only they can give back, and it is named."""
     change = """
-lastout.Scope  # loaded, so that it is among the variables
+lastout.Scope, lastout.current_scope  # loaded, so that they are among the variables
 worker.lastout = Module(**{**vars(lastout), "handle_signals": lambda: None})
 """
     running = example.start(tree, "--workers", 2, change=change + ENDLESS)
