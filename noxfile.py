@@ -19,6 +19,8 @@ PYTHONS = ["3.11", "3.12", "3.13"]
 SOURCES = ["src", "tests", "docs/conf.py", "noxfile.py"]
 RUFF = "ruff==0.17.6"
 IMPORT_LINTER = "import-linter==2.16"
+MATPLOTLIB = "matplotlib>=3.9,<4"
+RIVALS = ["multiexit>=1.5", "loky>=3.5", "distributed>=2024.8", "psutil>=6"]
 MYPY = "mypy==2.4.1"
 PYRIGHT = "pyright[nodejs]==1.1.414"  # with its own node, from PyPI: nothing else is downloaded
 
@@ -43,7 +45,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def typing(session: nox.Session) -> None:
     """Types, by two checkers, for the oldest and the newest Python."""
-    session.install(MYPY, PYRIGHT, ".[test]")
+    session.install(MYPY, PYRIGHT, MATPLOTLIB, ".[test]")
     for version in (PYTHONS[0], PYTHONS[-1]):
         session.run("mypy", "--python-version", version)
         session.run("pyright", "--pythonversion", version)
@@ -62,9 +64,30 @@ def coverage(session: nox.Session) -> None:
 @nox.session
 def docs(session: nox.Session) -> None:
     """Build the documentation; a warning is an error.  Its examples run in the tests."""
-    session.install("sphinx>=8.1,<9", "myst-parser>=4,<5", "furo>=2024.8.6", ".")
+    session.install("sphinx>=8.1,<9", "myst-parser>=4,<5", "furo>=2024.8.6", ".[pytest]")
     session.run("sphinx-build", "-W", "--keep-going", "-q", "-b", "html", "docs", "docs/_build")
     session.log("open docs/_build/index.html")
+
+
+@nox.session
+def minimums(session: nox.Session) -> None:
+    """The tests with the oldest dependencies that we say we work with, on the oldest Python."""
+    session.install("uv>=0.5")
+    fresh = Path(session.create_tmp(), "fresh")
+    session.run("uv", "venv", "--clear", "--python", PYTHONS[0], str(fresh))
+    to_it = {"VIRTUAL_ENV": str(fresh)}
+    session.run("uv", "pip", "install", "--resolution", "lowest-direct", ".[test]", env=to_it)
+    session.run("uv", "pip", "list", env=to_it)
+    path = os.pathsep.join([str(fresh / "bin"), os.environ["PATH"]])
+    python = str(fresh / "bin" / "python")
+    session.run(python, "-m", "pytest", *session.posargs, env={"PATH": path}, external=True)
+
+
+@nox.session(name="next", python=False)
+def next_pythons(session: nox.Session) -> None:
+    """The tests under Python 3.14 and 3.15, in a Debian of their own; as root, on Linux."""
+    place = os.environ.get("LASTOUT_DEBIAN") or session.cache_dir / "next"
+    session.run(".ci/next", str(place), *session.posargs, external=True)
 
 
 @nox.session
@@ -75,10 +98,46 @@ def stress(session: nox.Session) -> None:
 
 
 @nox.session
+def properties(session: nox.Session) -> None:
+    """Search for a counterexample for a long time; the tests do it for a few seconds."""
+    session.install(".[test]")
+    long = ["--hypothesis-profile=long", "-o", "timeout=0"]
+    session.run("python", "-m", "pytest", "tests/properties", *long, *session.posargs)
+
+
+@nox.session
+def model(session: nox.Session) -> None:
+    """All states of the protocol's model: needs spin and gcc; `-- --members 3` for more."""
+    session.install(".[test]")
+    session.run("python", "-m", "pytest", "-s", "tests/model", *session.posargs)
+
+
+@nox.session
+def crash(session: nox.Session) -> None:
+    """Each system call of each step killed, torn, failed, stopped: all of them (half an hour)."""
+    session.install(".[test]")
+    env = {"LASTOUT_CRASH": "all"}
+    session.run("python", "-m", "pytest", "tests/crash", *session.posargs, env=env)
+
+
+@nox.session
+def sabotage(session: nox.Session) -> None:
+    """Break each promise on purpose, and see that a test fails; `-- WORD` chooses."""
+    session.install(".[test]")
+    session.run("python", "-m", "sabotage", *session.posargs, env={"PYTHONPATH": "tests"})
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
-    """Measure the budgets of DESIGN.md beside their rivals; `-- --quick` for a first look."""
-    session.install("pyperf>=2.8", ".[test]")
-    session.run("python", "-m", "benchmarks", *session.posargs)
+    """Measure the budgets beside their rivals and draw them; `-- --quick` for a first look."""
+    session.install(*RIVALS, "pyperf>=2.8", MATPLOTLIB, ".[test]")
+    # With arguments it is a look; without any it makes the figures of the documentation.
+    place = Path(session.create_tmp()) if session.posargs else Path("docs/explanation/speed")
+    results = str(place / "results.json")
+    measured = ("python", "-m", "benchmarks", "--json", results, *session.posargs)
+    session.run(*measured, success_codes=[0, 1])  # 1: a budget was missed
+    session.run("python", "-m", "benchmarks.plots", results, str(place))
+    session.run("python", "-m", "benchmarks.tables", results, str(place / "tables.md"))
 
 
 @nox.session

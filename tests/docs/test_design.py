@@ -1,0 +1,20 @@
+"""The tour in docs/explanation/design.md leads past every file, and past no other."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import lastout
+
+PAGE = Path(__file__).parents[2] / "docs" / "explanation" / "design.md"
+FRAME = {"__init__.py", "__main__.py"}  # what every package has
+
+
+def test_the_tour_names_every_file() -> None:
+    """Each file of the package stands on the page, and each file on the page exists."""
+    package = Path(lastout.__path__[0])
+    files = {path.name for path in package.rglob("*.py")} - FRAME
+    named = set(re.findall(r"`(\w+\.py)`", PAGE.read_text()))
+    assert sorted(files - named) == [], "say in the tour what it is for"
+    assert sorted(named - files) == []
