@@ -28,6 +28,9 @@ _ENV = {
     # Only the plugins that are named: some take longer to load than a suite to run.
     "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
     "PYTEST_ADDOPTS": None,
+    # Where they are set pytest prints each message whole in its summary too, a second time.
+    "CI": None,
+    "BUILD_NUMBER": None,
 }
 
 
