@@ -46,6 +46,37 @@ def test_unpicklable_handler_warns_and_kills_no_child(
 
 @each_package
 @carried
+def test_a_module_that_exits_when_imported_kills_no_child(
+    program: Start, package: str, method: str
+) -> None:
+    """A handler whose module ends the interpreter on import, as scripts do, is left out."""
+    child = program(
+        WORK
+        + """
+    if __name__ == "__main__":
+        import script
+        lastout.handler(inherit=True)(script.goodbye)
+        lastout.handler(inherit=True, args=("arrived",))(say)
+        os.environ["EXIT"] = "yes"
+        start()
+    """,
+        args=[package, method],
+        modules={
+            "script": """
+                import os, sys
+                def goodbye(): ...
+                if os.environ.get("EXIT"):
+                    sys.exit("imported")
+            """
+        },
+    )
+    end = child.end()
+    assert child.lines == ["worked", "arrived", "status 0", "arrived"], end.err
+    assert end.err.count("SystemExit: imported") == 1
+
+
+@each_package
+@carried
 def test_unpicklable_handler_is_inherited_by_fork(
     program: Start, package: str, method: str
 ) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
+from textwrap import dedent
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,6 +16,7 @@ import pytest
 import lastout
 from support import eventually
 from support.lives import Lives
+from support.unshared import unshared
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -242,3 +245,46 @@ def test_child_waits_for_its_own_children_first(program: Start, package: str, me
     end = child.end()
     assert (end.status, end.err) == (0, "")
     assert child.lines == ["grandchild", "handler of the child"]
+
+
+def test_a_child_with_the_pid_of_its_parent(tmp_path: Path) -> None:
+    """The first process of a new namespace has the pid of its parent, and a stack of its own."""
+    script = tmp_path / "first.py"
+    script.write_text(
+        dedent(
+            """
+            import ctypes, os, sys
+            import lastout
+
+            def say(word):
+                print(word, flush=True)
+
+            lastout.register(say, "parent's")
+            lastout.handle_signals()
+            CLONE_NEWPID = 0x20000000
+            assert ctypes.CDLL(None).unshare(CLONE_NEWPID) == 0
+            outside = os.fork()
+            if not outside:
+                lastout.register(say, "child's")
+                print(os.getpid(), flush=True)
+                os.kill(os.getpid(), 15)
+                while True:
+                    pass
+            _, status = os.waitpid(outside, 0)
+            print("status", os.waitstatus_to_exitcode(status), flush=True)
+            """
+        )
+    )
+    command = [*unshared("--pid", "--fork", "--kill-child"), sys.executable, str(script)]
+    paths = os.pathsep.join([str(IMPORTED_FROM), os.environ.get("PYTHONPATH", "")])
+    ran = subprocess.run(
+        command,
+        env={**os.environ, "PYTHONPATH": paths, "PYTHONWARNINGS": "ignore"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    # The kernel drops a deadly signal of the first process to itself; see `die_of`.
+    said = ["1", "child's", "status 143", "parent's"]
+    assert (ran.returncode, ran.stdout.split("\n")[:-1]) == (0, said), ran.stderr

@@ -468,6 +468,71 @@ def test_run_exit_handlers_with_nothing_wrong(program: Start) -> None:
     assert (child.end().err, child.lines) == ("", ["ran"])
 
 
+NO_DESCRIPTORS = """
+    import resource, lastout
+    from say import say
+    def fails():
+        raise ValueError("first")
+    def within(limit, call):
+        before = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, before[1]))
+        try:
+            return call()
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    ran = []
+    lastout.register(ran.append, "below")
+    lastout.register(fails)
+"""
+
+
+def test_a_failure_is_reported_without_descriptors(program: Start) -> None:
+    """With no descriptor to be had, a failure still stands in the report, and the rest runs."""
+    child = program(
+        NO_DESCRIPTORS
+        + """
+    report = within(0, lastout.unwind)
+    say(ran, [outcome.status for outcome in report], report.ok)
+    say("ValueError" in report.failed[0].failure.traceback)
+    """,
+        isolated=True,
+    )
+    ended = child.end()
+    assert child.lines == ["['below'] ['failed', 'done'] False", "True"], ended.err
+    assert "ValueError: first" in ended.err
+
+
+def test_run_exit_handlers_without_descriptors(program: Start) -> None:
+    """With no descriptor to be had, all run, each failure is printed, and the last one raised."""
+    child = program(
+        NO_DESCRIPTORS
+        + """
+    try:
+        within(0, lastout.run_exit_handlers)
+    except ValueError as error:
+        say(ran, error)
+    """,
+        isolated=True,
+    )
+    ended = child.end()
+    assert child.lines == ["['below'] first"], ended.err
+    assert ended.err.count("ValueError: first") == 1
+
+
+def test_a_stranger_that_cannot_be_compared_stops_no_registration(program: Start) -> None:
+    """What others have registered with `atexit` itself is none of our registration's business."""
+    text = """
+        import atexit, lastout
+        from say import say
+        class Odd:
+            def __call__(self): ...
+            def __eq__(self, other): raise RuntimeError("not to be compared")
+        atexit.register(Odd())
+        lastout.register(say, "ran")
+    """
+    assert lines(program, text) == ["ran"]
+
+
 # --- handlers that do odd things
 
 

@@ -172,6 +172,10 @@ def test_restore_leaves_nothing_behind_in_a_hundred_rounds(program: Start) -> No
         WAITING
         + """
     def count():
+        # A thread that has run to its end is there for a moment more.
+        until = time.monotonic() + 10
+        while len(os.listdir("/proc/self/task")) > 1 and time.monotonic() < until:
+            os.sched_yield()
         return len(os.listdir("/proc/self/fd")), len(os.listdir("/proc/self/task"))
     lastout.handle_signals().restore()
     before = count()
@@ -182,6 +186,57 @@ def test_restore_leaves_nothing_behind_in_a_hundred_rounds(program: Start) -> No
     )
     end = child.end()
     assert (end.status, end.err) == (0, "")
+
+
+@pytest.mark.parametrize("setting", ["", "raise_in_main=True"])
+def test_a_signal_in_the_last_moment_of_the_block_is_obeyed(program: Start, setting: str) -> None:
+    """One that came before the block ended runs the handlers and ends the process, as ever."""
+    child = program(
+        WAITING
+        + f"""
+    lastout.register(say, "handler")
+    with lastout.handle_signals({setting}):
+        os.kill(os.getpid(), signal.SIGTERM)
+    say("went on")
+    """
+    )
+    end = child.end()
+    assert (end.status, end.err, child.lines) == (-signal.SIGTERM, "", ["handler"])
+
+
+def test_signals_around_the_end_of_the_block_are_not_swallowed(program: Start) -> None:
+    """Whether it comes just before the block ends or just after, a SIGTERM ends the process."""
+    child = program(
+        WAITING
+        + """
+    def worker(microseconds):
+        with lastout.handle_signals():
+            threading.Thread(target=kill_soon, args=[microseconds], daemon=True).start()
+            until = time.monotonic() + 0.002
+            while time.monotonic() < until:
+                pass
+        signal.pause()  # the kernel's own way to end it, if it came later
+
+    def kill_soon(microseconds):
+        until = time.monotonic() + microseconds / 1e6
+        while time.monotonic() < until:
+            pass
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    import multiprocessing
+    fork = multiprocessing.get_context("fork")
+    statuses = []
+    for step in range(40):
+        child = fork.Process(target=worker, args=[step * 100])
+        child.start()
+        child.join(20)
+        statuses.append(child.exitcode)
+        child.kill()
+    say(set(statuses))
+    """
+    )
+    end = child.end(seconds=100)
+    assert (end.status, child.lines) == (0, ["{-15}"]), end.err
 
 
 def test_after_restore_the_signal_kills_as_it_did(program: Start) -> None:

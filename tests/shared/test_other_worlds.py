@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -14,24 +13,13 @@ import pytest
 
 import lastout
 from lastout import Scope
+from support.unshared import unshared
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from support import Program
-
-
-def unshared(*options: str) -> list[str]:
-    """The beginning of a command that runs in a world of its own; skips where that is refused."""
-    tool = shutil.which("unshare")
-    if tool is None:
-        pytest.skip("there is no unshare(1) here")
-    command = [tool, *options]
-    tried = subprocess.run([*command, "true"], capture_output=True, text=True, check=False)
-    if tried.returncode:
-        pytest.skip(f"not allowed here: {tried.stderr.strip()}")
-    return command
 
 
 def test_a_stopped_member_lives(tmp_path: Path, program: Callable[..., Program]) -> None:

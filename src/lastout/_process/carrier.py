@@ -178,19 +178,22 @@ def arrive(package: str, parcels: list[Parcel]) -> Carrier:
                 came = [pair for pair in came if pair[0] is not handler]
                 _arrived.append((twin, parcel))
     for handler, parcel in came:
-        registry.add(handler)
         _arrived.append((handler, parcel))
+        try:
+            registry.add(handler)
+        except Exception as error:  # on 3.12 no thread could be had for its time limit
+            show_unraisable(error, arrive)
     return Carrier(package)
 
 
 def _unpack(parcel: Parcel) -> Handler | None:
     import pickle
 
-    failure: Exception | None = None
+    failure: BaseException | None = None
     for way in parcel:
         try:
             return Handler(*pickle.loads(way))
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # a module may call `sys.exit` when imported
             failure = failure or error
     show_unraisable(failure or ValueError("an empty parcel"), arrive)
     return None

@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 
 _LAST = -(10**9)  # the priority of a finalizer that runs after all others
 _noticing = False
-_ready_in = 0  # the forked child, by its pid, that has been seen to
+# Whether the registry was told of the latest fork, and all others were: in its child.
+_told = _ready = False
 _followers: list[tuple[Callable[[], object], Callable[[], object], Callable[[], object]]] = []
 _called_back_by: set[str] = set()
 _finalizers: dict[str, tuple[int | None, Any]] = {}
@@ -59,7 +60,7 @@ def follow_forks(
 
 def arm() -> None:
     """Hang `registry.end` into every hook that there is in this process now."""
-    atexit.unregister(registry.end)
+    _take_out_of_atexit()
     # Twice: the exception of a pending signal would come out of its very first
     # instruction, and the second call finds nothing to do.
     atexit.register(registry.end)
@@ -68,6 +69,14 @@ def arm() -> None:
         _notice_forks()
         _call_back_after_bootstraps()
         _finalize_last()
+
+
+def _take_out_of_atexit() -> None:
+    """So that it comes first again."""
+    try:
+        atexit.unregister(registry.end)
+    except Exception:  # it compares with everybody's callables, and an `__eq__` of theirs raised
+        return
 
 
 def _loaded_packages() -> Iterator[tuple[str, Any]]:
@@ -104,22 +113,30 @@ def _notice_forks() -> None:
     if not _noticing and HAS_FORK and in_main_interpreter():
         _noticing = True
         # Twice, for Ctrl-C at its very first instruction, which CPython only shows.
+        os.register_at_fork(before=_expect_child, after_in_child=_in_child)
         os.register_at_fork(after_in_child=_in_child)
-        os.register_at_fork(after_in_child=_in_child)
+
+
+def _expect_child() -> None:
+    # Not by its process id: the first process of two namespaces has the same.
+    global _told, _ready
+    _told = _ready = False
 
 
 def _in_child() -> None:
-    global _ready_in
-    registry.forked()
+    global _told, _ready
+    if not _told:
+        registry.forked()
+        _told = True
     for name in PACKAGES:
         if name not in _called_back_by and f"{name}.util" in sys.modules:
             _guarded(_call_back_after_bootstraps)  # imported since the last registration
-    if (_followers or registry.is_inheriting()) and _ready_in != os.getpid():
+    if (_followers or registry.is_inheriting()) and not _ready:
         done = [_guarded(in_child) for _, _, in_child in _followers]
         if registry.is_inheriting():
             done.append(_guarded(arm))
         if all(done):  # Ctrl-C may have come in the middle of one
-            _ready_in = os.getpid()
+            _ready = True
 
 
 def _before() -> None:

@@ -7,6 +7,8 @@ of each fork.  Nothing is hooked anywhere before the first registration.
 
 from __future__ import annotations
 
+import sys
+
 from .._platform import show_unraisable
 from .deadline import Deadline, check_seconds
 from .handler import Handler
@@ -206,9 +208,8 @@ def run_exit_handlers() -> None:
 
 def _print_failure(exception: BaseException, _: object) -> None:
     if not isinstance(exception, SystemExit):
-        import traceback
-
-        traceback.print_exception(exception)
+        # CPython's own: it takes no descriptor and next to no memory.
+        sys.__excepthook__(type(exception), exception, exception.__traceback__)
 
 
 def _run_exitfuncs() -> None:
@@ -266,15 +267,20 @@ def _first_push(entry: Entry) -> None:
 def forked() -> None:
     """This is a forked child: its first registration finds the hooks not set.
 
-    The stack itself notices when it is used next.  A forked child pays for each
-    page of memory that it touches, and most register nothing.
+    The stack forgets its parent's entries when it is used next.  A forked child pays
+    for each page of memory that it touches, and most register nothing.
     """
+    _stack.forked = True
+    _look_again()
+
+
+def _look_again() -> None:
     global _push
     _push = _first_push
 
 
 _push: Callable[[Entry], None] = _first_push
-_stack = Stack(forked)
+_stack = Stack(_look_again)
 
 
 def exchange(stack: Stack) -> Stack:
@@ -287,7 +293,7 @@ def exchange(stack: Stack) -> Stack:
 
 def new_stack() -> Stack:
     """One that can be exchanged for the one in use."""
-    return Stack(forked)
+    return Stack(_look_again)
 
 
 def is_inheriting() -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .._platform import safe_repr
 from ..errors import HandlerTimeout
 
 TYPE_CHECKING = False
@@ -17,6 +18,10 @@ class Failure:
 
     The text is there because an exception that crosses a process border loses
     its traceback.
+
+    Attributes:
+        exception: what was raised.
+        traceback: what would have been printed for it.
     """
 
     __slots__ = ("exception", "traceback")
@@ -164,6 +169,9 @@ class Report:
 
 
 def _as_text(exception: BaseException) -> str:
-    import traceback  # only when something failed: it loads slowly
+    try:
+        import traceback  # only when something failed: it loads slowly
 
-    return "".join(traceback.format_exception(exception))
+        return "".join(traceback.format_exception(exception))
+    except Exception:  # no descriptors or no memory left to load it with
+        return f"{type(exception).__name__}: {safe_repr(exception)} (no traceback could be made)\n"

@@ -56,7 +56,9 @@ _NEVER = {signal.SIGKILL, signal.SIGSTOP}
 
 _handled: dict[int, Handled] = {}
 _watcher: Watcher | None = None
-_raised: int | None = None  # the signal that a SystemExit is on its way for
+_parents_watcher: Watcher | None = None  # the one that there was before the latest fork
+# The signal that a SystemExit is on its way for, and who handled it before us.
+_raised: tuple[int, Any] | None = None
 _masks: dict[int, Iterable[int]] = {}
 _following = False
 
@@ -108,7 +110,7 @@ def handle_signals(*signals: int, raise_in_main: bool = False) -> SignalHandling
     what it was doing.  The parent sees the true status (`-SIGTERM`).  A second
     signal of the same kind kills at once; one that arrives while handlers run
     is obeyed after them.  A previous Python handler is called after the exit
-    handlers.  Forked children handle the signals too, in the same way unless
+    handlers, and on the same thread, on which `signal.signal` refuses to work.  Forked children handle the signals too, in the same way unless
     they call this again; other children have to call this themselves.  What is
     ignored (`nohup`) stays ignored.  A call in C that does not release the
     interpreter lock delays the handlers.
@@ -204,9 +206,14 @@ def _start_watcher() -> None:
 def _restore(signals: Iterable[int]) -> None:
     global _watcher
     for signum in signals:
-        previous, _ = _handled.pop(signum, (None, False))
+        previous, _ = _handled.get(signum, (None, False))
         if previous is not None and signal.getsignal(signum) is _on_signal:
             signal.signal(signum, previous)
+    # One that came before is obeyed, as long as it is known what to do about it.
+    if _watcher is not None and not _watcher.obeys_here():
+        _watcher.finish(_OBEY_SECONDS)
+    for signum in signals:
+        _handled.pop(signum, None)
     if _watcher is not None and all(raises for _, raises in _handled.values()):
         watcher, _watcher = _watcher, None
         watcher.stop()
@@ -219,7 +226,7 @@ def _on_signal(signum: int, _: FrameType | None) -> None:
         return
     if _handled[signum][1]:
         default_action(signum)
-        _raised = signum
+        _raised = signum, _handled[signum][0]
         raise SystemExit(128 + signum)
     if _watcher is not None:
         _watcher.wake(signum)  # for when somebody else has the wakeup descriptor
@@ -261,14 +268,13 @@ def _at_end() -> None:
     """The process ends in the usual way and its handlers have run."""
     global _raised
     if _raised is not None:
-        signum, _raised = _raised, None
-        previous = _handled[signum][0]
+        (signum, previous), _raised = _raised, None
         _end_packages()  # comes back here by their finalizers, which restores
         _die(signum, previous)
     if _watcher is not None and _watcher.obeys_here():
         return  # called by a previous handler, which ends the process in its own way
     if _watcher is not None and not _watcher.finish(_OBEY_SECONDS):
-        die_of(next(n for n, (_, raises) in _handled.items() if not raises))
+        die_of(_watcher.obeying or next(n for n, (_, raises) in _handled.items() if not raises))
     # What comes from now on kills with the true status: there is nothing left to run.
     if threading.current_thread() is threading.main_thread():
         _restore(tuple(_handled))
@@ -283,6 +289,8 @@ def _end_packages() -> None:
 
 
 def _before_fork() -> None:
+    global _parents_watcher
+    _parents_watcher = _watcher
     if _handled:
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, _handled)
         _masks[_thread.get_ident()] = mask
@@ -298,7 +306,8 @@ def _in_child() -> None:
     global _watcher, _raised
     _raised = None
     try:
-        if _watcher is not None and not _watcher.is_ours():
+        # Not by the process id alone: the first process of two namespaces has the same.
+        if _watcher is not None and (_watcher is _parents_watcher or not _watcher.is_ours()):
             watcher, _watcher = _watcher, None
             watcher.leave_to_parent()
             # Without a descriptor or a thread to be had there is none, and the

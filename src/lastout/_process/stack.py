@@ -39,7 +39,11 @@ class Stack:
     """The exit handlers of one process and interpreter, last in, first out."""
 
     def __init__(self, replaced: Callable[[], None] = lambda: None) -> None:
-        """`replaced` is called when `entries` has become another list."""
+        """`replaced` is called when `entries` has become another list.
+
+        Attributes:
+            forked: whether this process was forked since the entries were pushed.
+        """
         self.entries: list[Entry | None] = []
         self._replaced = replaced
         self.inheriting = False
@@ -52,6 +56,7 @@ class Stack:
         self._turn = _thread.RLock()
         self.unwinders: set[int] = set()
         self._pid = getpid()
+        self.forked = False
 
     def __len__(self) -> int:
         self.notice_fork()
@@ -187,7 +192,8 @@ class Stack:
 
     def notice_fork(self) -> None:
         """Forget the parent's entries if this is a child that was forked since."""
-        if self._pid != getpid():
+        # The process id as well: a fork in C runs no hooks.
+        if self.forked or self._pid != getpid():
             self.forget_parent()
 
     def _borrow_index(self) -> Index:

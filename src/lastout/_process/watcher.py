@@ -24,13 +24,18 @@ _JOIN_SECONDS = 5.0
 
 
 class Watcher:
-    """Calls `obey(signum)` on a thread of its own for each signal that arrives."""
+    """Calls `obey(signum)` on a thread of its own for each signal that arrives.
+
+    Attributes:
+        obeying: the signal that is being obeyed, or 0.
+    """
 
     def __init__(self, obey: Callable[[int], object]) -> None:
         self._obey = obey
         self._pid = os.getpid()
         self._reading = _thread.allocate_lock()  # held from the reading to the obeying
         self._reader = 0  # the thread that holds it
+        self.obeying = 0  # the signal that it obeys
         self._ended = _thread.allocate_lock()
         self._ended.acquire()
         self._out, self._in = os.pipe()
@@ -92,10 +97,11 @@ class Watcher:
             for signum in arrived:
                 if signum == _STOP:
                     return False
+                self.obeying = signum
                 self._obey(signum)
             return True
         finally:
-            self._reader = 0
+            self._reader = self.obeying = 0
 
     def finish(self, seconds: float) -> bool:
         """Obey, here and now, what has arrived and was not read yet.
@@ -115,8 +121,9 @@ class Watcher:
         """Give the wakeup descriptor back and end the thread."""
         self._give_wakeup_fd_back()
         self.wake(_STOP)
-        if self._ended.acquire(timeout=_JOIN_SECONDS):
-            self._close()  # else it is still obeying: the process is about to end
+        # Where it is still obeying the process is about to end.
+        if not self.obeys_here() and self._ended.acquire(timeout=_JOIN_SECONDS):
+            self._close()
 
     def obeys_here(self) -> bool:
         """Whether this very thread is obeying a signal now."""

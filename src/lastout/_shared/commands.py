@@ -141,6 +141,10 @@ def _wait(process: subprocess.Popen[Any], token: str, deadline: Deadline) -> boo
     finally:
         # Also when this wait is interrupted, by Ctrl-C or a lack of descriptors.
         if not ended:
+            if process.poll() is None:
+                # First what takes no descriptors: there may be none.  Our own child that
+                # nobody has waited for has its number, and its group's, for itself.
+                os.killpg(process.pid, signal.SIGKILL)
             started = processes.started_at(process.pid)
             with Group(token, process.pid, started) as group:
                 group.end(0, Deadline(LAST_PATIENCE))
