@@ -1,23 +1,31 @@
-"""One thread leaves while another one makes or releases: nothing is lost between them."""
+"""One thread leaves while another one makes, releases or joins: nothing is lost between them."""
 
 from __future__ import annotations
 
 import os
+import signal
+import sys
 from contextlib import suppress
 from itertools import count
 from threading import Event, Thread
+from time import monotonic
 from typing import TYPE_CHECKING, Any
+
+import pytest
 
 import lastout
 from lastout import Scope, UsageError
+from lastout._process.deadline import Deadline
 from lastout._shared import makers
+from lastout._shared.membership import Membership
+from lastout.backends.local import LocalBackend
+from lastout.errors import ScopeBusy
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import pytest
-
 errors: list[BaseException] = []
+interrupted = Event()
 
 
 def test_leaving_waits_for_what_is_being_made(
@@ -88,3 +96,120 @@ def test_making_and_leaving_at_any_moment(tmp_path: Path) -> None:
         for thread in threads:
             thread.join()
         assert os.listdir(place) == []
+
+
+def test_joining_while_another_thread_leaves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who joins while another thread is leaving is in, and what it makes stays until it leaves."""
+    deciding, go_on = Event(), Event()
+    leave = Membership.leave
+
+    def slowly(self: Membership, timeout: float | None = None) -> lastout.Report:
+        deciding.set()
+        go_on.wait(0.3)  # long enough for the other one, if nothing held it up
+        return leave(self, timeout)
+
+    monkeypatch.setattr(Membership, "leave", slowly)
+    leaving = Thread(target=Scope("s").leave)
+    leaving.start()
+    assert deciding.wait(30)
+    with Scope("s") as scope:
+        go_on.set()
+        made = scope.file(tmp_path / "x")
+        leaving.join(30)
+        assert os.path.exists(made)
+        assert len(scope.members()) == 1
+    assert not (tmp_path / "x").exists()
+
+
+def test_threads_that_join_and_leave_all_the_time(tmp_path: Path) -> None:
+    """However joins and leaves of several threads meet, each one can make things while it is in."""
+    errors.clear()
+
+    def come_and_go(name: str) -> None:
+        try:
+            for number in range(150):
+                with Scope("s") as scope:
+                    path = scope.file(tmp_path / f"{name}{number}")
+                    assert os.path.exists(path)
+        except BaseException as error:
+            errors.append(error)
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        threads = [Thread(target=come_and_go, args=(name,)) for name in "abc"]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(before)
+    assert errors == []
+    assert os.listdir(tmp_path) == ["root"]
+
+
+def test_the_time_to_leave_counts_for_other_threads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where another thread does not come to an end in time, this process stays in, and says so."""
+    recorded, go_on = Event(), Event()
+    create = makers.create_file
+
+    def slowly(location: str, data: Any) -> Any:
+        recorded.set()
+        assert go_on.wait(30)
+        return create(location, data)
+
+    monkeypatch.setattr(makers, "create_file", slowly)
+    scope = Scope("s")
+    making = Thread(target=scope.file, args=(tmp_path / "x",))
+    making.start()
+    assert recorded.wait(30)
+    began = monotonic()
+    with pytest.raises(ScopeBusy):
+        scope.leave(timeout=0.1)
+    assert monotonic() - began < 10  # not the minute that it has otherwise
+    go_on.set()
+    making.join()
+    assert scope.file(tmp_path / "y").kind == "file"
+    assert scope.leave().ok
+    assert os.listdir(tmp_path) == ["root"]
+
+
+def test_the_time_to_leave_counts_for_other_processes(tmp_path: Path) -> None:
+    """Where another process holds the scope for longer, this one goes, and the report says so."""
+    scope = Scope("s")
+    scope.file(tmp_path / "x")
+    root, name = os.path.split(scope.path)
+    with LocalBackend(root).hold(name, Deadline(10)):  # type: ignore[union-attr]
+        began = monotonic()
+        report = scope.leave(timeout=0.1)
+        assert monotonic() - began < 10
+    assert [type(one.failure.exception) for one in report if one.failure] == [ScopeBusy]
+    assert lastout.reap().ok
+    assert os.listdir(tmp_path) == ["root"]
+
+
+def test_an_interrupted_leave_can_be_tried_again(tmp_path: Path) -> None:
+    """After Ctrl-C in a cleanup this process is still in: it can make more, and leave anew."""
+    scope = Scope("s")
+    scope.file(tmp_path / "x")
+    scope.callback(interrupt_once, os.fspath(tmp_path / "interrupted"))
+    interrupted.clear()
+    with pytest.raises(KeyboardInterrupt):
+        scope.leave()
+    interrupted.set()
+    assert (tmp_path / "x").exists()
+    scope.file(tmp_path / "y")
+    assert len(scope.members()) == 1
+    assert scope.leave().ok
+    assert sorted(os.listdir(tmp_path)) == ["interrupted", "root"]
+
+
+def interrupt_once(path: str) -> None:
+    if not os.path.exists(path):
+        os.close(os.open(path, os.O_CREAT))
+        os.kill(os.getpid(), signal.SIGINT)
+        interrupted.wait(30)

@@ -110,10 +110,11 @@ def handle_signals(*signals: int, raise_in_main: bool = False) -> SignalHandling
     what it was doing.  The parent sees the true status (`-SIGTERM`).  A second
     signal of the same kind kills at once; one that arrives while handlers run
     is obeyed after them.  A previous Python handler is called after the exit
-    handlers, and on the same thread, on which `signal.signal` refuses to work.  Forked children handle the signals too, in the same way unless
-    they call this again; other children have to call this themselves.  What is
-    ignored (`nohup`) stays ignored.  A call in C that does not release the
-    interpreter lock delays the handlers.
+    handlers, and on the same thread, on which `signal.signal` refuses to work.
+    Forked children handle the signals too, in the same way unless they call
+    this again; other children have to call this themselves.  What is ignored
+    (`nohup`) stays ignored.  A call in C that does not release the interpreter
+    lock delays the handlers.
 
     Args:
         signals: signal numbers; by default SIGTERM and SIGHUP.

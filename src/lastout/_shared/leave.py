@@ -6,7 +6,7 @@ from time import monotonic_ns
 
 from .._process.deadline import Deadline
 from .._process.report import Failure, Outcome, Report
-from ..errors import LastoutError, ScopeGone
+from ..errors import LastoutError, ScopeBusy, ScopeGone
 from . import journal as journals
 from .hold import PATIENCE, hold
 from .reaper import reap
@@ -22,13 +22,22 @@ if TYPE_CHECKING:
 
 
 class Leaver:
-    """Takes one member out of its scope."""
+    """Takes one member out of its scope.
+
+    Attributes:
+        is_out: whether it is, or is about to be: from then on others take it for gone.
+    """
 
     def __init__(self, membership: Membership) -> None:
         self._us = membership
+        self.is_out = False
 
     def leave(self, deadline: Deadline) -> Report:
-        """Wait, clean, go; nothing that fails comes out of here."""
+        """Wait, clean, go; no cleanup that fails comes out of here.
+
+        Raises:
+            ScopeBusy: another thread makes or releases something, until the time is over.
+        """
         outcomes: list[Outcome] = []
 
         def attempt(step: Callable[[Deadline], Iterable[Outcome]], until: Deadline) -> None:
@@ -39,7 +48,13 @@ class Leaver:
 
         if self._us.patience:
             attempt(self._wait, Deadline(self._us.patience))
-        self._us.busy.close(Deadline(PATIENCE))
+        if not self._us.busy.close(_patience(deadline)):
+            raise ScopeBusy(
+                f"another thread of this process makes or releases something in the scope"
+                f" {self._us.path!r}, and did not come to an end; this process stays in it until"
+                " it leaves again, or ends",
+                path=self._us.path,
+            )
         attempt(self._clean_own, deadline)
         attempt(self._go, deadline)
         attempt(self._say_so, deadline)
@@ -54,7 +69,7 @@ class Leaver:
         us = self._us
         if not us.owns_things or us.lease.lost:
             return
-        with us.hold() as held:
+        with us.hold(_patience(deadline)) as held:
             survey = Survey(held, us.path)
             mine = survey.journal(us.token).unresolved()
             due = [artifact for artifact in mine if artifact.lifetime == "member"]
@@ -66,7 +81,7 @@ class Leaver:
 
     def _go(self, deadline: Deadline) -> Iterator[Outcome]:
         us = self._us
-        with hold(us.backend, us.name, us.path) as held:
+        with hold(us.backend, us.name, us.path, _patience(deadline)) as held:
             if held is None or us.lease.lost:
                 yield from self._go_without_scope(deadline)
                 return
@@ -76,12 +91,14 @@ class Leaver:
             if not us.lease.lost:  # something of ours stays
                 us.append(journals.left(monotonic_ns()))
             # Inside the hold: whoever decides next sees us gone.
+            self.is_out = True
             us.lease.give_up()
 
     def _say_so(self, _: Deadline) -> Iterable[Outcome]:
         """Where the scope could not be held, at least nobody waits for us while we run on."""
         us = self._us
         if not us.lease.lost:
+            self.is_out = True
             us.append(journals.left(monotonic_ns()))
         return ()
 
@@ -99,3 +116,8 @@ class Leaver:
                     path=us.path,
                 )
                 yield Outcome(f"{artifact.kind} {artifact.location}", 0.0, Failure(error))
+
+
+def _patience(deadline: Deadline) -> Deadline:
+    """For how long to wait for others, threads or processes."""
+    return Deadline(deadline.share(False, PATIENCE))

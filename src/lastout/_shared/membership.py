@@ -167,21 +167,43 @@ class Membership(Recording):
                 the one that each artifact has.
 
         Raises:
-            ScopeBusy: another thread is leaving, and takes longer than that.
+            ScopeBusy: another thread is leaving, making or releasing, and takes longer
+                than that.
         """
-        if self._pid != os.getpid():
-            return Report()  # a fork that nobody told us of: the parent's affair
+        if not self.is_here():
+            return Report()
         with self.guarded(PATIENCE if timeout is None else timeout):
             if self.joined:
-                self.report = Leaver(self).leave(Deadline(timeout))
+                leaver = Leaver(self)
+                try:
+                    self.report = leaver.leave(Deadline(timeout))
+                except BaseException:
+                    if leaver.is_out:
+                        self._end()
+                    else:
+                        self._stay()
+                    raise
                 self._end()
             return self.report
+
+    def is_here(self) -> bool:
+        """Whether it is this process's: not after a fork that nobody told us of."""
+        return self._pid == os.getpid()
+
+    def holders(self) -> tuple[int, int, bool]:
+        """For whom this process is in: all false when it can leave."""
+        return self.shares, self.copied, self.pinned
 
     def leave_at_exit(self) -> None:
         """Leave because the process ends; each failure is shown."""
         for outcome in self.leave():
             if outcome.failure:
                 show_unraisable(outcome.failure.exception, self.leave_at_exit)
+
+    def _stay(self) -> None:
+        """Leaving came to nothing: what is not cleaned yet can be used, and left again."""
+        self.counted_out = False
+        self.busy.open()
 
     def _end(self) -> None:
         self.lease.give_up()

@@ -13,6 +13,7 @@ from ..backends.local import LocalBackend
 from ..backends.root import check_name
 from ..errors import CleanupWarning, UsageError
 from . import joining, members, workers
+from .hold import PATIENCE
 from .making import Making
 from .survey import Survey
 from .workers import Worker
@@ -135,12 +136,28 @@ class Scope(Making):
 
         Raises:
             TypeError, UsageError: `timeout` is no number of seconds.
-            ScopeBusy: another thread of this process is in the middle of it.
+            ScopeBusy: another thread of this process was in the middle of making,
+                releasing or leaving until the time was over.  This process stays in.
         """
         seconds = check_seconds(timeout, "timeout")
-        if self._left:
+        member = self._member
+        if self._left or not member.is_here():
             return Report()
-        self._left = True
+        # Decided and done in one: another thread may be joining.
+        with member.guarded(PATIENCE if seconds is None else seconds):
+            if self._left:
+                return Report()
+            self._left, before = True, member.holders()
+            try:
+                self._give_back()
+                return Report() if any(member.holders()) else member.leave(seconds)
+            except BaseException:
+                if member.joined:  # Ctrl-C, or it was too busy: to be tried again
+                    self._left = False
+                    member.shares, member.copied, member.pinned = before
+                raise
+
+    def _give_back(self) -> None:
         member = self._member
         if not self._since:
             member.pinned, member.copied = False, 0
@@ -148,9 +165,6 @@ class Scope(Making):
             member.shares -= 1
         else:  # a fork copied it
             member.copied = max(0, member.copied - 1)
-        if member.shares or member.copied or member.pinned:
-            return Report()
-        return member.leave(seconds)
 
     def members(self) -> tuple[Member, ...]:
         """Who is in the scope, dead ones that nobody cleaned up after included.
