@@ -23,6 +23,7 @@ SUBJECTS = (
     "scopes",
     "directories",
     "reaping",
+    "cleanups",
     "guarding",
     "whole",
     "anatomy",

@@ -63,6 +63,11 @@ LINES = {
         ("reap 1,000 files", "os.unlink in a loop"),
         ("reap 1,000 files", "shutil.rmtree"),
     ],
+    "cleanups": [
+        ("start a program", "subprocess.Popen"),
+        ("a callback of one, by name", "python -c pass"),
+        ("a callback of one, pickled", "python -c pass"),
+    ],
     "guarding": [
         ("SIGKILL of 4 to 100 files gone", "a new process that reaps"),
         ("start a guardian", "python -I -S -c pass"),
