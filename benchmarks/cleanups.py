@@ -91,4 +91,4 @@ def record_named(scope: lastout.Scope) -> None:
 
 
 def record_pickled(scope: lastout.Scope) -> None:
-    scope.callback(lambda: os.getpid())
+    scope.callback(lambda: None)
