@@ -150,7 +150,7 @@ def test_after_the_dead_it_has_a_limit(tmp_path: Path, monkeypatch: pytest.Monke
     """One that hangs does not hold up for ever whoever cleans for a dead maker."""
     may_end = tmp_path / "may end"
     if os.fork() == 0:
-        lastout.Scope("s").callback(lambda: may_end.exists() or threading.Event().wait())
+        lastout.Scope("s").callback(lambda: may_end.exists() or threading.Event().wait(20))
         os._exit(1)
     os.wait()
     with monkeypatch.context() as soon:
