@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import signal
 import socket
 import sys
 import threading
@@ -14,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import lastout
 from lastout import errors
-from lastout._shared import callbacks, commands, makers
+from lastout._shared import callbacks, commands, makers, run
 from support.artifacts import Made, make
 
 if TYPE_CHECKING:
@@ -66,6 +68,97 @@ def test_made_here_it_is_called_here() -> None:
     made.clean(None)
     assert calls == [((argument,), {"key": argument}, threading.get_ident())]
     assert callbacks._live == {}
+
+
+LEAVING: dict[str, Callable[[lastout.Scope, lastout.Artifact], object]] = {
+    "leave": lambda scope, _: scope.leave(),
+    "the end of the block": lambda scope, _: scope.__exit__(None, None, None),
+    "release": lambda _, artifact: artifact.release(),
+}
+
+
+@pytest.mark.parametrize("way", LEAVING)
+def test_a_scope_calls_it_on_the_thread_that_leaves(
+    way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What only that thread may do works there, such as setting a signal; however long it takes."""
+    monkeypatch.setattr(run, "LONGEST", 0.01)
+    called: list[int] = []
+
+    def handle_anew(handler: object) -> None:
+        # Waits in vain: longer than anything else may take.
+        threading.Event().wait(0.1)
+        signal.signal(signal.SIGUSR1, handler)  # type: ignore[arg-type]
+        called.append(threading.get_ident())
+
+    with lastout.Scope("s") as scope:
+        artifact = scope.callback(handle_anew, signal.getsignal(signal.SIGUSR1))
+        LEAVING[way](scope, artifact)
+        assert called == [threading.get_ident()]
+
+
+@pytest.mark.leaks("threads", reason="the abandoned callback stays on its thread")
+def test_a_scope_that_leaves_in_a_hurry_abandons_it() -> None:
+    """With a time limit it may not take longer; it stays recorded, and goes with the next one."""
+    go, threads = threading.Event(), []
+
+    def call() -> None:
+        threads.append(threading.get_ident())
+        go.wait(30)
+
+    scope = lastout.Scope("s")
+    scope.callback(call)
+    (outcome,) = scope.leave(timeout=0.05)
+    assert isinstance(outcome.failure and outcome.failure.exception, errors.CleanupTimeout)
+    go.set()
+    # By this very process, which nobody gave a limit.
+    assert lastout.reap(name="s").ok
+    assert threads.pop() == threading.get_ident()
+    assert threads.pop() != threading.get_ident()
+
+
+def test_a_child_that_comes_out_of_it_ends_there(program: Callable[..., Program]) -> None:
+    """What a callback forks does not go on cleaning beside its parent, however it ends."""
+    child = program(
+        """
+        import os, sys
+        import lastout
+        from say import say
+
+        def fork(end):
+            child = os.fork()
+            if child == 0:
+                end()
+                return
+            say("ended", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+
+        with lastout.Scope() as scope:
+            scope.callback(fork, lambda: sys.exit(3))
+            scope.callback(fork, lambda: sys.exit("for a reason"))
+            scope.callback(fork, lambda: sys.exit())
+            scope.callback(fork, lambda: 1 / 0)
+            scope.callback(fork, lambda: None)
+        say("left", scope.report.ok)
+        """
+    )
+    ended = child.end()
+    assert (ended.status, ended.err) == (0, "")
+    assert child.lines == ["ended 0", "ended 1", "ended 0", "ended 1", "ended 3", "left True"]
+
+
+def test_after_the_dead_it_has_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that hangs does not hold up for ever whoever cleans for a dead maker."""
+    may_end = tmp_path / "may end"
+    if os.fork() == 0:
+        lastout.Scope("s").callback(lambda: may_end.exists() or threading.Event().wait(20))
+        os._exit(1)
+    os.wait()
+    with monkeypatch.context() as soon:
+        soon.setattr(commands, "TIME_LIMIT", 1.0)
+        (outcome,) = lastout.reap(name="s")
+    assert isinstance(outcome.failure and outcome.failure.exception, errors.CleanupTimeout)
+    may_end.touch()
+    assert lastout.reap(name="s").ok
 
 
 def test_one_that_raises_is_an_error_with_its_cause() -> None:

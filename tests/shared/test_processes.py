@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import lastout
 from lastout import errors
 from lastout._platform import pids
 from lastout._process.deadline import Deadline
@@ -34,6 +35,8 @@ PARENT_OF = (
     "import subprocess, sys; child = subprocess.Popen([sys.executable, '-c', {code!r}]);"
     "print(child.pid, flush=True); "
 )
+# Of its group, but without the environment that would tell so.
+BARE = PARENT_OF.format(code=PAUSE).replace("])", "], env={})")
 
 
 class Started(Made):
@@ -49,6 +52,12 @@ class Started(Made):
         """The next line that it printed."""
         assert self.process.stdout is not None
         return self.process.stdout.readline().decode().strip()
+
+    def children(self, count: int) -> list[int]:
+        """Its children, when they are ready; they and it may speak at once, amid a line."""
+        said = "\n".join(self.line() for _ in range(2 * count))
+        assert said.count("ready") == count
+        return [int(pid) for pid in said.replace("ready", " ").split()]
 
     def from_elsewhere(self) -> None:
         """Clean it as another process would, which is not its parent."""
@@ -177,6 +186,88 @@ def test_members_that_outlive_their_leader_end(start: Callable[..., Started]) ->
     assert lives(child)
     made.from_elsewhere()
     assert not lives(child)
+
+
+@pytest.mark.parametrize("end", ["by itself", "by SIGKILL"])
+@pytest.mark.parametrize("how", ["by its parent", "from elsewhere"])
+def test_members_without_its_environment_end(
+    how: str, end: str, start: Callable[..., Started]
+) -> None:
+    """While nobody has waited for the leader that ended, its number proves who is of its group."""
+    made = start(READY + BARE + ("sys.stdin.read()" if end == "by SIGKILL" else ""))
+    (child,) = made.children(1)
+    if end == "by SIGKILL":
+        os.kill(made.process.pid, signal.SIGKILL)
+    os.waitid(os.P_PID, made.process.pid, os.WEXITED | os.WNOWAIT)
+    made.clean() if how == "by its parent" else made.from_elsewhere()
+    assert not lives(child)
+    assert made.process.wait(10) == (0 if end == "by itself" else -signal.SIGKILL)
+
+
+def test_members_that_cannot_be_proved_are_reported(start: Callable[..., Started]) -> None:
+    """Neither signalled nor called done: those whose leader is gone and who have no token."""
+    made = start(READY + BARE)
+    (child,) = made.children(1)
+    made.process.wait(10)
+    with pytest.raises(errors.CleanupFailed, match=rf"pids {child}; end them"):
+        made.clean()
+    assert lives(child)
+    os.kill(child, signal.SIGKILL)
+    assert eventually(lambda: not lives(child))
+    made.clean()
+
+
+@pytest.mark.parametrize("first", ["with", "without"])
+def test_one_with_the_token_speaks_for_the_others(
+    first: str, start: Callable[..., Started]
+) -> None:
+    """Where the leader is gone, one that is known proves its group, first or last."""
+    two = [PARENT_OF.format(code=PAUSE), BARE]
+    made = start(READY + "".join(two if first == "with" else two[::-1]))
+    children = made.children(2)
+    made.process.wait(10)
+    made.clean()
+    assert [pid for pid in children if lives(pid)] == []
+
+
+def test_the_group_of_another_session_is_another(start: Callable[..., Started]) -> None:
+    """A group never changes its session: one of that number elsewhere is neither ended nor told."""
+    made, other = start(WAIT), start(READY + BARE, start_new_session=True)
+    (child,) = other.children(1)
+    other.process.wait(10)
+    made.clean()
+    made._replace(data={**made.data, "pid": other.process.pid}).clean()
+    assert lives(child)
+    os.kill(child, signal.SIGKILL)
+
+
+def test_a_scope_keeps_and_tells_what_it_cannot_prove() -> None:
+    """Never `done` while they run: it is reported, and stays for the next one to reap."""
+    scope = lastout.Scope("s")
+    process = scope.popen(["sh", "-c", "env -i sleep 600 >&- & echo $!"], stdout=subprocess.PIPE)
+    child = int(process.communicate()[0])
+    (outcome,) = scope.leave()
+    assert isinstance(outcome.failure and outcome.failure.exception, errors.CleanupFailed)
+    assert lives(child)
+    os.kill(child, signal.SIGKILL)
+    assert eventually(lambda: not lives(child))
+    (outcome,) = lastout.reap(name="s")
+    assert outcome.failure is None
+    assert not os.path.exists(scope.path)
+
+
+def test_a_scope_ends_what_its_programs_left_behind() -> None:
+    """A program that has ended by itself, and was not waited for, takes its group with it."""
+    with lastout.Scope("s") as scope:
+        process = scope.popen(
+            ["sh", "-c", "env -i sleep 600 >&- & echo $!"], stdout=subprocess.PIPE
+        )
+        assert process.stdout is not None
+        with process.stdout:
+            child = int(process.stdout.read())
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    assert not lives(child)
+    assert process.returncode == 0
 
 
 def test_others_of_this_process_live_on(start: Callable[..., Started]) -> None:
@@ -310,6 +401,24 @@ def test_a_member_may_clean_its_own_group(start: Callable[..., Started]) -> None
     assert made.line() == "cleaned"
     assert made.process.wait(10) == 0
     assert not lives(child)
+
+
+def test_a_member_knows_its_own_group(start: Callable[..., Started]) -> None:
+    """Where the leader is gone, one that cleans and is of the group proves it by itself."""
+    cleaner = (
+        "import atexit, json; from lastout._process.deadline import Deadline;"
+        "from lastout._shared import cleaners; print('ready', flush=True);"
+        "atexit.register(print, 'over', flush=True);"
+        "cleaners.clean('popen', *json.loads(sys.stdin.readline()), Deadline(20))"
+    )
+    made = start(READY + BARE + PARENT_OF.format(code="import sys;" + cleaner))
+    children = made.children(2)
+    assert made.process.stdin is not None
+    made.process.wait(10)
+    made.process.stdin.write(json.dumps([made.location, made.data]).encode() + b"\n")
+    made.process.stdin.flush()
+    assert made.line() == "over"
+    assert eventually(lambda: not any(map(lives, children)))
 
 
 def test_the_users_options_are_kept(start: Callable[..., Started], tmp_path: Path) -> None:

@@ -5,7 +5,9 @@ JSON gives back exactly as they were.  Anything else, such as a closure, a
 lambda or a function of the main script, is pickled with all that it uses
 (`pickling`).
 
-    cleaned by its maker    called directly: the very function, on this thread
+    cleaned by its maker    called directly: the very function, on this thread and
+                            for as long as it takes; where there is a time limit,
+                            on another one that can be abandoned
     cleaned by another      called in a process of its own, with the maker's
                             sys.path and directory: whatever it does there, and
                             however long, is an error at most
@@ -102,15 +104,17 @@ def clean_callback(location: str, data: Mapping[str, Any], deadline: Deadline) -
     if live is not None:
         _call_here(live, location, deadline.share(False, data["timeout"]))
     else:
-        limit = commands.TIME_LIMIT if data["timeout"] is None else data["timeout"]
-        _call_elsewhere(location, data, Deadline(deadline.share(False, limit)))
+        # Its maker is not here to see how long it holds up the scope.
+        own = commands.TIME_LIMIT if data["timeout"] is None else data["timeout"]
+        limit = deadline.share(False, min(own, commands.TIME_LIMIT))
+        _call_elsewhere(location, data, Deadline(limit))
     forget(data["token"])
 
 
 def _call_here(call: Callable[[], object], location: str, seconds: float | None) -> None:
     try:
         if seconds is None:
-            call()  # on this thread, as some things may only be closed by who opened them
+            _call_directly(call)
             return
         in_time = runner.call_within(call, seconds)
     except (Exception, SystemExit) as error:
@@ -127,6 +131,22 @@ def _call_here(call: Callable[[], object], location: str, seconds: float | None)
             kind="callback",
             location=location,
         )
+
+
+def _call_directly(call: Callable[[], object]) -> None:
+    """Call it on this thread, as some things may only be closed by who opened them."""
+    me, status = os.getpid(), 1
+    try:
+        call()
+        status = 0
+    except SystemExit as error:
+        status = error.code if isinstance(error.code, int) else int(bool(error.code))
+        raise
+    finally:
+        if os.getpid() != me:
+            # A child that the call forked, and that comes out of it: the cleaning is its
+            # parent's affair.
+            os._exit(status)
 
 
 def _call_elsewhere(location: str, data: Mapping[str, Any], deadline: Deadline) -> None:

@@ -4,9 +4,13 @@ A pid, and so the number of a group, is handed out again once it is free.  So no
 signal goes to a number: each member is held by a descriptor of its own (pidfd)
 before it is known, and is known by one of these, looked at while it is held:
 
-    the leader's pid and start time are as recorded    then the number is still its group's
+    the leader's pid and start time are as recorded    then the number is still its group's,
+                                                       also if it has ended, until waited for
     another member that is held still lives            then so is it
     the token that the leader was started with is in its environment
+
+Who is in a group of that number, and is known by none of them, is not signalled; it is
+told (`unproved`), unless the number is surely another's.
 
 With `tree`, the last one alone is enough: whoever has left the group and still has
 the environment (a daemon) is a member too.
@@ -72,6 +76,25 @@ class Group:
         self._signal(signal.SIGKILL, Deadline(deadline.share(False, LAST_PATIENCE)))
         return sorted(self._held)
 
+    def unproved(self, session: int | None) -> list[int]:
+        """Who is in a group of that number, which may be ours still, or another one by now.
+
+        Args:
+            session: the session that the group was started in, which it never leaves;
+                `None` if it is not known.
+        """
+        leader = pids.process_facts(self._leader) if self._leader is not None else None
+        if leader is not None and leader.started != self._started:
+            return []  # it was handed out again, which takes that none of ours was left
+        return [
+            pid
+            for pid in self._in_group()
+            if pid != os.getpid()
+            and (session is None or session_of(pid) == session)
+            and (facts := pids.process_facts(pid)) is not None
+            and not facts.ending
+        ]
+
     def _signal(self, signum: int, until: Deadline) -> bool:
         """Send a signal once to each member there is or comes; whether all have ended in time."""
         told: set[int] = set()
@@ -98,7 +121,8 @@ class Group:
     def _look(self) -> dict[int, int]:
         """Hold all members that live now."""
         self._let_go([pid for pid, held in self._held.items() if has_ended(held)])
-        for pid in self._candidates():
+        # Those with the token first: they prove that the others are of their group.
+        for pid in sorted(self._candidates(), key=self._has_token, reverse=True):
             if pid not in self._held and pid != os.getpid():
                 self._hold(pid)
         return self._held
@@ -107,6 +131,9 @@ class Group:
         if self._tree:
             every = pids.process_ids()
             return [pid for pid in every if self._has_token(pid) or self._is_in_group(pid)]
+        return self._in_group()
+
+    def _in_group(self) -> list[int]:
         if self._leader is None or not _exists(self._leader):
             return []  # spares a look at every process of the machine
         return [pid for pid in pids.process_ids() if self._is_in_group(pid)]
@@ -129,10 +156,17 @@ class Group:
         if self._has_token(pid):
             return True
         # A number is not handed out again while anybody has it for a group.
-        return self._leader_is_there() or any(
-            group_of(other) == self._leader and not has_ended(held)
-            for other, held in self._held.items()
+        return (
+            self._leader_is_there()
+            or self._is_known(os.getpid())
+            or any(
+                self._is_in_group(other) and not has_ended(held)
+                for other, held in self._held.items()
+            )
         )
+
+    def _is_known(self, pid: int) -> bool:
+        return self._is_in_group(pid) and self._has_token(pid)
 
     def _has_token(self, pid: int) -> bool:
         return pids.has_in_environment(pid, self._mark)
@@ -175,6 +209,14 @@ def group_of(pid: int) -> int | None:
     """The process group of `pid`; `None` if it has ended, or that is not for us to know."""
     try:
         return os.getpgid(pid)
+    except (ProcessLookupError, PermissionError):
+        return None
+
+
+def session_of(pid: int) -> int | None:
+    """The session of `pid`; `None` if it has ended, or that is not for us to know."""
+    try:
+        return os.getsid(pid)
     except (ProcessLookupError, PermissionError):
         return None
 

@@ -264,7 +264,8 @@ def prepare_callback(
         args: what it is called with, by position.
         kwargs: what it is called with, by name.
         timeout: seconds after which it is given up.  For `None` this process
-            itself waits as long as it cleans, and another one 60 s.
+            itself waits as long as it takes, if nobody who leaves has set a limit;
+            another one waits 60 s at most.
 
     Raises:
         UsageError: it can neither be imported nor pickled.

@@ -189,6 +189,10 @@ class Making:
     def callback(self, func: Callable[..., object], /, *args: Any, **kwargs: Any) -> Artifact:
         """Call a function as the cleanup, in whichever process cleans.
 
+        This very process calls it on the thread that cleans, for as long as it takes;
+        where there is a time limit, as in `leave(timeout=2)`, on a thread that can be
+        abandoned.  Another one calls it in a process of its own, for 60 s at most.
+
         Args:
             func: the function; one that cannot be imported is pickled, as it is now.
             args: what it is called with.

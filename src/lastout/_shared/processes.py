@@ -17,7 +17,7 @@ from .._platform import pids
 from .._process.deadline import Deadline, check_seconds
 from ..errors import CleanupFailed, CleanupTimeout, UsageError
 from . import paths
-from .groups import LAST_PATIENCE, TOKEN, Group
+from .groups import LAST_PATIENCE, TOKEN, Group, session_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -100,7 +100,8 @@ def create(
     """Start it; pid and start time are what is known then."""
     process = start(token, argv, options)
     _ours[os.getpid(), token] = process
-    return process, {"pid": process.pid, "started": started_at(process.pid)}
+    pid = process.pid
+    return process, {"pid": pid, "started": started_at(pid), "session": session_of(pid)}
 
 
 def started_at(pid: int) -> int | None:
@@ -125,21 +126,29 @@ def clean_popen(location: str, data: Mapping[str, Any], deadline: Deadline) -> N
 
     Raises:
         CleanupTimeout: some of them did not end even by SIGKILL, or not in time.
-        CleanupFailed: it was started in another container, and cannot be seen from here.
+        CleanupFailed: it was started in another container, and cannot be seen from here;
+            or its leader is gone, and who is in a group of that number cannot be told.
     """
     if data["boot"] != pids.boot_id():
         return  # no process outlives a reboot
+    here = data["namespace"] == pids.pid_namespace()
+    left, seen, unproved = _end(location, data, deadline, known=here)
     process = _ours.get((os.getpid(), location))
     if process is not None:
-        process.poll()  # if it has ended by itself, its number is free after this
-    here = data["namespace"] == pids.pid_namespace()
-    left, seen = _end(location, data, deadline, known=here)
-    if process is not None:
+        # Not before: until it is waited for its number is proof of who is of its group.
         process.poll()
     if left:
         raise CleanupTimeout(
             f"of the process {data['argv']} and its group these did not end in their time: pids"
             f" {', '.join(map(str, left))}",
+            kind="popen",
+            location=location,
+        )
+    if unproved:
+        raise CleanupFailed(
+            f"the process {data['argv']} has ended; whether others in a group of its number,"
+            f" {data['pid']}, are what it started cannot be told: pids"
+            f" {', '.join(map(str, unproved))}; end them if they are, or forget it with keep()",
             kind="popen",
             location=location,
         )
@@ -156,8 +165,8 @@ def clean_popen(location: str, data: Mapping[str, Any], deadline: Deadline) -> N
 
 def _end(
     token: str, data: Mapping[str, Any], deadline: Deadline, known: bool
-) -> tuple[list[int], int]:
-    """End what is found of it: who remains, and how many there were."""
+) -> tuple[list[int], int, list[int]]:
+    """End what is found of it: who remains, how many there were, and who may be of it."""
     pid = data.get("pid") if known else None
     with Group(token, pid, data.get("started"), data.get("tree", False)) as group:
         left = group.end(data["grace"], deadline)
@@ -167,4 +176,4 @@ def _end(
             # tells when it comes to its own.
             select.select([], [], [], _SETTLE / 1000)
             left = group.end(data["grace"], deadline)
-        return left, group.seen
+        return left, group.seen, group.unproved(data.get("session"))

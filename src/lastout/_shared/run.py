@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 # One cleanup that hangs must not hold up the scope for ever.
 LONGEST: Final = 60.0
+# They have a limit of their own, except where only the user can say what is too long:
+# in the very process that recorded them.
+_LIMITED: Final = frozenset({"callback"})
 # Cleaning these twice does no harm, so they share their marks.
 _PLAIN: Final = frozenset({"directory", "file", "socket", "shared_memory", "semaphore"})
 _TOGETHER: Final = 128
@@ -58,7 +61,8 @@ class Run:
         left = len(ordered)
         for batch in _batches(ordered):
             left -= len(batch)
-            limit = Deadline(self._deadline.share(left > 0 or len(batch) > 1, LONGEST))
+            longest = None if batch[0].kind in _LIMITED else LONGEST
+            limit = Deadline(self._deadline.share(left > 0 or len(batch) > 1, longest))
             self._try_to_mark("begun", batch)
             done = []
             for artifact in batch:
