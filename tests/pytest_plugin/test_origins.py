@@ -146,8 +146,8 @@ def test_a_file_with_two_names(suite: Callable[..., Suite]) -> None:
 def test_another_one_in_the_place_of_what_it_rests_on(suite: Callable[..., Suite]) -> None:
     """Where a directory has another fixture for what it rests on, it is another one too."""
     tests = """
-        def test_it(db):
-            assert db == f"db of {BACKEND}"
+        def test_it(db, version):
+            assert db == PLACE + version
     """
     ran = suite(
         **{
@@ -156,28 +156,32 @@ def test_another_one_in_the_place_of_what_it_rests_on(suite: Callable[..., Suite
                 from lastout.pytest_plugin import shared_fixture
                 from say import say
 
+                @pytest.fixture(scope="session", params=["3", "4"])
+                def version(request):
+                    return request.param
+
                 @pytest.fixture(scope="session")
-                def backend():
-                    return "sqlite"
+                def backend(version):
+                    return "outer" + version
 
                 @shared_fixture
                 def db(backend):
                     say(backend)
-                    return "db of " + backend
+                    return backend
             """,
             "inner/conftest": """
                 import pytest
 
                 @pytest.fixture(scope="session")
                 def backend(backend):
-                    return "postgres after " + backend
+                    return "inner, " + backend
             """,
-            "inner/test_inner": tests.replace("BACKEND", "'postgres after sqlite'"),
-            "test_outer": tests.replace("BACKEND", "'sqlite'"),
+            "inner/test_inner": tests.replace("PLACE", "'inner, outer'"),
+            "test_outer": tests.replace("PLACE", "'outer'"),
         }
     ).run("-n2", "--dist=loadfile")
-    assert ran.counts == {"passed": 2}, ran.out
-    assert sorted(ran.lines) == ["postgres after sqlite", "sqlite"]
+    assert ran.counts == {"passed": 4}, ran.out
+    assert sorted(ran.lines) == ["inner, outer3", "inner, outer4", "outer3", "outer4"]
 
 
 ASKING = """

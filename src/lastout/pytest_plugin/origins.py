@@ -94,10 +94,6 @@ class Origins:
         """The names of what it asked for besides, itself or through others."""
         return self._rests_on(True)[1] - self.known()
 
-    def see(self, names: Mapping[str, object]) -> None:
-        """Another worker saw it ask for these."""
-        self._asked[self._being_set_up[-1]].update(dict.fromkeys(names))
-
     def params(self, names: set[str]) -> dict[str, object]:
         """With which parameters the fixtures of these names are up; most have none."""
         params = getattr(getattr(self._item, "callspec", None), "params", {})

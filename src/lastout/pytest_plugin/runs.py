@@ -202,7 +202,6 @@ class Worker(Plain):
             state = board.state(key)
             if state is not None and state.status in (UP, FAILED):
                 self._parameters.check(definition, state.asked, state.worker)
-                self._origins.see(state.asked)
             if state is not None and state.status == FAILED:
                 raise unpacked_error(board.value(key), state)
             if state is None or state.status != UP:
