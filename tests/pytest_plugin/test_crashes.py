@@ -491,10 +491,21 @@ def test_a_failure_reaches_all_workers_at_once(suite: Callable[..., Suite]) -> N
     assert "could not be set up by the worker gw" in ran.out
 
 
-def test_a_skip_reaches_all_workers(suite: Callable[..., Suite]) -> None:
-    """If the set-up skips, the tests of all workers are skipped for that reason."""
+@pytest.mark.parametrize(
+    ("raises", "counts", "traced"),
+    [
+        ("skip('no docker here')", {"skipped": 4}, False),
+        ("xfail('no docker here')", {"xfailed": 4}, False),
+        ("fail('no docker here')", {"errors": 4}, True),
+        ("fail('no docker here', pytrace=False)", {"errors": 4}, False),
+    ],
+)
+def test_an_outcome_reaches_all_workers(
+    suite: Callable[..., Suite], raises: str, counts: dict[str, int], traced: bool
+) -> None:
+    """If the set-up skips, xfails or fails, the tests of all workers do, for that reason."""
     ran = suite(
-        conftest="""
+        conftest=f"""
             import pytest
             from lastout.pytest_plugin import shared_fixture
             from say import say
@@ -502,7 +513,7 @@ def test_a_skip_reaches_all_workers(suite: Callable[..., Suite]) -> None:
             @shared_fixture
             def value():
                 say("up")
-                pytest.skip("no docker here")
+                pytest.{raises}
         """,
         test_it="""
             import pytest
@@ -510,10 +521,11 @@ def test_a_skip_reaches_all_workers(suite: Callable[..., Suite]) -> None:
             @pytest.mark.parametrize("number", range(4))
             def test_it(value, number): pass
         """,
-    ).run("-n2", "-rs")
-    assert ran.counts == {"skipped": 4}, ran.out
+    ).run("-n2", "-rsx")
+    assert ran.counts == counts, ran.out
     assert ran.lines == ["up"]
     assert "no docker here" in ran.out
+    assert ("runs.py" in ran.out) == traced
 
 
 def is_running(pid: int) -> bool:

@@ -215,6 +215,110 @@ def test_what_a_session_leaves(
     assert "temporary directory: " in section
 
 
+FORK_SERVER = """
+    import os, signal, subprocess, sys, time
+    import PACKAGE as multiprocessing
+    from conftest import left
+    from say import say
+
+    context = multiprocessing.get_context("forkserver")
+
+    def test_first():
+        with context.Pool(1) as pool:
+            assert pool.apply(abs, [-1]) == 1
+        listener = multiprocessing.connection.Listener(family="AF_UNIX")
+        listener.close()
+
+    def leave():
+        child = context.Process(target=time.sleep, args=[600], daemon=True)
+        child.start()
+        left.append(child.pid)
+        return child.pid
+
+    def test_child():
+        leave()
+
+    def test_orphan():
+        with open(f"/proc/{leave()}/stat") as stat:
+            server = int(stat.read().rpartition(")")[2].split()[1])
+        os.kill(server, signal.SIGKILL)
+
+    def test_file_of_that_name():
+        with open("forkserver.py", "w") as program:
+            program.write("import time; time.sleep(600)")
+        process = subprocess.Popen([sys.executable, "forkserver.py", "resource_tracker"])
+        say("kill", process.pid)
+        process.returncode = 0  # nobody warns that it still runs
+
+    def test_last():
+        test_first()
+"""
+
+
+@pytest.mark.parametrize(
+    ("package", "options"), [("multiprocessing", ["-n1"]), ("multiprocess", [])]
+)
+def test_a_fork_server(
+    suite: Callable[..., Suite],
+    cleanup: Callable[[list[str]], None],
+    package: str,
+    options: list[str],
+) -> None:
+    """A fork server and its directory are no leak; a child of it is, and what is only called so."""
+    ran = suite(
+        conftest="""
+            import os, signal
+
+            left = []
+
+            def pytest_unconfigure():
+                # Without its server a child cannot be ended in any other way.
+                for pid in left:
+                    os.kill(pid, signal.SIGKILL)
+        """,
+        test_it=FORK_SERVER.replace("PACKAGE", package),
+    ).run("--lastout-leaks=error", *options)
+    cleanup(ran.lines)
+    assert ran.counts == {"passed": 5, "errors": 3}, ran.out
+    found = re.findall(r"::(test_\w+) left behind:\n  process: \d+ (.*)", ran.out)
+    assert [name for name, _ in found] == ["test_child", "test_orphan", "test_file_of_that_name"]
+    assert [f"{package}.forkserver" in command for _, command in found] == [True, True, False]
+    assert "pymp-" not in ran.out
+
+
+@pytest.mark.parametrize("mode", ["warn", "error"])
+def test_a_scope_that_a_test_has_removed(suite: Callable[..., Suite], mode: str) -> None:
+    """A joined scope whose directory is gone keeps no test from being torn down."""
+    ran = suite(
+        test_it="""
+            import shutil
+            import lastout, pytest
+            from say import say
+
+            @pytest.fixture(scope="module")
+            def living():
+                with lastout.Scope() as scope:
+                    yield scope
+
+            @pytest.fixture
+            def torn_down():
+                yield
+                say("torn down")
+
+            def test_removes(tmp_path, torn_down):
+                scope = lastout.Scope(root=tmp_path / "root")
+                shutil.rmtree(scope.path)
+
+            def test_next(living, torn_down):
+                living.directory()
+
+            def test_last(torn_down): pass
+        """
+    ).run(f"--lastout-leaks={mode}")
+    assert ran.counts == {"passed": 3}, ran.out
+    assert ran.lines == ["torn down"] * 3
+
+
 def test_a_wrong_mark_or_mode(suite: Callable[..., Suite]) -> None:
     """A kind that there is not, or a mode, is an error that names those that there are."""
     modules = {

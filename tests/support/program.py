@@ -38,7 +38,7 @@ class Program:
         text: the script; its indentation is taken off.
         directory: where it is written and runs; its files stay for the test to look at.
         args: its command-line arguments.
-        modules: other modules it can import: name to text.
+        modules: other modules it can import: name, with a directory or not, to text.
         env: variables set for it on top of the test's own; `None` takes one away.
         isolated: run it by `python -I -S`; lastout and `say` can be imported all the same.
         python: the interpreter.
@@ -62,7 +62,9 @@ class Program:
         os.mkfifo(f"{self._log}.bell")
         shutil.copy(HERE / "say.py", directory)
         for name, source in (modules or {}).items():
-            (directory / f"{name}.py").write_text(dedent(source))
+            module = directory / f"{name}.py"
+            module.parent.mkdir(exist_ok=True)
+            module.write_text(dedent(source))
         script = directory / "program.py"
         paths = f"import sys; sys.path[:0] = {[str(directory), IMPORTED_FROM]}\n"
         script.write_text((paths if isolated else "") + dedent(text))

@@ -137,11 +137,16 @@ def process_ids() -> list[int]:
 
 def has_in_environment(pid: int, entry: bytes) -> bool:
     """Whether the process `pid` was started with `entry` ("NAME=value") in its environment."""
+    return entry in environment_of(pid)
+
+
+def environment_of(pid: int) -> list[bytes]:
+    """What the process `pid` was started with in its environment; empty if not known."""
     try:
         with open(f"/proc/{pid}/environ", "rb", buffering=0) as environment:
-            return entry in environment.read().split(b"\0")
+            return environment.read().split(b"\0")
     except OSError:
-        return False  # it has ended, or is somebody else's
+        return []  # it has ended, or is somebody else's
 
 
 # The number of the first pid namespace, in which all processes are seen.

@@ -1,6 +1,7 @@
 """What pytest loads of lastout: shared fixtures, scopes for tests, and a leak report.
 
 shared_fixture       set up once for all workers of pytest-xdist    shared, runs, board, ending
+                     which fixture is the same for all of them      origins
 lastout_run          the scope that they share                      controller, standin
 lastout_scope        a scope for one test
 exit_registry        exit handlers that run at the end of the test
@@ -38,7 +39,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Look for leaks, if that is wanted."""
+    """Look for leaks, if that is wanted; in a worker of pytest-xdist, follow its fixtures."""
+    if hasattr(config, "workerinput"):
+        from .origins import ORIGINS, Origins
+
+        config.stash[ORIGINS] = Origins()
+        config.pluginmanager.register(config.stash[ORIGINS])
     config.addinivalue_line(
         "markers",
         "lastout_may_leave(*kinds): what --lastout-leaks lets the test leave: 'process',"

@@ -24,6 +24,18 @@ class ExitRegistry:
 
     They are those functions: while the test runs, `lastout.register` and all the
     others act on this registry, whoever calls them.
+
+    ======================  =====================================================
+    `register`              put a handler on it, to be called with these arguments
+    `unregister`            take all handlers that equal this one off it
+    `handler`               the decorator: with a time limit, for children too
+    `unwind`                run them all now, the last one first; a `Report`
+    `run_exit_handlers`     the same, but the last exception is raised again
+    `_run_exitfuncs`        as that of `atexit`
+    `_clear`                forget them all, without running them
+    `_ncallbacks`           how many there are
+    `len(...)`              the same
+    ======================  =====================================================
     """
 
     unregister = staticmethod(registry.unregister)

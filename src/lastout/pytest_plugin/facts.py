@@ -26,9 +26,12 @@ class State:
         status: "setting up", "up", "failed" or "gone".
         finishes: whether something stands behind its `yield`.
         teardown: whether it has a `teardown=`.
+        asked: what it asked for in the middle, and the number of the parameter that it got of
+            each; `None` where there was none, -1 where it has no number.
     """
 
     __slots__ = (
+        "asked",
         "begun",
         "finishes",
         "fixture",
@@ -51,6 +54,7 @@ class State:
         status: str = SETTING_UP,
         finishes: bool = False,
         teardown: bool = False,
+        asked: dict[str, int | None] | None = None,
     ) -> None:
         self.key = key
         self.fixture = fixture
@@ -61,6 +65,7 @@ class State:
         self.status = status
         self.finishes = finishes
         self.teardown = teardown
+        self.asked = asked or {}
 
     @property
     def has_turn(self) -> bool:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import inspect
 import os
-from hashlib import sha256
 
 from ..errors import UsageError
 
@@ -25,7 +24,6 @@ class Definition:
         func: the function.
         name: what it is called.
         where: file and line.
-        key: tells it from all others, also from those of the same name.
         teardown: what is called with the value in the end; `None` if the function does it.
     """
 
@@ -36,12 +34,18 @@ class Definition:
         self.func = func
         self.name = name
         self.where = f"{os.path.basename(code.co_filename)}:{code.co_firstlineno}"
-        place = f"{os.path.realpath(code.co_filename)}:{code.co_firstlineno}:{func.__qualname__}"
-        self.key = sha256(place.encode()).hexdigest()[:16]
         self.teardown = teardown
 
     def __str__(self) -> str:
         return f"the shared fixture {self.name!r} ({self.where})"
+
+
+def place_of(func: Callable[..., Any]) -> str:
+    """Where a function stands in the source: file, line and qualified name."""
+    func = inspect.unwrap(func)
+    code = getattr(func, "__code__", None)  # which not all that can be called have
+    where = f"{os.path.realpath(code.co_filename)}:{code.co_firstlineno}" if code else ""
+    return f"{where}:{getattr(func, '__qualname__', type(func).__qualname__)}"
 
 
 class Halves:

@@ -2,7 +2,8 @@
 
 what                   whose it is
 processes              the test's: they run with its mark in their environment,
-                       or are children of this process, and came during the test
+                       or are children of this process or of its fork server, and
+                       came during the test
 temporary directories  the test's: this process or a forked child made them in it
 shared memory, scopes  the same
 
@@ -26,13 +27,15 @@ from .._platform.files import shared_memory_file
 from .._platform.pids import (
     can_list_processes,
     command_of,
+    environment_of,
     has_in_environment,
     parent_of,
     process_facts,
     process_ids,
 )
-from ..errors import LeakWarning, UsageError
+from ..errors import LastoutError, LeakWarning, UsageError
 from .facts import PREFIX
+from .helpers import is_helper, kept_directories, runs_fork_server
 from .traces import DIRECTORY, SCOPE, SHARED_MEMORY, Traces, follow
 
 TYPE_CHECKING = False
@@ -46,20 +49,21 @@ MARKER: Final = "lastout_may_leave"
 _VARIABLE: Final = "LASTOUT_PYTEST_LEAKS"
 _GRACE: Final = 1.0  # seconds for what is just about to go
 _LOOK: Final = 0.02
-# Of multiprocessing, multiprocess, loky and lastout: these last as long as they are needed.
-_HELPERS: Final = ("resource_tracker", "forkserver", "semaphore_tracker", "lastout-guardian")
 
 
 class Owner:
     """A test or the session: what was made for it.
+
+    Args:
+        session: what all marks of this session begin with.
 
     Attributes:
         mark: what stands in the environment of its processes.
         paths: kind and path of what was made.
     """
 
-    def __init__(self) -> None:
-        self.mark = new_token()
+    def __init__(self, session: str) -> None:
+        self.mark = f"{session}.{new_token()}"
         self.paths: set[tuple[str, str]] = set()
 
 
@@ -74,7 +78,8 @@ class Leaks:
         self._error = error
         self._sees_processes = can_list_processes()
         self._traces = Traces()
-        self._session = self._test = Owner()
+        self._marks = new_token()
+        self._session = self._test = Owner(self._marks)
         self._pids: set[int] = set()  # those that are none of the test's
         self._left: list[str] = []
         self._before = os.environ.get(_VARIABLE)
@@ -90,7 +95,7 @@ class Leaks:
     def pytest_runtest_setup(self) -> Generator[None, None, None]:
         """What is made from now on belongs to this test."""
         self._session.paths |= self._traces.take()
-        self._test = Owner()
+        self._test = Owner(self._marks)
         self._pids = set(process_ids()) if self._sees_processes else set()
         self._make_owner(self._test)
         return (yield)
@@ -207,7 +212,7 @@ class Leaks:
             mine = owner is not self._session and self._is_child(pid)
             if mine or has_in_environment(pid, mark):
                 facts, command = process_facts(pid), command_of(pid)
-                if facts and not facts.ending and not any(word in command for word in _HELPERS):
+                if facts and not facts.ending and not is_helper(pid):
                     yield f"{pid} {command}"
 
     def _children(self) -> Iterator[int]:
@@ -215,9 +220,13 @@ class Leaks:
             yield from (pid for pid in set(process_ids()) - self._pids if self._is_child(pid))
 
     def _is_child(self, pid: int) -> bool:
-        """Whether it is one of this process, and not marked as the session's."""
-        session = f"{_VARIABLE}={self._session.mark}".encode()
-        return parent_of(pid) == os.getpid() and not has_in_environment(pid, session)
+        """Whether it is one of this process or its fork server, and not the session's."""
+        if parent_of(pid) == os.getpid():
+            return not has_in_environment(pid, f"{_VARIABLE}={self._session.mark}".encode())
+        # What a fork server has forked has the mark of whoever needed that first.
+        mark = f"{_VARIABLE}={self._marks}.".encode()
+        marked = any(entry.startswith(mark) for entry in environment_of(pid))
+        return marked and runs_fork_server(pid) and not is_helper(pid)
 
 
 def _is_left(kind: str, path: str) -> bool:
@@ -227,7 +236,8 @@ def _is_left(kind: str, path: str) -> bool:
     if kind == DIRECTORY:
         # What lies deeper belongs to the directory it lies in, or to pytest's own.
         inside = os.path.realpath(os.path.dirname(path))
-        return inside == os.path.realpath(tempfile.gettempdir()) and os.path.isdir(path)
+        right_there = inside == os.path.realpath(tempfile.gettempdir()) and os.path.isdir(path)
+        return right_there and path not in kept_directories()
     return os.path.exists(path)
 
 
@@ -240,8 +250,11 @@ def _looked_after() -> set[str]:
 
     found = set()
     for membership in list(joined.values()):
-        with membership.hold() as held:
-            found |= {one.location for one in Survey(held, membership.path).unresolved()}
+        try:
+            with membership.hold() as held:
+                found |= {one.location for one in Survey(held, membership.path).unresolved()}
+        except (LastoutError, OSError):
+            continue  # a scope that a test has broken: it is not going to clean anything
     return found | {shared_memory_file(location) or "" for location in found}
 
 

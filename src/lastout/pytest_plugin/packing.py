@@ -17,8 +17,13 @@ if TYPE_CHECKING:
     from .halves import Definition
 
 # What a set-up fails with; anything else interrupts the run, and says nothing of the set-up.
-_OUTCOMES: Final = (pytest.fail.Exception, pytest.skip.Exception)
-FAILURES: Final = (Exception, *_OUTCOMES)
+# The first that fits is meant: an xfail is a fail as well.
+_OUTCOMES: Final = {
+    "skip": pytest.skip.Exception,
+    "xfail": pytest.xfail.Exception,
+    "fail": pytest.fail.Exception,
+}
+FAILURES: Final[tuple[type[BaseException], ...]] = (Exception, *_OUTCOMES.values())
 
 
 def copied(definition: Definition, value: object, what: str) -> tuple[bytes, Any]:
@@ -37,9 +42,10 @@ def copied(definition: Definition, value: object, what: str) -> tuple[bytes, Any
 def packed_error(error: BaseException, state: State) -> bytes:
     """An error that a set-up failed with, or what stands for one that cannot be pickled."""
     text = "".join(traceback.format_exception(error))
-    if isinstance(error, _OUTCOMES):
-        # These say that they are built-in, and so cannot be pickled.
-        return pickling.dumps((isinstance(error, pytest.skip.Exception), str(error), text))
+    for kind, outcome in _OUTCOMES.items():
+        if isinstance(error, outcome):
+            # These say that they are built-in, and so cannot be pickled.
+            return pickling.dumps((kind, (error.msg, error.pytrace), text))
     try:
         pickled = pickling.dumps((None, error, text))
         if type(pickling.loads(pickled)[1]) is type(error):
@@ -56,10 +62,12 @@ def packed_error(error: BaseException, state: State) -> bytes:
 
 
 def unpacked_error(pickled: bytes, state: State) -> BaseException:
-    """The same error, with a note of how and where it came about."""
-    skipped, error, text = pickling.loads(pickled)
-    if skipped is not None:
-        error = pytest.skip.Exception(error) if skipped else pytest.fail.Exception(error)
+    """The same error; if it is a failure, with a note of how and where it came about."""
+    kind, error, text = pickling.loads(pickled)
+    if kind is not None:
+        message, pytrace = error
+        error = _OUTCOMES[kind](message, pytrace=pytrace)
     assert isinstance(error, BaseException)
-    error.add_note(f"This is how {state.fixture} failed in the worker {state.worker}:\n{text}")
+    if kind not in ("skip", "xfail"):  # which are told in one line
+        error.add_note(f"This is how {state.fixture} failed in the worker {state.worker}:\n{text}")
     return error

@@ -21,7 +21,9 @@ from .ending import Ending
 from .exits import outside
 from .facts import FAILED, PREFIX, SETTING_UP, UP, State
 from .halves import Halves
+from .origins import ORIGINS
 from .packing import FAILURES, copied, packed_error, unpacked_error
+from .parameters import Parameters
 from .standin import reap_all, stand_in_for
 
 TYPE_CHECKING = False
@@ -49,11 +51,11 @@ def _make_run(session: pytest.Session) -> Plain:
     if workerinput is None:
         return Plain(session)
     told = workerinput.get("lastout")
-    if told is None:
+    if told is None or ORIGINS not in session.config.stash:
         raise UsageError(
-            "pytest-xdist's main process has not loaded the plugin of lastout, so the workers"
-            " cannot share fixtures; install lastout, or add `-p lastout.pytest_plugin` to the"
-            " `addopts` of pytest"
+            "pytest-xdist's main process, or this worker, has not loaded the plugin of lastout, so"
+            " the workers cannot share fixtures; install lastout, or add `-p lastout.pytest_plugin`"
+            " to the `addopts` of pytest"
         )
     controller = Identity(*told["controller"])
     # One on another machine cannot share anything with this one.
@@ -134,7 +136,6 @@ class Plain:
     def provide(
         self,
         definition: Definition,
-        request: pytest.FixtureRequest,  # noqa: ARG002  (a worker asks it for the parameter)
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
     ) -> Iterator[Any]:
@@ -164,6 +165,7 @@ class Worker(Plain):
         self, session: pytest.Session, told: Mapping[str, Any], controller: Identity, name: str
     ) -> None:
         super().__init__(session, told["root"], told["scope"])
+        self._origins = session.config.stash[ORIGINS]
         self._controller = controller
         self._worker = name
         self._item: pytest.Item | None = None
@@ -172,6 +174,7 @@ class Worker(Plain):
         scope = super()._enter()
         stand_in_for(self._controller, scope)
         self._board = Board(scope.path)
+        self._parameters = Parameters(self._board, self._origins)
         self._token = scope._membership().token
         return scope
 
@@ -183,35 +186,13 @@ class Worker(Plain):
     def provide(
         self,
         definition: Definition,
-        request: pytest.FixtureRequest,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
     ) -> Iterator[Any]:
         """A copy of the value, which may have been set up by another worker."""
         self.join()
-        key = definition.key
-        if hasattr(request, "param"):
-            key = f"{key}-{self._number_of(request.param, definition)}"
+        key = self._origins.key(self._parameters.known(definition))
         yield self._obtain(definition, key, args, kwargs)
-
-    def _number_of(self, param: object, definition: Definition) -> int:
-        """The number of this parameter, the same in all workers."""
-        key = definition.key
-        with self._board.locked(f"params-{key}"):
-            pickled = self._board.params(key)
-            known = [] if pickled is None else pickling.loads(pickled)
-            for number, other in enumerate(known):
-                if _equal(other, param):
-                    return number
-            pickled, copy = copied(definition, [*known, param], "parameter")
-            if not _equal(copy[-1], param):
-                raise UsageError(
-                    f"{definition} was asked for with {param!r}, which does not equal a copy of"
-                    " itself, so that workers cannot tell whether they mean the same; use plain"
-                    " values, or give its class an __eq__",
-                )
-            self._board.set_params(key, pickled)
-            return len(known)
 
     def _obtain(
         self, definition: Definition, key: str, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -219,6 +200,8 @@ class Worker(Plain):
         board = self._board
         with board.locked(f"fixture-{key}"):
             state = board.state(key)
+            if state is not None and state.status in (UP, FAILED):
+                self._parameters.check(definition, state.asked, state.worker)
             if state is not None and state.status == FAILED:
                 raise unpacked_error(board.value(key), state)
             if state is None or state.status != UP:
@@ -239,12 +222,13 @@ class Worker(Plain):
             if definition.teardown is not None:
                 recorded = _record_teardown(definition, self.join(), value)
         except FAILURES as error:
-            state.status = FAILED
+            state.status, state.asked = FAILED, self._asked(definition)
             self._board.set_value(key, packed_error(error, state))
             self._board.set_state(state)
             raise
         state.status, state.made = UP, monotonic_ns()
         state.finishes, state.teardown = halves.to_be_finished, recorded is not None
+        state.asked = self._asked(definition)
         self._board.set_value(key, pickled)
         self._board.set_state(state)
         if state.has_turn:
@@ -252,6 +236,9 @@ class Worker(Plain):
             ending = Ending(self.join(), self._board, self._controller, state, finish)
             self._session.addfinalizer(partial(self._end, ending))
         return copy
+
+    def _asked(self, definition: Definition) -> dict[str, int | None]:
+        return self._parameters.asked(definition, self._origins.seen())
 
     def _clear_remains(self, state: State) -> None:
         """Its worker was killed while it set it up: clean what it has made until then."""
@@ -294,10 +281,3 @@ def _copied_or_undone(definition: Definition, value: object, halves: Halves) -> 
             definition.teardown(value)
         halves.tear_down()
         raise
-
-
-def _equal(one: object, other: object) -> bool:
-    try:
-        return type(one) is type(other) and bool(one == other)
-    except Exception:  # arrays, for one, have no answer
-        return False

@@ -127,7 +127,7 @@ def _provider(definition: Definition) -> Callable[..., Iterator[Any]]:
         from .runs import run_of
 
         request = kwargs["request"] if asks else kwargs.pop("request")
-        yield from run_of(request).provide(definition, request, args, kwargs)
+        yield from run_of(request).provide(definition, args, kwargs)
 
     if not asks:
         wanted = inspect.Parameter("request", inspect.Parameter.KEYWORD_ONLY)
