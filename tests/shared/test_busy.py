@@ -16,7 +16,7 @@ import pytest
 import lastout
 from lastout import Scope, UsageError
 from lastout._process.deadline import Deadline
-from lastout._shared import makers
+from lastout._shared import joining, makers
 from lastout._shared.membership import Membership
 from lastout.backends.local import LocalBackend
 from lastout.errors import ScopeBusy
@@ -71,6 +71,26 @@ def test_nothing_is_made_once_it_is_being_left(tmp_path: Path) -> None:
     [error] = errors
     assert "leaving" in str(error)
     assert not (tmp_path / "late").exists()
+
+
+def leave_again() -> None:
+    scope = lastout.current_scope()
+    assert scope.leave().outcomes == ()
+    members.extend(joining.joined.values())
+
+
+members: list[Membership] = []
+
+
+def test_a_cleanup_that_leaves_the_scope_that_is_being_left(tmp_path: Path) -> None:
+    """A cleanup that leaves the very scope that is being left does nothing; the rest is cleaned."""
+    members.clear()
+    scope = Scope("s")
+    scope.file(tmp_path / "x")
+    scope.callback(leave_again)
+    assert [outcome.status for outcome in scope.leave()] == ["done", "done"]
+    assert [one.name for one in members] == ["s"], "it was out too early"
+    assert not (tmp_path / "x").exists()
 
 
 def test_making_and_leaving_at_any_moment(tmp_path: Path) -> None:

@@ -82,6 +82,7 @@ class Membership(Recording):
         self.busy = Busy(self.path)
         self._releaser = Releaser(self)
         self._handed_over = False
+        self._leaving = False
 
     def _begin(self) -> None:
         """As a new member, that has recorded nothing."""
@@ -173,7 +174,9 @@ class Membership(Recording):
         if not self.is_here():
             return Report()
         with self.guarded(PATIENCE if timeout is None else timeout):
-            if self.joined:
+            # A cleanup may ask for it, in the middle of it.
+            if self.joined and not self._leaving:
+                self._leaving = True
                 leaver = Leaver(self)
                 try:
                     self.report = leaver.leave(Deadline(timeout))
@@ -183,7 +186,10 @@ class Membership(Recording):
                     else:
                         self._stay()
                     raise
-                self._end()
+                else:
+                    self._end()
+                finally:
+                    self._leaving = False
             return self.report
 
     def is_here(self) -> bool:

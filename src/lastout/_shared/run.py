@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
 # One cleanup that hangs must not hold up the scope for ever.
 LONGEST: Final = 60.0
-# They have a limit of their own, except where only the user can say what is too long:
-# in the very process that recorded them.
-_LIMITED: Final = frozenset({"callback"})
+# They have a limit of their own, which users may have set higher; but for callbacks in the
+# very process that recorded them, where whoever leaves can say what is too long.
+_LIMITED: Final = frozenset({"callback", "command", "popen"})
 # Cleaning these twice does no harm, so they share their marks.
 _PLAIN: Final = frozenset({"directory", "file", "socket", "shared_memory", "semaphore"})
 _TOGETHER: Final = 128
