@@ -231,10 +231,8 @@ def test_a_closed_pipe(killed: Path, run: Run) -> None:
 
 
 def test_on_a_terminal_it_is_a_table(killed: Path, shell: Shell) -> None:
-    """On a terminal rich draws; however narrow it is, nothing fails and names are whole."""
+    """On a terminal rich draws, unless that can do no more than lines."""
     assert "\x1b[" in shell.run("lastout list")
-    narrow = shell.run("COLUMNS=20 lastout show s; echo status $?")
-    assert "status 0" in narrow
     assert "\x1b[" not in shell.run("TERM=dumb lastout list")
     shell.run("lastout reap")
     assert not killed.exists()

@@ -7,6 +7,7 @@ megabytes of script into each page, and a browser behind each SVG.
 
 from __future__ import annotations
 
+import os
 import re
 from html import escape
 from io import StringIO
@@ -55,10 +56,17 @@ def check(path: str) -> None:
     """Make sure that a picture can be drawn, before anything else is done.
 
     Raises:
-        UsageError: it cannot: a wrong ending, or matplotlib is not installed.
+        UsageError: it cannot: a wrong ending, nowhere to write it, or no matplotlib.
     """
     if not path.endswith(_ENDINGS):
         raise UsageError(f"{path!r} must end in .svg or .html: so it is told what to write")
+    place = os.path.dirname(path) or "."
+    if not os.path.isdir(place):
+        raise UsageError(f"cannot write the picture {path!r}: there is no directory {place!r}")
+    if os.path.isdir(path):
+        raise UsageError(f"cannot write the picture {path!r}: it is a directory")
+    if not os.access(path if os.path.exists(path) else place, os.W_OK):
+        raise UsageError(f"cannot write the picture {path!r}: you may not write there")
     if not interpreter_has("matplotlib"):
         raise UsageError("a picture needs matplotlib: python -m pip install 'lastout[cli]'")
 
