@@ -92,8 +92,9 @@ def test_it_can_be_seen(
     colours = {colour for _, colour in shown.getcolors(1 << 24) or []}
     for wanted in (*KINDS.values(), KILLED, paper, ink):
         assert rgb(wanted) in colours, wanted
-    width, height = shown.size
-    for edge in ((0, 0, width, 2), (0, 0, 2, height), (width - 2, 0, width, height)):
+    # The outermost pixels are blended with what it lies on.
+    right, below = (length - 2 for length in shown.size)
+    for edge in ((2, 2, right, 4), (2, 2, 4, below), (right - 2, 2, right, below)):
         assert shown.crop(edge).getcolors() == [(edge_size(edge), rgb(paper))], edge
 
 
