@@ -41,7 +41,7 @@ def parser() -> ArgumentParser:
             exit status:
               0  all is well; for reap: nothing is left of the dead
               1  reap: something could not be cleaned; with --dry-run: there is something
-              2  wrong use, no such scope, or a root that cannot be used
+              2  wrong use, no such scope, a root that cannot be used, or nowhere to print
               run has the status of its program, see `lastout run --help`
 
             environment:

@@ -18,12 +18,11 @@ from contextlib import contextmanager
 from errno import ENOENT, ENOEXEC, ENOTDIR
 from time import monotonic_ns
 
-from .. import _platform
+from .. import Scope, _platform
 from .._platform import pids
 from .._process.deadline import Deadline
 from .._shared.descendants import Descendants, belongs_to
 from .._shared.groups import LAST_PATIENCE, TOKEN
-from .._shared.scope import Scope
 from ..errors import LastoutError, UsageError
 from .foreground import Foreground
 from .output import tell
