@@ -76,12 +76,13 @@ def reap_all(
 
     What became of each, by its name.
     """
-    # First: what the reaping itself cannot delete is told by it, and not once more here.
-    left = backend.tidy(only)
     found = reap_scopes(backend, names, clean)
-    for name, error in left:
-        path = os.path.join(backend.place, name)
-        found.setdefault(name, []).append(Outcome(f"scope {path}", 0.0, Failure(error)))
+    failed = {name for name, ended in found.items() if any(one.failure for one in ended)}
+    # What could not be deleted just now is told already.
+    for name, error in backend.tidy(only) if only not in failed else ():
+        if name not in failed:
+            path = os.path.join(backend.place, name)
+            found.setdefault(name, []).append(Outcome(f"scope {path}", 0.0, Failure(error)))
     return found
 
 
