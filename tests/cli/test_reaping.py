@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -88,3 +89,48 @@ def test_another_root(run: Run, tmp_path: Path) -> None:
     with lastout.Scope("s", root=tmp_path / "elsewhere"):
         assert run("list").out == ""
         assert " 1 " in run("list", "--root", tmp_path / "elsewhere").out
+
+
+def test_what_is_no_scope_is_no_failure(run: Run) -> None:
+    """A file or link among the scopes is named with what to do, and nothing is left of the dead."""
+    root = Path(os.environ["LASTOUT_ROOT"])
+    with lastout.Scope("s"):
+        (root / "notes").touch()
+        (root / "link").symlink_to("s")
+        for command in (["reap"], ["reap", "--dry-run"], ["list"]):
+            shown = run(*command)
+            assert shown.status == 0, shown
+            for name, kind in (("notes", "no directory"), ("link", "a link")):
+                line = f"lastout: '{root / name}' is {kind}, so it is no scope, and left alone"
+                assert shown.err.count(line) == 1, shown.err
+        shown = run("reap", "notes")
+        assert (shown.status, shown.out) == (0, "")
+        assert "left alone; move it away" in shown.err
+        assert "'s'" not in shown.err
+        (root / "notes").unlink()
+        (root / "link").unlink()
+
+
+def test_a_directory_of_the_users_in_a_scope(run: Run) -> None:
+    """It is reported once, with the scope's name, where it is now and what to do; it stays."""
+    root = Path(os.environ["LASTOUT_ROOT"])
+    abandoned = root / "s"
+    abandoned.mkdir(parents=True, mode=0o700)
+    root.chmod(0o700)
+    (abandoned / "mine").mkdir()
+    for command in (["reap"], ["reap"], ["reap", "s"]):
+        shown = run(*command)
+        assert shown.status == 1
+        assert [line.split()[:2] for line in shown.out.splitlines()[1:]] == [["s", "failed"]]
+        [line] = shown.err.splitlines()
+        [mine] = root.glob("garbage-*/mine")
+        assert line.startswith(
+            f"lastout: s: cannot delete what is left of the scope 's', '{mine}': "
+        )
+        assert line.endswith(
+            "lastout makes only files there; move that directory away, or remove it"
+        )
+    assert run("reap", "other").status == 0
+    mine.rmdir()
+    assert run("reap", "s").status == 0
+    assert list(root.iterdir()) == []

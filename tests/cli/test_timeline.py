@@ -128,8 +128,11 @@ print(os.getpid())
 
 
 def test_the_program_keeps_its_status(run: Run, tmp_path: Path) -> None:
-    """Where the picture cannot be written that is said, and the status is the program's."""
-    shown = run("run", "--timeline", tmp_path / "nowhere" / "x.svg", "--", "sh", "-c", "exit 3")
+    """Where the picture cannot be written in the end, that is said, and the status is its own."""
+    place = tmp_path / "place"
+    place.mkdir()
+    script = f"rmdir '{place}'; exit 3"
+    shown = run("run", "--timeline", place / "x.svg", "--", "sh", "-c", script)
     assert shown.status == 3
     assert "cannot write the picture" in shown.err
     assert run("run", "--timeline", tmp_path / "x.svg", "--", "no-such-program").status == 127
@@ -144,6 +147,24 @@ def test_wrong_use(command: list[str], run: Run, tmp_path: Path) -> None:
         shown = run(*command, "--timeline", tmp_path / "x.png", *more)
     assert (shown.status, shown.out) == (2, "")
     assert "must end in .svg or .html" in shown.err
+
+
+def test_nowhere_to_write_it(run: Run, tmp_path: Path) -> None:
+    """Where the picture could not be written, nothing is run: status 2, and what is wrong."""
+    (tmp_path / "x.svg").mkdir()
+    for file, why in (("nowhere/x.svg", "there is no directory"), ("x.svg", "it is a directory")):
+        shown = run("run", "--timeline", tmp_path / file, "--", "echo", "ran")
+        assert (shown.status, shown.out) == (2, "")
+        assert why in shown.err
+
+
+def test_only_one_way_to_show_it(run: Run, tmp_path: Path) -> None:
+    """`--json` and `--timeline` together are status 2: neither is left out without a word."""
+    with lastout.Scope("s"):
+        shown = run("show", "s", "--json", "--timeline", tmp_path / "x.svg")
+    assert (shown.status, shown.out) == (2, "")
+    assert "choose one" in shown.err
+    assert not (tmp_path / "x.svg").exists()
 
 
 def test_without_matplotlib_it_says_what_to_install(tmp_path: Path) -> None:

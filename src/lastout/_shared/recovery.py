@@ -46,11 +46,8 @@ def reap(root: str | os.PathLike[str] | None = None, name: str | None = None) ->
     """
     backend = LocalBackend(root)
     names = backend.scopes() if name is None else [check_name(name)]
-    found = reap_scopes(backend, names)
-    outcomes = [outcome for name in names for outcome in found[name]]
-    if name is None:
-        outcomes += [Outcome("garbage", 0.0, Failure(error)) for error in backend.tidy()]
-    return Report(outcomes)
+    found = reap_all(backend, names, name)
+    return Report([outcome for outcomes in found.values() for outcome in outcomes])
 
 
 def do(job: str, root: str, scope: str) -> None:
@@ -70,6 +67,23 @@ def do(job: str, root: str, scope: str) -> None:
     else:
         while _all_ended(_end_orphans(backend, scope, path)):
             continue  # they may have had workers of their own
+
+
+def reap_all(
+    backend: Backend, names: Sequence[str], only: str | None = None, clean: Clean = clean
+) -> dict[str, list[Outcome]]:
+    """Clean up after the dead of these scopes, and what was left of scopes, or of `only` one.
+
+    What became of each, by its name.
+    """
+    found = reap_scopes(backend, names, clean)
+    failed = {name for name, ended in found.items() if any(one.failure for one in ended)}
+    # What could not be deleted just now is told already.
+    for name, error in backend.tidy(only) if only not in failed else ():
+        if name not in failed:
+            path = os.path.join(backend.place, name)
+            found.setdefault(name, []).append(Outcome(f"scope {path}", 0.0, Failure(error)))
+    return found
 
 
 def reap_scopes(

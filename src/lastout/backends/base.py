@@ -126,6 +126,9 @@ if TYPE_CHECKING:
             """
             ...
 
-        def tidy(self) -> list[OSError]:
-            """Remove what sweepers that were killed have left; what could not be removed."""
+        def tidy(self, scope: str | None = None) -> list[tuple[str, OSError]]:
+            """Remove what sweepers that were killed have left, of this scope or of all.
+
+            What could not be removed, beside the name of the scope that it was.
+            """
             ...

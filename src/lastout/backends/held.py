@@ -108,10 +108,11 @@ class HeldDirectory:
 
     def sweep(self) -> OSError | None:
         """Remove the scope; why its remains could not be deleted, if so."""
-        garbage = GARBAGE + new_token()
+        garbage = f"{GARBAGE}{new_token()}-{self._name}"
         with refusals("remove the scope", self._path):
             os.rename(self._name, garbage, src_dir_fd=self._root, dst_dir_fd=self._root)
-        return delete(self._root, garbage, os.path.join(os.path.dirname(self._path), garbage))
+        place = os.path.dirname(self._path)
+        return delete(self._root, garbage, os.path.join(place, garbage), self._name)
 
     def _journal(self, member: str) -> str:
         return os.path.join(self._path, member + ENDING)

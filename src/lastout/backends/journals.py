@@ -166,17 +166,18 @@ def unlink(name: str, directory: int) -> None:
         return
 
 
-def delete(root: int, garbage: str, path: str) -> OSError | None:
+def delete(root: int, garbage: str, path: str, scope: str) -> OSError | None:
     """Delete a swept scope; why it could not be, if so."""
+    doing = f"delete what is left of the scope {scope!r},"
     try:
-        with refusals("delete", path):
-            _delete(root, garbage, path)
+        with refusals(doing, path):
+            _delete(root, garbage, path, doing)
     except OSError as error:
         return error
     return None
 
 
-def _delete(root: int, garbage: str, path: str) -> None:
+def _delete(root: int, garbage: str, path: str, doing: str) -> None:
     # Files only, and no link is followed; another may be at it too.
     for _ in range(_LOOKS):
         directory = open_directory(garbage, root, path)
@@ -184,7 +185,8 @@ def _delete(root: int, garbage: str, path: str) -> None:
             return
         try:
             for name in os.listdir(directory):
-                unlink(name, directory)
+                with refusals(doing, f"{path}/{name}"):
+                    unlink(name, directory)
         finally:
             let_go(directory)
         try:

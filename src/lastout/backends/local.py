@@ -3,7 +3,7 @@
     <root>/<scope>/scope.lock         locked by whoever joins, leaves or cleans
     <root>/<scope>/<member>.journal   locked by its member for as long as it lives
     <root>/<scope>/.<member>.new      not published yet: made and locked, then renamed
-    <root>/garbage-<id>/              a scope that was swept, about to be deleted
+    <root>/garbage-<id>-<scope>/      a scope that was swept, about to be deleted
 
 The locks are those of `filelock`, on descriptors of our own.
 """
@@ -47,7 +47,11 @@ class LocalBackend:
 
     def scopes(self) -> list[str]:
         """The names of the scopes that there are."""
-        return [name for name in self._names() if not name.startswith((GARBAGE, "."))]
+        return [name for name, is_one in self._named() if is_one]
+
+    def strays(self) -> list[str]:
+        """The names of what lies among the scopes and is none: files and links, not lastout's."""
+        return [name for name, is_one in self._named() if not is_one]
 
     def hold(self, scope: str, deadline: Deadline, create: bool = False) -> HeldDirectory | None:
         """The scope, held; see `Backend`."""
@@ -71,29 +75,47 @@ class LocalBackend:
             finally:
                 let_go(directory)
 
-    def tidy(self) -> list[OSError]:
-        """Delete the garbage of sweepers that were killed; what could not be deleted."""
+    def tidy(self, scope: str | None = None) -> list[tuple[str, OSError]]:
+        """Delete the garbage of sweepers that were killed; see `Backend`."""
         root = open_root(self.place, create=False)
         if root is None:
             return []
         try:
-            garbage = [name for name in self._names() if name.startswith(GARBAGE)]
-            tried = [delete(root, name, os.path.join(self.place, name)) for name in garbage]
-            return [error for error in tried if error]
+            left: list[tuple[str, OSError]] = []
+            for name in sorted(os.listdir(root)):
+                of = _swept(name)
+                if of and scope in (None, of):
+                    error = delete(root, name, os.path.join(self.place, name), of)
+                    left += [(of, error)] if error else []
+            return left
         finally:
             let_go(root)
 
-    def _names(self) -> list[str]:
+    def _named(self) -> list[tuple[str, bool]]:
+        """What a scope could be called, and whether it is a directory, as scopes are."""
         root = open_root(self.place, create=False)
         if root is None:
             return []
         try:
-            return sorted(os.listdir(root))
+            with os.scandir(root) as entries:
+                found = [
+                    (entry.name, entry.is_dir(follow_symlinks=False))
+                    for entry in entries
+                    if not entry.name.startswith((GARBAGE, "."))
+                ]
+            return sorted(found)
         finally:
             let_go(root)
 
     def __repr__(self) -> str:
         return f"LocalBackend({self.place!r})"
+
+
+def _swept(name: str) -> str:
+    """The scope whose garbage is called so; empty if it is none."""
+    if not name.startswith(GARBAGE):
+        return ""
+    return name.removeprefix(GARBAGE).partition("-")[2] or name
 
 
 def _hold(

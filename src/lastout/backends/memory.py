@@ -53,8 +53,9 @@ class MemoryBackend:
             raise ScopeGone(f"the scope {scope!r} is not there any more", path=scope)
         return MemoryLease(self._scopes[scope], member, records)
 
-    def tidy(self) -> list[OSError]:
-        """Nothing is ever left."""
+    def tidy(self, scope: str | None = None) -> list[tuple[str, OSError]]:
+        """Nothing is ever left, of any."""
+        del scope
         return []
 
 

@@ -17,7 +17,7 @@ from ..errors import LastoutError, RootRefused, SystemRefused, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 _FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _LONGEST = 200  # bytes of a name; file systems allow 255, and it gets endings
@@ -28,13 +28,14 @@ _HINTS = {
     "ENFILE": "close some files, or allow more (sysctl fs.file-max)",
     "EACCES": "make it writable for you (chmod u+rwx), or choose another root",
     "EROFS": "it is mounted read-only; choose another root",
-    "EISDIR": "lastout makes only files there; remove that directory",
+    "EISDIR": "lastout makes only files there; move that directory away, or remove it",
     "ENAMETOOLONG": "choose a shorter root",
     "ENOTDIR": "something on the way there is no directory; choose another root",
     "ENOENT": "somebody removed it; do not let a cleaner of temporary files in there",
     "ENOSYS": "its file system has no locks; choose another root",
     "ENOLCK": "its file system has no locks; choose another root",
 }
+_NOT_THERE_YET = {"ENOENT": "no directory can be made there; choose another root (LASTOUT_ROOT)"}
 
 _trusted: set[int] = set()
 
@@ -97,19 +98,21 @@ def check_name(name: str) -> str:
 
 
 @contextmanager
-def refusals(doing: str, path: str) -> Iterator[None]:
+def refusals(doing: str, path: str, hints: Mapping[str, str] = _HINTS) -> Iterator[None]:
     """Say what could not be done, where, and what helps, when the system refuses."""
     try:
         yield
     except OSError as error:
         if isinstance(error, LastoutError):
             raise
-        raise refusal(error, doing, path) from error
+        raise refusal(error, doing, path, hints) from error
 
 
-def refusal(error: OSError, doing: str, path: str) -> SystemRefused:
+def refusal(
+    error: OSError, doing: str, path: str, hints: Mapping[str, str] = _HINTS
+) -> SystemRefused:
     """The error that says it."""
-    hint = _HINTS.get(errorcode.get(error.errno or 0, ""), "")
+    hint = hints.get(errorcode.get(error.errno or 0, ""), "")
     return SystemRefused(
         f"cannot {doing} {path!r}: {error.strerror or error}{hint and '; ' + hint}",
         number=error.errno,
@@ -126,7 +129,7 @@ def open_root(path: str, create: bool) -> int | None:
         except FileNotFoundError:
             if not create:
                 return None
-            with refusals("make the directory for scopes", path):
+            with refusals("make the directory for scopes", path, _HINTS | _NOT_THERE_YET):
                 os.makedirs(os.path.dirname(path), exist_ok=True)
                 _make(path)
         except OSError as error:  # a link, no directory, or what the system does not allow

@@ -5,6 +5,7 @@
         `==> reaping    ==> tables                         reap, with what it would do
         `==> timeline ==> history                          the picture, of a scope or a run
 
-Rich, matplotlib and argcomplete are loaded only where they are used; without
-them all is plain text, and says what is missing.
+All that is printed goes through `output`.  Rich, matplotlib and argcomplete are
+loaded only where they are used; without them all is plain text, and says what is
+missing.
 """

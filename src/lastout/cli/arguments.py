@@ -12,6 +12,8 @@ from argparse import (
 from math import isfinite
 from textwrap import dedent
 
+from .output import printing
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -39,7 +41,7 @@ def parser() -> ArgumentParser:
             exit status:
               0  all is well; for reap: nothing is left of the dead
               1  reap: something could not be cleaned; with --dry-run: there is something
-              2  wrong use, no such scope, or a root that cannot be used
+              2  wrong use, no such scope, a root that cannot be used, or nowhere to print
               run has the status of its program, see `lastout run --help`
 
             environment:
@@ -72,6 +74,8 @@ def parse(top: ArgumentParser, argv: Sequence[str] | None) -> Namespace:
             del options.command[0]
         if not options.command:
             options.refuse("there is no COMMAND to run")
+    if options.action == "show" and options.json and options.timeline:
+        options.refuse("--json and --timeline are two ways to show it: choose one")
     return options
 
 
@@ -164,6 +168,7 @@ def _add_looks(actions: Any) -> None:
         """,
         json=True,
     )
+    show.set_defaults(refuse=show.error)
     _name(show, "the scope")
     show.add_argument(
         "--timeline",
@@ -285,5 +290,6 @@ class _Version(Action):
     def __call__(self, parser: ArgumentParser, *_: object, **__: object) -> None:
         from importlib.metadata import version
 
-        print(f"lastout {version('lastout')}")
+        with printing() as out:
+            print(f"lastout {version('lastout')}", file=out)
         parser.exit()

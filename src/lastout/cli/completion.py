@@ -6,11 +6,10 @@ pressed; but these know no scopes, and there are none for fish.
 
 from __future__ import annotations
 
-import sys
-
 from .._platform import interpreter_has
 from ..backends.local import LocalBackend
 from ..errors import LastoutError, UsageError
+from .output import printing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,7 +26,8 @@ def script(options: Namespace) -> int:
         raise UsageError("this needs argcomplete: python -m pip install 'lastout[cli]'")
     from argcomplete.shell_integration import shellcode
 
-    sys.stdout.write(shellcode(["lastout"], shell=options.shell))
+    with printing() as out:
+        print(shellcode(["lastout"], shell=options.shell), end="", file=out)
     return 0
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-import sys
+
+from .output import printing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,7 +19,8 @@ FORMAT: Final = 1
 def put(root: str, scopes: list[dict[str, Any]], compact: bool = False, **more: Any) -> None:
     """Print one document."""
     document = {"format": FORMAT, "root": root, **more, "scopes": scopes}
-    print(json.dumps(document, indent=None if compact else 2), file=sys.stdout, flush=compact)
+    with printing() as out:
+        print(json.dumps(document, indent=None if compact else 2), file=out, flush=compact)
 
 
 def of_scope(view: ScopeView) -> dict[str, Any]:

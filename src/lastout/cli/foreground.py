@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 
+from .output import tell
 from .terminal import Terminal, alone_in_group
 
 TYPE_CHECKING = False
@@ -188,5 +188,4 @@ class Foreground:
         except ProcessLookupError:
             return  # its group is empty: it has ended, and that is seen next
         except PermissionError:
-            text = f"lastout: signal {signum} was not passed on: the program is another user's"
-            print(text, file=sys.stderr)
+            tell(f"signal {signum} was not passed on: the program is another user's")

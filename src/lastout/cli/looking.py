@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import sys
+import os
 
 from .._shared.inspection import inspect
 from ..backends.local import LocalBackend
 from ..backends.root import check_name
 from ..errors import UsageError
 from . import facts
+from .output import tell
 from .tables import Column, Table, age, put, size
 
 TYPE_CHECKING = False
@@ -25,14 +26,14 @@ _SCOPES = (
     Column("ALIVE", right=True),
     Column("DEAD", right=True),
     Column("ARTIFACTS", right=True),
-    Column("AGE", right=True),
+    Column("AGE", right=True, spare=1),
 )
 _MEMBERS = (
-    Column("MEMBER"),
+    Column("MEMBER", spare=1),
     Column("PID", right=True),
-    Column("HOST"),
+    Column("HOST", spare=2),
     Column("STATE"),
-    Column("AGE", right=True),
+    Column("AGE", right=True, spare=3),
     Column("LEFT", right=True),
     Column("PROGRAM", long=True),
 )
@@ -40,9 +41,9 @@ _ARTIFACTS = (
     Column("#", right=True),
     Column("KIND"),
     Column("WHAT", long=True),
-    Column("GOES"),
-    Column("MEMBER"),
-    Column("AGE", right=True),
+    Column("GOES", spare=3),
+    Column("MEMBER", spare=1),
+    Column("AGE", right=True, spare=2),
     Column("SIZE", right=True),
 )
 
@@ -87,15 +88,16 @@ def the_scope(backend: Backend, name: str, sizes: bool = False) -> ScopeView:
     return view
 
 
-def put_list(backend: Backend, views: Sequence[ScopeView], as_json: bool) -> None:
+def put_list(backend: LocalBackend, views: Sequence[ScopeView], as_json: bool) -> None:
     """Print what scopes there are."""
     if as_json:
         facts.put(backend.place, [facts.of_scope(view) for view in views])
         return
+    point_out_strays(backend)
     if views:
         put([overview(views)])
     else:
-        print(f"lastout: there are no scopes in {backend.place!r}", file=sys.stderr)
+        tell(f"there are no scopes in {backend.place!r}")
     complain(views)
 
 
@@ -136,7 +138,16 @@ def complain(views: Sequence[ScopeView]) -> None:
     """Say what keeps scopes from being read or cleaned."""
     for view in views:
         for problem in view.problems:
-            print(f"lastout: {view.name}: {problem}", file=sys.stderr)
+            tell(f"{view.name}: {problem}")
+
+
+def point_out_strays(backend: LocalBackend, only: str | None = None) -> None:
+    """Say what lies among the scopes and is none, so that nobody waits for it to go."""
+    for name in backend.strays():
+        if only in (None, name):
+            path = os.path.join(backend.place, name)
+            kind = "a link" if os.path.islink(path) else "no directory"
+            tell(f"{path!r} is {kind}, so it is no scope, and left alone; move it away")
 
 
 def what(view: ArtifactView) -> str:

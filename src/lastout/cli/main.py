@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 
 from ..errors import LastoutError
 from .arguments import parse, parser
+from .output import flush, tell
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,21 +25,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         from .completion import complete
 
         complete(arguments)
-    options = parse(arguments, argv)
     try:
-        status = _work(options)
-        # Whoever reads may have gone, which is known only now.
-        if sys.stdout:
-            sys.stdout.flush()
-        return status
+        try:
+            return _work(parse(arguments, argv))
+        finally:
+            flush()  # whether it is read, or has room, is known only now
     except BrokenPipeError:
-        # Else the interpreter tries once more at its end, and complains.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
     except LastoutError as error:
-        print(f"lastout: {error}", file=sys.stderr)
+        tell(str(error))
         return TROUBLE
 
 

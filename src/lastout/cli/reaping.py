@@ -5,52 +5,63 @@ from __future__ import annotations
 import sys
 from contextlib import contextmanager
 
-from .._process.report import Failure, Outcome
 from .._shared.cleaners import clean
 from .._shared.inspection import inspect
-from .._shared.recovery import reap_scopes
+from .._shared.recovery import reap_all
 from ..backends.local import LocalBackend
 from ..backends.root import check_name
 from . import facts
-from .looking import complain, what
+from .looking import complain, point_out_strays, what
+from .output import tell
 from .tables import Column, Table, is_rich, put
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import Namespace
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
     from typing import Any
 
     from .._process.deadline import Deadline
+    from .._process.report import Outcome
     from .._shared.inspection import ScopeView
     from .._shared.run import Clean
     from ..backends.base import Backend
 
 _DONE = (
-    Column("SCOPE"),
+    Column("SCOPE", long=True),
     Column("STATUS"),
-    Column("SECONDS", right=True),
+    Column("SECONDS", right=True, spare=1),
     Column("WHAT", long=True),
 )
-_DUE = (Column("SCOPE"), Column("#", right=True), Column("KIND"), Column("WHAT", long=True))
+_DUE = (
+    Column("SCOPE", long=True),
+    Column("#", right=True),
+    Column("KIND"),
+    Column("WHAT", long=True),
+)
 
 
 def reap(options: Namespace) -> int:
     """Reap one scope, or all; the exit status."""
     backend = LocalBackend(options.root)
-    names = backend.scopes() if options.name is None else [check_name(options.name)]
+    only = None if options.name is None else check_name(options.name)
+    names = [name for name in backend.scopes() if only in (None, name)]
     views = [view for view in (inspect(backend, name) for name in names) if view]
-    if options.name is not None and not views and not options.json:
-        print(f"lastout: there is no scope {options.name!r}: nothing to do", file=sys.stderr)
+    if not options.json:
+        point_out_strays(backend, only)
     if options.dry_run:
+        _say_if_there_is_none(options, views)
         return _say_what_is_due(backend, views, options.json)
     with _progress(views) as cleaner:
-        cleaned = reap_scopes(backend, [view.name for view in views], cleaner)
-    if options.name is None:
-        failures = [Outcome("remains", 0.0, Failure(error)) for error in backend.tidy()]
-        cleaned.update({"garbage": failures} if failures else {})
+        cleaned = reap_all(backend, [view.name for view in views], only, cleaner)
+    _say_if_there_is_none(options, cleaned)
     _say_what_was_done(backend, cleaned, options.json)
     return int(any(outcome.failure for outcomes in cleaned.values() for outcome in outcomes))
+
+
+def _say_if_there_is_none(options: Namespace, found: Collection[object]) -> None:
+    if options.name is not None and not found and not options.json:
+        tell(f"there is no scope {options.name!r}: nothing to do")
 
 
 @contextmanager
@@ -90,7 +101,7 @@ def _say_what_is_due(backend: Backend, views: list[ScopeView], as_json: bool) ->
         for view in views:
             if view.living and any(artifact.kind == "popen" for artifact in view.due):
                 text = "who still lives when its processes have ended decides about the rest"
-                print(f"lastout: {view.name}: {text}", file=sys.stderr)
+                tell(f"{view.name}: {text}")
     return int(any(view.due or view.problems for view in views))
 
 
@@ -110,4 +121,4 @@ def _say_what_was_done(
         put([Table(_DONE, rows)])
     for name, one in told:
         if one.failure:
-            print(f"lastout: {name}: {one.failure.exception}", file=sys.stderr)
+            tell(f"{name}: {one.failure.exception}")

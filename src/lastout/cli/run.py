@@ -13,20 +13,19 @@ import os
 import shlex
 import shutil
 import signal
-import sys
 import warnings
 from contextlib import contextmanager
 from errno import ENOENT, ENOEXEC, ENOTDIR
 from time import monotonic_ns
 
-from .. import _platform
+from .. import Scope, _platform
 from .._platform import pids
 from .._process.deadline import Deadline
 from .._shared.descendants import Descendants, belongs_to
 from .._shared.groups import LAST_PATIENCE, TOKEN
-from .._shared.scope import Scope
 from ..errors import LastoutError, UsageError
 from .foreground import Foreground
+from .output import tell
 from .patience import Hurry, Patience
 
 TYPE_CHECKING = False
@@ -54,10 +53,10 @@ def run(options: Namespace) -> int:
     except UsageError:
         raise
     except LastoutError as error:
-        _say(str(error))
+        tell(str(error))
         return TROUBLE
     for one in told:
-        _say(str(one.message))
+        tell(str(one.message))
     pids.adopt_orphans()
     running = Foreground(lambda: _start(scope, options.command, options.grace))
     title = shlex.join(options.command)
@@ -91,7 +90,7 @@ def _picture(scope: Scope, path: str | None, title: str) -> Iterator[None]:
     try:
         put(title, past, path)
     except LastoutError as error:
-        _say(str(error))
+        tell(str(error))
 
 
 def _status(running: Foreground, options: Namespace) -> int:
@@ -100,12 +99,12 @@ def _status(running: Foreground, options: Namespace) -> int:
     except OSError as error:
         command = options.command[0]
         if isinstance(error, LastoutError):
-            _say(f"cannot run {command!r}: {error}")
+            tell(f"cannot run {command!r}: {error}")
             return TROUBLE
-        _say(f"cannot run {command!r}: {error.strerror or error}")
+        tell(f"cannot run {command!r}: {error.strerror or error}")
         return {ENOENT: NOT_FOUND, ENOTDIR: NOT_FOUND}.get(error.errno or 0, NOT_EXECUTABLE)
     if status is None:
-        _say(f"{options.command[0]!r} is ended: it was not done in {options.timeout:g} s")
+        tell(f"{options.command[0]!r} is ended: it was not done in {options.timeout:g} s")
         return TIMED_OUT
     return 128 - status if status < 0 else status
 
@@ -142,13 +141,13 @@ def _end(scope: Scope, process: Popen[Any] | None, grace: float, patience: Patie
         with patience.limited():
             report = scope.leave()
     except Hurry:
-        _say(f"not all was cleaned: interrupted; `lastout reap {scope.name}` does the rest")
+        tell(f"not all was cleaned: interrupted; `lastout reap {scope.name}` does the rest")
         return
     for outcome in report:
         if outcome.failure:
-            _say(f"not cleaned: {outcome.name}: {outcome.failure.exception}")
+            tell(f"not cleaned: {outcome.name}: {outcome.failure.exception}")
     if not report.ok:
-        _say(f"`lastout reap {scope.name}` tries again")
+        tell(f"`lastout reap {scope.name}` tries again")
     # Others may be in the scope still, and use what stays in it.
     _end_descendants(spared if os.path.exists(scope.path) else _nobody, grace, patience)
 
@@ -161,7 +160,7 @@ def _end_descendants(spared: Callable[[int], bool], grace: float, patience: Pati
         except Hurry:
             left = running.end_all(0, Deadline(LAST_PATIENCE))
     if left:
-        _say(f"these did not end even by SIGKILL: pids {', '.join(map(str, left))}")
+        tell(f"these did not end even by SIGKILL: pids {', '.join(map(str, left))}")
 
 
 def _artifacts_of(scope: Scope, command: Popen[Any] | None) -> Callable[[int], bool]:
@@ -178,7 +177,3 @@ def _artifacts_of(scope: Scope, command: Popen[Any] | None) -> Callable[[int], b
 
 def _nobody(_: int) -> bool:
     return False
-
-
-def _say(text: str) -> None:
-    print(f"lastout: {text}", file=sys.stderr)

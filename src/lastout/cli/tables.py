@@ -1,19 +1,27 @@
-"""Tables: with rich on a terminal, as plain aligned text everywhere else."""
+"""Tables: with rich on a terminal, as plain aligned text everywhere else.
+
+Nothing is ever cut off.  Where a terminal is too narrow for a table, first its columns
+that can be spared go; where that does not help, each row becomes a block of lines.
+"""
 
 from __future__ import annotations
 
 import os
-import sys
 from io import TextIOWrapper
 
 from .._platform import interpreter_has
+from .output import printing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-    from typing import Any, TextIO
+    from collections.abc import Iterable, Iterator, Sequence
+    from typing import Any, Final, TextIO
+
+    from rich.console import Console, ConsoleOptions
 
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
+_GAP: Final = 2  # between two columns
+_LEAST: Final = 24  # what a long column has at least: narrower, a path is a ribbon
 
 
 class Column:
@@ -23,14 +31,17 @@ class Column:
         title: what stands above it.
         right: whether it is aligned to the right, as numbers are.
         long: whether it may be broken where there is little room.
+        spare: whether it may be left out where there is little room, the lowest first;
+            0 is never.
     """
 
-    __slots__ = ("long", "right", "title")
+    __slots__ = ("long", "right", "spare", "title")
 
-    def __init__(self, title: str, right: bool = False, long: bool = False) -> None:
+    def __init__(self, title: str, right: bool = False, long: bool = False, spare: int = 0) -> None:
         self.title = title
         self.right = right
         self.long = long
+        self.spare = spare
 
 
 class Table:
@@ -63,15 +74,44 @@ class Table:
         )
         return "  ".join(padded).rstrip()
 
-    def rich(self) -> Any:
-        """As rich has it."""
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Any]:
+        """As rich has it, as wide as there is room."""
+        from rich.text import Text
+
+        if self.heading:
+            yield Text(self.heading, style="bold")
+        places = self._that_fit(options.max_width)
+        if places:
+            yield self._rich_table(places)
+        else:
+            yield from self._blocks()
+
+    def _that_fit(self, room: int) -> list[int]:
+        """The columns for which there is room, by their places; none if it cannot be a table."""
+        from rich.cells import cell_len
+
+        titles = [column.title for column in self.columns]
+        widths = [max(map(cell_len, cells)) for cells in zip(titles, *self.rows, strict=True)]
+        least = [
+            min(width, _LEAST) if column.long else width
+            for column, width in zip(self.columns, widths, strict=True)
+        ]
+        places = list(range(len(least)))
+        spare = [place for place in places if self.columns[place].spare]
+        spare.sort(key=lambda place: self.columns[place].spare)
+        while sum(least[place] + _GAP for place in places) - _GAP > room:
+            if not spare:
+                return []
+            places.remove(spare.pop(0))
+        return places
+
+    def _rich_table(self, places: Sequence[int]) -> Any:
         from rich.table import Table as RichTable
         from rich.text import Text
 
-        table = RichTable(box=None, pad_edge=False, header_style="bold")
-        if self.heading:
-            table.title, table.title_justify = Text(self.heading, style="bold"), "left"
-        for column in self.columns:
+        table = RichTable(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold")
+        for place in places:
+            column = self.columns[place]
             table.add_column(
                 column.title,
                 justify="right" if column.right else "left",
@@ -79,8 +119,22 @@ class Table:
                 no_wrap=not column.long,
             )
         for row in self.rows:
-            table.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in row))
+            cells = [row[place] for place in places]
+            table.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in cells))
         return table
+
+    def _blocks(self) -> Iterator[Any]:
+        """Each row as lines of a title and a cell, which are whole however they are wrapped."""
+        from rich.text import Text
+
+        width = max(len(column.title) for column in self.columns)
+        for number, row in enumerate(self.rows):
+            if number:
+                yield Text("")
+            for column, cell in zip(self.columns, row, strict=True):
+                title = (f"{column.title:<{width}}  ", "bold")
+                if cell:
+                    yield Text.assemble(title, (cell, _STYLES.get(cell, "")), overflow="fold")
 
 
 _STYLES = {
@@ -95,20 +149,18 @@ _STYLES = {
 }
 
 
-def put(parts: Sequence[Table | str], stream: TextIO | None = None) -> None:
+def put(parts: Sequence[Table | str]) -> None:
     """Print tables and lines, with an empty line between any two."""
-    stream = sys.stdout if stream is None else stream
-    if stream is None:  # closed before we were started
-        return
-    if isinstance(stream, TextIOWrapper):
-        stream.reconfigure(errors="backslashreplace")  # a letter that its encoding lacks
-    if is_rich(stream):
-        from rich.console import Console
+    with printing() as out:
+        if isinstance(out, TextIOWrapper):
+            out.reconfigure(errors="backslashreplace")  # a letter that its encoding lacks
+        if is_rich(out):
+            from rich.console import Console
 
-        Console(file=stream, highlight=False).print(rich(parts))
-        return
-    texts = [part.plain() if isinstance(part, Table) else shown(part) for part in parts]
-    print("\n\n".join(texts), file=stream)
+            Console(file=out, highlight=False).print(rich(parts))
+            return
+        texts = [part.plain() if isinstance(part, Table) else shown(part) for part in parts]
+        print("\n\n".join(texts), file=out)
 
 
 def rich(parts: Sequence[Table | str]) -> Any:
@@ -119,7 +171,7 @@ def rich(parts: Sequence[Table | str]) -> Any:
     found: list[Any] = []
     for part in parts:
         found += [Text("")] if found else []
-        found.append(part.rich() if isinstance(part, Table) else Text(shown(part)))
+        found.append(part if isinstance(part, Table) else Text(shown(part)))
     return Group(*found)
 
 

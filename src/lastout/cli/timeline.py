@@ -7,9 +7,11 @@ megabytes of script into each page, and a browser behind each SVG.
 
 from __future__ import annotations
 
+import os
 import re
 from html import escape
 from io import StringIO
+from itertools import zip_longest
 from logging import ERROR, getLogger
 from string import Template
 from time import monotonic_ns
@@ -44,10 +46,13 @@ _OTHER: Final = "#808080"
 _INK: Final = "#1f2328"
 _BAR: Final = "#b8c4d0"
 _DEATH: Final = "#cf3b3b"
+# Its own, because nobody knows what it will lie on: a page may be light for who likes it dark.
+_PAPER: Final = "#fdfdfd"
 # What has these colours changes them where the reader likes it dark.
-_DARK: Final = {_INK: "#e6edf3", _BAR: "#4a5663"}
+_DARK: Final = {_INK: "#e6edf3", _BAR: "#4a5663", _PAPER: "#14171b"}
 _BINS: Final = 400  # marks of the same kind that are nearer than this are drawn as one
 _LONGEST: Final = 46  # letters of a lane's label
+_TITLE: Final = 80  # letters of the title
 _ROWS: Final = 2000  # of the table below the picture
 
 
@@ -55,10 +60,17 @@ def check(path: str) -> None:
     """Make sure that a picture can be drawn, before anything else is done.
 
     Raises:
-        UsageError: it cannot: a wrong ending, or matplotlib is not installed.
+        UsageError: it cannot: a wrong ending, nowhere to write it, or no matplotlib.
     """
     if not path.endswith(_ENDINGS):
         raise UsageError(f"{path!r} must end in .svg or .html: so it is told what to write")
+    place = os.path.dirname(path) or "."
+    if not os.path.isdir(place):
+        raise UsageError(f"cannot write the picture {path!r}: there is no directory {place!r}")
+    if os.path.isdir(path):
+        raise UsageError(f"cannot write the picture {path!r}: it is a directory")
+    if not os.access(path if os.path.exists(path) else place, os.W_OK):
+        raise UsageError(f"cannot write the picture {path!r}: you may not write there")
     if not interpreter_has("matplotlib"):
         raise UsageError("a picture needs matplotlib: python -m pip install 'lastout[cli]'")
 
@@ -108,12 +120,15 @@ def _svg(title: str, past: History) -> str:
         "text.color": _INK,
         "text.parse_math": False,
         "axes.edgecolor": _BAR,
+        "axes.facecolor": "none",
         "axes.labelcolor": _INK,
         "xtick.color": _INK,
         "ytick.color": _INK,
     }
     with mpl.rc_context(plain):
-        figure = Figure(figsize=(10, 2 + 0.5 * len(past.lanes)), layout="constrained")
+        figure = Figure((10, 2 + 0.55 * len(past.lanes)), layout="constrained", facecolor=_PAPER)
+        layout: Any = figure.get_layout_engine()
+        layout.set(w_pad=0.12, h_pad=0.12)  # inches: the browser has other letters
         axes: Any = figure.add_subplot()
         for number, lane in enumerate(past.lanes):
             _draw_lane(axes, number, lane, past, tips)
@@ -121,7 +136,7 @@ def _svg(title: str, past: History) -> str:
             _draw_events(axes, below, events, past, tips)
         _draw_frame(axes, title, past)
         out = StringIO()
-        figure.savefig(out, format="svg", transparent=True, metadata={"Date": None})
+        figure.savefig(out, format="svg", metadata={"Date": None})
     return _finished(out.getvalue(), tips)
 
 
@@ -160,7 +175,7 @@ def _draw_events(
     made = first.verb == "made"
     look = {"marker": "^", "mfc": color} if made else {"marker": "s", "mfc": "none"}
     # What is made stands above the lane, what is cleaned below it.
-    height = first.lane + (-1 if made else 1) * (0.24 + 0.14 * below)
+    height = first.lane + (-1 if made else 1) * (0.24 + 0.18 * below)
     [mark] = axes.plot([when], [height], ms=6, mec=color, mew=1.4, ls="", zorder=3, **look)
     for other in {event.owner for event in events} - {first.lane}:
         axes.plot([when] * 2, [other, height], color=color, lw=0.7, alpha=0.6, zorder=0)
@@ -176,7 +191,7 @@ def _draw_frame(axes: Any, title: str, past: History) -> None:
     axes.set_yticks(range(len(labels)), labels)
     axes.set_ylim(len(labels) - 0.4, -0.6)
     axes.set_xlabel("seconds since the first member joined")
-    axes.set_title(_short(title, 100), loc="left", fontweight="bold")
+    axes.figure.suptitle(_short(title, _TITLE), x=0.01, ha="left", fontweight="bold")
     axes.tick_params(left=False)
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
@@ -184,18 +199,22 @@ def _draw_frame(axes: Any, title: str, past: History) -> None:
     def key(label: str, **look: Any) -> Any:
         return Line2D([], [], label=label, **{"ls": "", "color": _INK, "ms": 6, **look})
 
-    kinds = dict.fromkeys(event.kind for event in past.events)
-    keys = [
+    marks = [
         key("made", marker="^"),
         key("cleaned", marker="s", mfc="none", mew=1.4),
         key("out", marker="|", ms=10, mew=2),
         key("killed", marker="X", color=_DEATH, mec="none", ms=8),
-        *(key(shown(kind), marker="o", color=_COLORS.get(kind, _OTHER)) for kind in kinds),
     ]
+    kinds = [
+        key(shown(kind), marker="o", color=_COLORS.get(kind, _OTHER))
+        for kind in dict.fromkeys(event.kind for event in past.events)
+    ]
+    # Filled column by column: marks in the first row, kinds in the second.
+    pairs = zip_longest(marks, kinds, fillvalue=key(""))
     axes.figure.legend(
-        handles=keys,
+        handles=[one for pair in pairs for one in pair],
         loc="outside lower left",
-        ncols=6,
+        ncols=max(len(marks), len(kinds)),
         frameon=False,
         handletextpad=0.1,
         columnspacing=1.2,
@@ -242,7 +261,8 @@ _PAGE: Final = Template(
 <meta name="viewport" content="width=device-width">
 <title>$title</title>
 <style>
-:root { color-scheme: light dark; font: 14px/1.4 system-ui, sans-serif; }
+:root { color-scheme: light dark; font: 14px/1.4 system-ui, sans-serif; background: $light; }
+@media (prefers-color-scheme: dark) { :root { background: $dark; } }
 body { margin: 1.5em auto; max-width: 1100px; padding: 0 1em; }
 figure { margin: 0; } svg { width: 100%; height: auto; }
 table { border-collapse: collapse; } th, td { text-align: left; padding: .1em .8em .1em 0; }
@@ -271,6 +291,8 @@ def _page(title: str, past: History, picture: str) -> str:
     more = len(past.events) - len(lines)
     return _PAGE.substitute(
         title=escape(shown(title)),
+        light=_PAPER,
+        dark=_DARK[_PAPER],
         picture=picture,
         count=len(past.events),
         rows="\n".join(lines),

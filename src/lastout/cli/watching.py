@@ -12,6 +12,7 @@ from .._shared.inspection import inspect
 from ..backends.local import LocalBackend
 from . import facts
 from .looking import details, overview, scopes, the_scope
+from .output import flush
 from .tables import Table, is_rich, put, rich
 
 TYPE_CHECKING = False
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Iterator, Sequence
     from typing import Any, Final, NoReturn
+
+    from rich.console import Console, ConsoleOptions
 
     from .._shared.inspection import ScopeView
     from ..backends.base import Backend
@@ -75,7 +78,26 @@ def _live(backend: Backend, name: str | None, looks: Iterator[Views]) -> None:
 
     with Live(screen=True, auto_refresh=False) as live:
         for views in looks:
-            live.update(rich(_parts(backend, name, views)), refresh=True)
+            live.update(_Page(rich(_parts(backend, name, views))), refresh=True)
+
+
+class _Page:
+    """What does not fit on the screen is counted: rich would leave it out without a word."""
+
+    def __init__(self, parts: Any) -> None:
+        self._parts = parts
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Any]:
+        from rich.segment import Segment
+
+        room = options.max_height
+        lines = console.render_lines(self._parts, options.update(height=None), pad=False)
+        if len(lines) > room:
+            below = f"{len(lines) - room + 1} more lines below"
+            lines[room - 1 :] = [[Segment(below[: options.max_width])]]
+        for line in lines:
+            yield from line
+            yield Segment.line()
 
 
 def _print(as_json: bool, backend: Backend, name: str | None, looks: Iterator[Views]) -> None:
@@ -90,7 +112,7 @@ def _print(as_json: bool, backend: Backend, name: str | None, looks: Iterator[Vi
             facts.put(backend.place, [facts.of_scope(view) for view in views], compact=True)
         else:
             put([*_parts(backend, name, views), ""])
-            sys.stdout.flush()
+            flush()
 
 
 def _parts(backend: Backend, name: str | None, views: Views) -> list[Table | str]:

@@ -1,0 +1,70 @@
+"""What is printed: a standard output that refuses it ends the command, a standard error never.
+
+Both can be closed, full, or a pipe that nobody reads.  What was refused once would be
+tried again when the interpreter ends, which then complains, and changes the status: so
+the descriptor leads nowhere from then on.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import contextmanager, suppress
+
+from ..errors import SystemRefused
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import TextIO
+
+
+@contextmanager
+def printing() -> Iterator[TextIO | None]:
+    """Standard output, for this block to print to; `None` if there is none.
+
+    Raises:
+        BrokenPipeError: nobody reads it any more.
+        SystemRefused: it cannot be written to.
+    """
+    try:
+        yield sys.stdout
+    except OSError as error:
+        _lead_nowhere(sys.stdout)
+        if isinstance(error, BrokenPipeError):
+            raise
+        raise SystemRefused(
+            f"cannot write to standard output: {error.strerror or error}; what was printed is"
+            " not all there is",
+            number=error.errno,
+        ) from error
+
+
+def flush() -> None:
+    """Print what is not printed yet; raises as `printing`."""
+    try:
+        if sys.stderr:
+            sys.stderr.flush()
+    except OSError:
+        _lead_nowhere(sys.stderr)
+    with printing() as out:
+        if out:
+            out.flush()
+
+
+def tell(text: str) -> None:
+    """Say something on standard error, in a line; if that cannot be written to, to nobody."""
+    if sys.stderr is None:
+        return
+    try:
+        print(f"lastout: {text}", file=sys.stderr, flush=True)
+    except OSError:
+        _lead_nowhere(sys.stderr)
+
+
+def _lead_nowhere(stream: TextIO) -> None:
+    # No descriptor of its own, or none left to open: the interpreter complains, no more.
+    with suppress(OSError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
