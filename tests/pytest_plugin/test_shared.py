@@ -197,14 +197,14 @@ def test_the_wait_is_not_the_fault_of_the_last_test(suite: Callable[..., Suite])
             import pytest
             from conftest import meet, wait_until_other_waits
 
-            @pytest.mark.timeout(1)
+            @pytest.mark.timeout(4)  # enough to set it up on a machine that has much to do
             def test_short(place, older):
                 (place / "up").touch()
 
             def test_long(place):
                 meet(place, "x", "up")
                 wait_until_other_waits()
-                time.sleep(1.2)  # longer than the other one has
+                time.sleep(4.2)  # longer than the other one has
         """,
     ).run("-n2", "-p", "pytest_timeout")
     assert ran.counts == {"passed": 2}, ran.out
