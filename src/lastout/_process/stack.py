@@ -205,12 +205,16 @@ class Stack:
     def _cut_holes(self, index: Index) -> None:
         entries = self.entries
         while True:
-            # In this order: an entry that another thread pushes in between is
-            # neither cut off nor thought to be known.
-            index.forget_beyond(len(entries) - 1)
-            if not entries or entries[-1] is not None:
-                return
-            del entries[-1]
+            # In this order, and by its place: an entry that another thread pushes in
+            # between is neither cut off nor thought to be known.
+            last = len(entries) - 1
+            index.forget_beyond(last)
+            try:
+                if last < 0 or entries[last] is not None:
+                    return
+                del entries[last]
+            except IndexError:  # a signal handler unwound the stack meanwhile
+                continue
 
     def _compact(self, index: Index) -> None:
         """Close up the holes once there are more of them than entries."""
