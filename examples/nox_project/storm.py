@@ -46,7 +46,8 @@ def run(options: argparse.Namespace) -> None:
         print(f"cleaned after the last run: {len(scope.report)}", flush=True)
         end = partial(write_counters, options.slow_end)
         begin = worker(scope, finalizer=end, timeout=0.2, signals=SIGNALS)
-        with multiprocessing.Pool(options.workers, begin) as pool:
+        # Not by a fork server, as from Python 3.14: a directory of its own stays when it is killed.
+        with multiprocessing.get_context("fork").Pool(options.workers, begin) as pool:
             jobs = [(number, options.seconds) for number in range(options.workers)]
             pool.starmap(storm, jobs, chunksize=1)
         pool.join()

@@ -39,6 +39,7 @@ LINES = {
         ("record an artifact", "one SQLite ledger (WAL)"),
         ("record an artifact", "one journal under FileLock"),
         ("record an artifact", "resource_tracker.register"),
+        ("record an artifact", "loky's resource_tracker"),
         ("record, 2 processes", "one process"),
         ("record, 16 processes", "one process"),
         ("one SQLite ledger (WAL), 16 processes", "one process"),
@@ -56,7 +57,9 @@ LINES = {
     ],
     "directories": [
         ("make and remove a directory", "mkdtemp + rmtree"),
+        ("make and remove a directory", "dask WorkSpace.new_work_dir"),
         ("reap each of 10 directories", "shutil.rmtree"),
+        ("reap each of 10 directories", "dask WorkSpace"),
     ],
     "reaping": [
         ("reap 10 files", "os.unlink in a loop"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +22,8 @@ from support import eventually
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from _pytest.mark import ParameterSet
+
     from support import Program
 
     Start = Callable[..., Program]
@@ -28,7 +31,8 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "reference" / "pools.md"
-POOLED = ROOT / "tests" / "programs" / "pooled.py"
+PROGRAMS = ROOT / "tests" / "programs"
+MODULES = {path.stem: path.read_text() for path in PROGRAMS.glob("pooled*.py")}
 WRITE = bool(os.environ.get("LASTOUT_WRITE_TABLES"))
 
 METHODS = {
@@ -37,14 +41,31 @@ METHODS = {
     "multiprocessing.Process": ["fork"],
     "multiprocess.Process": ["fork"],
     "concurrent.futures.ProcessPoolExecutor": ["fork", "spawn"],
+    "concurrent.futures.InterpreterPoolExecutor": [""],  # from Python 3.14
     "loky.ProcessPoolExecutor": [""],
     "joblib.Parallel": [""],
     "pebble.ProcessPool": ["fork"],
     "distributed.LocalCluster": [""],
     "a DataLoader": ["fork"],
+    "pytest-xdist": [""],
 }
-CASES = [(pool, method) for pool, methods in METHODS.items() for method in methods]
-IDS = [f"{pool} {method}".replace(" ", "-").strip("-") for pool, method in CASES]
+# Its workers are threads of the program, each with an interpreter of its own.
+IN_THREADS = "concurrent.futures.InterpreterPoolExecutor"
+NEVER = "cannot happen"
+SINCE_3_14 = pytest.mark.skipif(sys.version_info < (3, 14), reason="it is there from Python 3.14")
+
+
+def case(pool: str, method: str) -> ParameterSet:
+    name = f"{pool} {method}".replace(" ", "-").strip("-")
+    marks = [SINCE_3_14] if pool == IN_THREADS else []
+    return pytest.param(pool, method, id=name, marks=marks)
+
+
+CASES = [case(pool, method) for pool, methods in METHODS.items() for method in methods]
+PROCESSES = [one for one in CASES if one.values[0] != IN_THREADS]
+each = pytest.mark.parametrize(("pool", "method"), CASES)
+each_of_processes = pytest.mark.parametrize(("pool", "method"), PROCESSES)
+
 
 MAIN = """
     import sys
@@ -58,14 +79,20 @@ MAIN = """
 # It sends SIGTERM twice at once to those that it terminates: which handlers run is a race.
 UNSURE = "concurrent.futures.ProcessPoolExecutor"
 
-JOBS = {"never": "never ends", "well": "is run again", "ChildProcessError": "`exitcode` -9"}
+JOBS = {
+    "never": "never ends",
+    "well": "is run again",
+    "ChildProcessError": "`exitcode` -9",
+    "Failed": "fails",
+}
 
 
 # The page.
 
 
 def row_name(pool: str) -> str:
-    return pool if " " in pool else f"`{pool}`"
+    name = f"`{pool}`" if "." in pool else pool
+    return f"{name} (3.14+)" if pool == IN_THREADS else name
 
 
 def look_up(page: str, heading: str, pool: str, column: str) -> tuple[str, int, int]:
@@ -137,11 +164,20 @@ def ended(child: Program) -> None:
 # The tests.
 
 
-@pytest.mark.parametrize("event", ["closed", "terminated"])
-@pytest.mark.parametrize(("pool", "method"), CASES, ids=IDS)
-def test_an_end(program: Start, pool: str, method: str, event: str) -> None:
-    """A pool that is closed or terminated does with finalizers and things what the page says."""
-    child = program(MAIN, args=[pool, event, method], modules={"pooled": POOLED.read_text()})
+@each
+def test_a_closed_pool(program: Start, pool: str, method: str) -> None:
+    """A pool that is closed does with finalizers and things what the page says."""
+    end(program, pool, method, "closed")
+
+
+@each_of_processes
+def test_a_terminated_pool(program: Start, pool: str, method: str) -> None:
+    """A pool that is terminated does with finalizers and things what the page says."""
+    end(program, pool, method, "terminated")
+
+
+def end(program: Start, pool: str, method: str, event: str) -> None:
+    child = program(MAIN, args=[pool, event, method], modules=MODULES)
     ended(child)
     assert len(os.listdir(child.directory / "first")) == 2
     workers = set(made_by(child))
@@ -150,12 +186,10 @@ def test_an_end(program: Start, pool: str, method: str, event: str) -> None:
     compare(pool, seen)
 
 
-@pytest.mark.parametrize(("pool", "method"), CASES, ids=IDS)
+@each_of_processes
 def test_a_killed_worker(program: Start, pool: str, method: str) -> None:
     """A worker that is killed costs its job, its pool and its things what the page says."""
-    child = program(
-        MAIN, args=[pool, "worker killed", method], modules={"pooled": POOLED.read_text()}
-    )
+    child = program(MAIN, args=[pool, "worker killed", method], modules=MODULES)
     ended(child)
     victim = set(said(child, "held"))
     assert finalizers(child, victim) == "lost"
@@ -174,15 +208,14 @@ def test_a_killed_worker(program: Start, pool: str, method: str) -> None:
     compare(pool, seen)
 
 
-@pytest.mark.parametrize(("pool", "method"), CASES, ids=IDS)
+@each
 def test_a_killed_parent(program: Start, pool: str, method: str) -> None:
     """Workers whose parent is killed end too, with or without their finalizers, as it says."""
-    child = program(
-        MAIN, args=[pool, "parent killed", method], modules={"pooled": POOLED.read_text()}
-    )
+    child = program(MAIN, args=[pool, "parent killed", method], modules=MODULES)
     assert child.end().status == -signal.SIGKILL
     made = made_by(child)
-    assert eventually(lambda: not any(psutil.pid_exists(int(pid)) for pid in made), 20)
+    pids = {int(worker.partition(".")[0]) for worker in made}
+    assert eventually(lambda: not any(map(psutil.pid_exists, pids)), 20)
     left = [path for paths in made.values() for path in paths if os.path.exists(path)]
     report = lastout.reap(child.directory.parent / "root")
     assert not any(map(os.path.exists, left)), report
@@ -191,6 +224,27 @@ def test_a_killed_parent(program: Start, pool: str, method: str) -> None:
         ("Things", "parent killed"): "the next reap" if left else "itself",
     }
     compare(pool, seen)
+
+
+@SINCE_3_14
+def test_interpreters_are_not_terminated_or_killed() -> None:
+    """Nobody can terminate the workers of an `InterpreterPoolExecutor`, or kill one alone."""
+    from concurrent.futures import InterpreterPoolExecutor
+
+    for ending in ("terminate", "terminate_workers", "kill_workers"):
+        assert not hasattr(InterpreterPoolExecutor, ending)
+    with InterpreterPoolExecutor(1) as pool:
+        assert pool.submit(os.getpid).result() == os.getpid()
+    columns = [
+        ("Finalizers", "terminated"),
+        ("Finalizers", "a worker killed: the others'"),
+        ("Things", "terminated"),
+        ("Things", "a worker killed: its own"),
+        ("The pool itself", "terminated by"),
+        ("The pool itself", "the killed worker's job"),
+        ("The pool itself", "the next jobs"),
+    ]
+    compare(IN_THREADS, dict.fromkeys(columns, NEVER))
 
 
 def test_all_cells_are_tested() -> None:

@@ -171,6 +171,32 @@ def test_register_and_unregister_for_ever(stack: Watched) -> None:
     assert len(stack.entries) < 100
 
 
+class Pushing(list):
+    """Entries that another thread adds to just when a hole at the end has been looked at."""
+
+    def __init__(self, entries: list, newcomer: object) -> None:
+        super().__init__(entries)
+        self.newcomers = [newcomer]
+
+    def __getitem__(self, place):
+        found = super().__getitem__(place)
+        if found is None and self.newcomers:
+            self.append(self.newcomers.pop())
+        return found
+
+
+def test_a_push_while_holes_are_cut_off(stack: Watched) -> None:
+    """What is pushed between the look at the last hole and its removal stays, without a GIL too."""
+    stack.add("bottom")
+    stack.do(len)
+    stack.add("newcomer")
+    stack.entries = Pushing(stack.entries[:2], stack.entries[2])
+    stack.remove(len)
+    assert not stack.entries.newcomers
+    stack.run()
+    assert stack.log == ["newcomer", "bottom"]
+
+
 def test_gaps_are_closed_in_order(stack: Watched) -> None:
     """After most of many handlers were removed the rest still runs in order."""
     handlers = [functools.partial(stack.log.append, number) for number in range(1000)]

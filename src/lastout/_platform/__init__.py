@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import os
 import sys
+from itertools import count
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any, NoReturn
 
 HAS_FORK = hasattr(os, "register_at_fork")
@@ -20,6 +22,23 @@ HAS_FORK = hasattr(os, "register_at_fork")
 # which is when exit handlers run; 3.11 and 3.13 allow it (tried on 3.11.7,
 # 3.12.1 and 3.13.0).
 THREADS_START_AT_EXIT = sys.version_info[:2] != (3, 12)
+
+
+def counter() -> Callable[[], int]:
+    """What gives a number at each call, from 1 on, and each to one thread only."""
+    following = count(1).__next__
+    if getattr(sys, "_is_gil_enabled", lambda: True)():
+        return following
+    # Without the GIL `count` of CPython 3.13 may give two threads the same.
+    import _thread
+
+    lock = _thread.RLock()  # reentrant, for a signal handler that comes back here
+
+    def locked() -> int:
+        with lock:
+            return following()
+
+    return locked
 
 
 def in_main_interpreter() -> bool:

@@ -29,10 +29,14 @@ from .unwinding import Unwinding, overrun
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import ParamSpec, TypeVar
 
     from .deadline import Deadline
     from .handler import Entry
     from .report import Outcome
+
+    P = ParamSpec("P")
+    R = TypeVar("R")
 
 
 class Stack:
@@ -75,22 +79,42 @@ class Stack:
             Exception: what a comparison raised; the entries found so far are removed.
         """
         self.notice_fork()
-        with self._edit:
-            entries, index = self.entries, self._borrow_index()
-            index.take_in(entries)
-            for place, entry in index.matches(func, entries):
-                if _take(entries, place, entry):
-                    index.forget(place, entry)
-            self._cut_holes(index)
-            self._compact(index)
-            self._return_index(index)
+        self._change(self._remove, func)
+
+    def _remove(self, func: object) -> None:
+        entries, index = self.entries, self._borrow_index()
+        index.take_in(entries)
+        for place, entry in index.matches(func, entries):
+            if _take(entries, place, entry):
+                index.forget(place, entry)
+        self._cut_holes(index)
+        self._compact(index)
+        self._return_index(index)
 
     def clear(self) -> None:
         """Forget every entry."""
         self.notice_fork()
-        with self._edit:
-            self._index = Index()
-            self.entries.clear()
+        self._change(self._clear)
+
+    def _clear(self) -> None:
+        self._index = Index()
+        self.entries.clear()
+
+    def _change(self, change: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Make a change, as the only thread that does.
+
+        From Python 3.14 Ctrl-C may come between the taking of a lock by `with` and the
+        block: nobody would release it.  Here there is no moment for it before the release.
+        """
+        edit = self._edit
+        try:
+            edit.acquire()
+            return change(*args, **kwargs)
+        finally:
+            try:  # noqa: SIM105  contextlib takes long to import
+                edit.release()
+            except RuntimeError:  # it came while another thread had the lock
+                pass
 
     def inheritable(self) -> list[Handler]:
         """The handlers that child processes get too, oldest first."""
@@ -158,29 +182,31 @@ class Stack:
         Returns:
             The place that it had.
         """
-        with self._edit:
-            entries, index = self.entries, self._borrow_index()
-            while True:
-                if below is not None:
-                    index.forget_beyond(below)
-                    del entries[below:]
+        return self._change(self._claim, claimed, below)
+
+    def _claim(self, claimed: list[Entry | None], below: int | None) -> int:
+        entries, index = self.entries, self._borrow_index()
+        while True:
+            if below is not None:
+                index.forget_beyond(below)
+                del entries[below:]
+            self._cut_holes(index)
+            place = len(entries) - 1
+            if place < 0:
+                break
+            try:
+                # Ctrl-C raises, and threads change, at calls and jumps back
+                # only: not between these two lines.
+                claimed[0] = entries[place]
+                entries[place] = None
+            except IndexError:  # a signal handler unwound the stack meanwhile
+                continue
+            if claimed[0] is not None:
+                index.forget(place, claimed[0])
                 self._cut_holes(index)
-                place = len(entries) - 1
-                if place < 0:
-                    break
-                try:
-                    # Ctrl-C raises, and threads change, at calls and jumps back
-                    # only: not between these two lines.
-                    claimed[0] = entries[place]
-                    entries[place] = None
-                except IndexError:  # a signal handler unwound the stack meanwhile
-                    continue
-                if claimed[0] is not None:
-                    index.forget(place, claimed[0])
-                    self._cut_holes(index)
-                    break
-            self._return_index(index)
-            return place
+                break
+        self._return_index(index)
+        return place
 
     def put_back(self, entry: Entry) -> None:
         """Put an entry that was claimed and not started on top again."""
@@ -211,12 +237,16 @@ class Stack:
     def _cut_holes(self, index: Index) -> None:
         entries = self.entries
         while True:
-            # In this order: an entry that another thread pushes in between is
-            # neither cut off nor thought to be known.
-            index.forget_beyond(len(entries) - 1)
-            if not entries or entries[-1] is not None:
-                return
-            del entries[-1]
+            # In this order, and by its place: an entry that another thread pushes in
+            # between is neither cut off nor thought to be known.
+            last = len(entries) - 1
+            index.forget_beyond(last)
+            try:
+                if last < 0 or entries[last] is not None:
+                    return
+                del entries[last]
+            except IndexError:  # a signal handler unwound the stack meanwhile
+                continue
 
     def _compact(self, index: Index) -> None:
         """Close up the holes once there are more of them than entries."""

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
-from itertools import count
 from time import monotonic_ns
 
 from .._identity import new_token
+from .._platform import counter
 from ..errors import ScopeGone, UsageError
 from . import journal as journals
 from . import plan
@@ -58,7 +58,7 @@ class Recording:
     def start_anew(self) -> None:
         """As a new member, that has recorded nothing."""
         self._pid = os.getpid()
-        self._numbers = count(1)
+        self._next_number = counter()
         self._written = 0
         self.owns_things = False
 
@@ -84,7 +84,7 @@ class Recording:
         """
         if not self.joined or self._pid != os.getpid():
             self.check()
-        number, ns = next(self._numbers), monotonic_ns()
+        number, ns = self._next_number(), monotonic_ns()
         if ns > self.guardian.due:
             self.guardian.look()
         new = Artifact(

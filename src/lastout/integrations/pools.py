@@ -45,7 +45,9 @@ def worker(
             that were killed; `current_scope()` in a job is the last of them.
         initializer: called first, with whatever arguments the pool gives (`initargs=`).
         finalizer: called once in each worker at its end, without arguments, before all
-            exit handlers that were registered earlier; not if `initializer` raised.
+            exit handlers that were registered earlier; not if `initializer` raised.  Where
+            workers are threads of one process, it is called once for each of them when
+            that process ends, not when the pool does.
         timeout: seconds that the finalizer may take.
         signals: what ends a worker in order; none for an empty tuple.  Left alone where
             the worker is a thread or a subinterpreter.
