@@ -307,11 +307,12 @@ def test_one_bad_scope_does_not_stop_the_rest(program: Callable[..., Program]) -
     killed = Member(program)
     killed.kill()
     bad = Path(os.environ["LASTOUT_ROOT"], "bad")
-    bad.symlink_to("/")
+    bad.mkdir()
+    bad.chmod(0o777)
     report = lastout.reap()
     assert [type(one.failure.exception) for one in report.failed if one.failure] == [RootRefused]
     assert not killed.shared.exists()
-    bad.unlink()
+    bad.rmdir()
 
 
 def test_a_program_that_is_a_member_ends_with_its_starter(program: Callable[..., Program]) -> None:
