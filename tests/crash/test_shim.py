@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,7 +12,6 @@ import pytest
 from .shim import HARMS
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Callable
     from pathlib import Path
 
@@ -17,11 +19,11 @@ if TYPE_CHECKING:
 
 SCRIPT = """
 import os, sys
-from crash.shim import CHILDREN, HARMS, ITSELF, Shim
+from crash.shim import CHILD, HARMS, ITSELF, Shim
 base, harm, at, who = sys.argv[1:]
 os.chdir(base)
 shim = Shim()
-shim.arm(int(at), HARMS[harm], CHILDREN if who == "children" else ITSELF)
+shim.arm(int(at), HARMS[harm], CHILD if who == "children" else ITSELF)
 try:
     if who == "children" and os.fork():
         os.wait()
@@ -105,3 +107,17 @@ def test_children_only(harmed: Callable[..., tuple[int, list[str], list[str]]]) 
     """A child is harmed, and its parent is not."""
     status, _, names = harmed("killed before", 2, "children")
     assert (status, names) == (0, ["made"])
+
+
+@pytest.mark.parametrize(("how_many", "outcome"), [("some", "skipped"), ("all", "error")])
+def test_without_a_compiler(tmp_path: Path, how_many: str, outcome: str) -> None:
+    """Whoever asks for all points is told that none can be explored; a usual run skips them."""
+    ended = subprocess.run(
+        [sys.executable, "-m", "pytest", __file__, "-k", "children_only", "-p", "no:cacheprovider"],
+        env={**os.environ, "PATH": str(tmp_path), "LASTOUT_CRASH": how_many},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert f"1 {outcome}" in ended.stdout
+    assert (ended.returncode == 0) == (outcome == "skipped")
