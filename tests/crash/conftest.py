@@ -20,7 +20,7 @@ from .shim import build, compiler
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-HOW_MANY = os.environ.get("LASTOUT_CRASH", "some")  # "all": `nox -s crash`
+HOW_MANY = os.environ.get("LASTOUT_CRASH", "some")  # "all": `nox -s crash`; see `every`
 _EXPLORED = pytest.StashKey[Counter[tuple[str, str, str]]]()
 _TESTS = Path(__file__).parents[1]
 

@@ -2,7 +2,7 @@
 
 Runs in a process that has the shim (`LD_PRELOAD`, `SHIM_TAPE`), as
 
-    python -m crash.explore DIRECTORY all|some|N STEP...
+    python -m crash.explore DIRECTORY some|all|every|N STEP...
 
 and prints one line of JSON for each step, harm and neighbourhood.
 """
@@ -212,13 +212,19 @@ def main(base: str, how_many: str, *names: str) -> None:
         step = STEPS[name]
         for beside in (False, True) if step.alone else (True,):
             for harm in HARMS:
-                one_of = every(how_many, _SHORT) * (1 if how_many == "all" else step.every)
+                one_of = every(how_many, _SHORT * step.every, step.rare)
                 print(json.dumps(_explore(explorer, step, beside, harm, one_of)), flush=True)
 
 
-def every(how_many: str, usually: int, in_all: int = 1) -> int:
-    """Of how many calls one is to be looked at: "all", "some", or that number."""
-    return {"all": in_all, "some": usually}.get(how_many) or int(how_many)
+def every(how_many: str, some: int, all_: int) -> int:
+    """Of how many calls one is to be looked at.
+
+    Args:
+        how_many: "some", "all", "every" (where "all" leaves some out), or that number.
+        some: what that is for "some".
+        all_: what it is for "all".
+    """
+    return {"every": 1, "all": all_, "some": some}.get(how_many) or int(how_many) * all_
 
 
 def _explore(

@@ -7,7 +7,7 @@
 The first is whichever process the step harms: the one that does it, its child, a guardian
 or a job of it.  Runs as `explore` does, and prints a line of JSON for each first step and end:
 
-    python -m crash.interleave DIRECTORY all|some|N FIRST...
+    python -m crash.interleave DIRECTORY some|all|every|N FIRST...
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ CLOSEST = (
     "remove garbage",
 )
 ENDS = ("the first goes on", "the first is killed", "the first goes on, the second is harmed")
-_SHORT = 1013  # of how many schedules a short run looks at one
-_FAR = 13  # ... and a complete one, of those that are not all among the closest
+_SHORT = 101  # of how many schedules a short run looks at one
+_FAR = 29  # how many times as rarely at one in which not both are among those
 
 
 class Schedule(NamedTuple):
@@ -220,10 +220,8 @@ def main(base: str, how_many: str, *firsts: str) -> None:
     for name in firsts:
         close = CLOSEST if name in CLOSEST else ()
         far = tuple(second for second in SECONDS if second not in close)
-        for seconds, one_of in (
-            (close, every(how_many, _SHORT)),
-            (far, every(how_many, _SHORT, _FAR)),
-        ):
+        for seconds, many in (close, 1), (far, _FAR):
+            one_of = every(how_many, _SHORT * many, many)
             for told in _explore(pairs, STEPS[name], seconds, one_of):
                 print(json.dumps(told), flush=True)
 

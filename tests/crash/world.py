@@ -68,7 +68,8 @@ class Step(NamedTuple):
         act: the generator.
         whose: which process is harmed, see `shim`.
         dead: whether somebody died in the scope before.
-        every: of how many calls one is looked at in a short run; it takes long.
+        every: how many times as rarely its calls are looked at in a short run; it takes long.
+        rare: of how many calls one is looked at in a complete run.
         alone: whether it makes sense without a neighbour.
         forks: whether its generator goes on in a child too.
     """
@@ -78,6 +79,7 @@ class Step(NamedTuple):
     whose: int = ITSELF
     dead: bool = False
     every: int = 1
+    rare: int = 1
     alone: bool = True
     forks: bool = False
 
