@@ -32,7 +32,7 @@ from .steps import STEPS
 from .world import World, die, live
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from .world import Step
 
@@ -70,10 +70,10 @@ class Explorer(Family):
         self._world: World
         self._calls: dict[tuple[str, bool, bool], int] = {}
 
-    def warm_up(self) -> None:
-        """Go through the steps once in this very process, so that imports are no calls of them."""
+    def warm_up(self, steps: Iterable[Step]) -> None:
+        """Go through steps once in this very process, so that imports are no calls of them."""
         self._shim.place(self._base / "root")
-        for step in STEPS.values():
+        for step in steps:
             with self._fresh_world() as world:
                 self._wait(self._fork(lambda: (die(self._world), self._kill_myself())))
                 if step.alone and not step.forks:
@@ -207,7 +207,7 @@ def _deadline() -> Iterator[None]:
 def main(base: str, how_many: str, *names: str) -> None:
     """Explore steps; one line of JSON for each harm and neighbourhood."""
     explorer = Explorer(Path(base))
-    explorer.warm_up()
+    explorer.warm_up(STEPS[name] for name in names)
     for name in names:
         step = STEPS[name]
         for beside in (False, True) if step.alone else (True,):

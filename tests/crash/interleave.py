@@ -216,7 +216,7 @@ class Pairs(Explorer):
 def main(base: str, how_many: str, *firsts: str) -> None:
     """Explore pairs of steps; one line of JSON for each first step and end."""
     pairs = Pairs(Path(base))
-    pairs.warm_up()
+    pairs.warm_up(STEPS.values())
     for name in firsts:
         close = CLOSEST if name in CLOSEST else ()
         far = tuple(second for second in SECONDS if second not in close)
