@@ -234,10 +234,12 @@ def _explore(
     title = f"{step.name}{' beside another' * beside}, {harm}"
     at = first_call(title, one_of)
     last = explorer.calls(step, beside) if one_of > 1 else inf
-    while at <= last and (result := explorer.explore(Point(step, beside, HARMS[harm], at))).reached:
-        points += 1
-        if result.violations:
-            wrong.append([f"{title} at {at} ({result.call})", *result.violations])
+    reached = True
+    while reached and at <= last:
+        reached, call, violations = explorer.explore(Point(step, beside, HARMS[harm], at))
+        points += reached
+        if violations:
+            wrong.append([f"{title} at {at} ({call})", *violations])
         at += one_of
     return {"what": harm, "points": points, "of": points * one_of, "wrong": wrong}
 

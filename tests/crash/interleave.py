@@ -233,7 +233,7 @@ def _explore(
     for schedule in _schedules(pairs, first, seconds, one_of):
         result = pairs.interleave(schedule)
         points[schedule.end] += result.reached
-        if result.reached and result.violations:
+        if result.violations:
             wrong.append([f"{schedule} ({result.call})", *result.violations])
     for end in ENDS:
         yield {"what": end, "points": points[end], "of": points[end] * one_of, "wrong": wrong}
