@@ -116,12 +116,12 @@ def guardians() -> list[int]:
     return [pid for pid in pids if is_guardian(pid)]
 
 
-step("guardian: start one", every=4)(_start)
-step("guardian: start one, in the child", every=4, whose=CHILD)(_start)
-step("guardian: replace one that was killed", every=4)(_replace)
+step("guardian: start one", every=7)(_start)
+step("guardian: start one, in the child", every=7, whose=CHILD)(_start)
+step("guardian: replace one that was killed", every=7)(_replace)
 step("guardian: the program starts", every=29, rare=29, whose=PROGRAM)(_start)
-step("guardian: it takes over", every=4, whose=GUARDIAN)(_replace)
-step("guardian: it sees somebody die", every=4, whose=GUARDIAN, forks=True)(_die)
-step("guardian: it sees an orphan", every=4, rare=3, whose=GUARDIAN, forks=True)(_orphan)
+step("guardian: it takes over", every=7, whose=GUARDIAN)(_replace)
+step("guardian: it sees somebody die", every=7, whose=GUARDIAN, forks=True)(_die)
+step("guardian: it sees an orphan", every=7, rare=3, whose=GUARDIAN, forks=True)(_orphan)
 step("guardian: its job reaps", every=9, rare=3, whose=JOB | LATE, forks=True)(_die)
 step("guardian: its job ends orphans", every=9, rare=7, whose=JOB | LATE, forks=True)(_orphan)

@@ -53,7 +53,7 @@ CLOSEST = (
     "remove garbage",
 )
 ENDS = ("the first goes on", "the first is killed", "the first goes on, the second is harmed")
-_SHORT = 101  # of how many schedules a short run looks at one
+_SHORT = 151  # of how many schedules a short run looks at one
 _FAR = 29  # how many times as rarely at one in which not both are among those
 
 
