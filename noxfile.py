@@ -114,7 +114,7 @@ def model(session: nox.Session) -> None:
 
 @nox.session
 def crash(session: nox.Session) -> None:
-    """Each system call of each step killed, torn, failed, stopped: all of them (half an hour)."""
+    """Each system call of each step killed, torn, failed, stopped (half an hour); needs gcc."""
     session.install(".[test]")
     env = {"LASTOUT_CRASH": "all"}
     session.run("python", "-m", "pytest", "tests/crash", *session.posargs, env=env)
@@ -122,7 +122,7 @@ def crash(session: nox.Session) -> None:
 
 @nox.session
 def sabotage(session: nox.Session) -> None:
-    """Break each promise on purpose, and see that a test fails; `-- WORD` chooses."""
+    """Break each promise on purpose, and see that a test fails; `-- WORD` chooses; needs gcc."""
     session.install(".[test]")
     session.run("python", "-m", "sabotage", *session.posargs, env={"PYTHONPATH": "tests"})
 

@@ -99,6 +99,38 @@ def test_an_end_and_a_change(program: Callable[..., Program], how: str) -> None:
 
 
 @pytest.mark.parametrize("how", LINES)
+def test_nothing_can_be_told(program: Callable[..., Program], how: str) -> None:
+    """Without descriptors a child is followed all the same; another process is not, nor later."""
+    lines = run(
+        program,
+        """
+    watcher = events.watch(directory)
+    one, two = process(), process()
+    started = pids.process_facts(two).started
+    def told_nothing(pid):
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+    telling, events.process_facts = events.process_facts, told_nothing
+    say(watcher.follow(one, None))
+    try:
+        watcher.follow(two, started)
+    except OSError as error:
+        say(error.errno == errno.EMFILE)
+    watcher.wait(0.01)
+    events.process_facts = telling
+    say(watcher.follow(two, started - 1))
+    end(one)
+    while not (ended := watcher.wait(30)[0]):
+        pass
+    say(ended == {one})
+    end(two)
+    os.waitpid(one, 0); os.waitpid(two, 0)
+    """,
+        how,
+    )
+    assert lines == ["True", "True", "False", "True"]
+
+
+@pytest.mark.parametrize("how", LINES)
 def test_one_that_is_not_there(program: Callable[..., Program], how: str) -> None:
     """A process that has ended, waited for or not, or has another's pid, is not followed."""
     lines = run(

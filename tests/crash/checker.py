@@ -5,7 +5,7 @@ tape of all that changed something on the disk, in the order in which it
 happened.  What it holds lastout to:
 
     I1  nothing is made that is not recorded; at rest, what nobody may use is gone
-    I2  nothing goes while a member lives that may use it
+    I2  nothing goes while a member lives that may use it; no member is ended but an orphan
     I3  what must go first went first; else the newest went first
     I4  shared things are cleaned under the scope's lock; what is done is not done again
 """
@@ -55,7 +55,8 @@ class Ledger:
         self.released: set[str] = set()
         self.wanted: set[str] = set()
         self.places: dict[str, str] = {}
-        self.runs: dict[tuple[int, int], list[Thing]] = {}
+        # What each process cleaned under one lock, and what was unresolved just before each.
+        self.runs: dict[tuple[int, int], list[tuple[Thing, list[Thing]]]] = {}
 
     def replay(self, events: Iterable[Event]) -> None:
         """Go through a tape."""
@@ -100,10 +101,17 @@ class Ledger:
         _, token = self.programs.get(event.value, (0, ""))
         if event.value in self.dead:
             return  # the explorer ended it
+        for member in self.members.values():
+            if member.pid == event.value and not token and not self._may_be_ended(member):
+                self._wrong("I2", f"{event.pid} ended {event.value}, which is no orphan")
         self.dead.add(event.value)
         for thing in self.things.values():
             if token and thing.place == token and not thing.gone:
                 self._cleaned(thing, event.pid)
+
+    def _may_be_ended(self, member: Member) -> bool:
+        """Whether it is none any more, or a worker whose parent has ended."""
+        return not self._alive(member) or member.parent in self.dead
 
     def _alive(self, member: Member, actor: int = 0) -> bool:
         if member.gone or not member.published:
@@ -145,9 +153,13 @@ class Ledger:
                 self._wrong("I1", f"{verb} of {token} goes into a journal that was removed")
             elif verb == "join":
                 self.members[token].pid = fields[1]
+            elif verb == "worker" and token in self.members:
+                self.members[token].parent = fields[1]
             elif verb == "left" and token in self.members:
                 self.members[token].gone = True
             elif verb == "made":
+                if self.members[token].pid is None:
+                    self.members[token].pid = event.pid  # it could not say so
                 thing = Thing(token, fields, self.places)
                 self.things[thing.id] = thing
             elif verb != "left":
@@ -255,9 +267,10 @@ class Ledger:
         for other in self.things.values():
             if other is not thing and other.goes_before(thing) and not other.resolved:
                 self._wrong("I3", f"{thing} went before {other}")
+        left = [one for one in self.things.values() if not (one.gone or one.kept or one.done)]
         thing.gone = True
         _, number = self.lockers.get(self._scope_of(thing), (0, 0))
-        self.runs.setdefault((actor, number), []).append(thing)
+        self.runs.setdefault((actor, number), []).append((thing, left))
 
     def _undone(self, thing: Thing, actor: int) -> bool:
         """Whether its maker takes it back, because it could not be made in whole."""
@@ -292,10 +305,10 @@ class Ledger:
         if locker != actor and not orphaned:
             self._wrong("I4", f"{actor} cleaned {thing}, and {locker} had locked the scope")
 
-    def _check_newest_first(self, run: list[Thing]) -> None:
-        for one, other in pairwise(run):
-            # Out of turn only because something had to go before it.
-            had_to_wait = any(third.goes_before(other) for third in self.things.values())
+    def _check_newest_first(self, run: list[tuple[Thing, list[Thing]]]) -> None:
+        for (one, left), (other, _) in pairwise(run):
+            # Out of turn only because something that was left then had to go before it.
+            had_to_wait = any(third.goes_before(other) for third in left)
             if one.age < other.age and not had_to_wait:
                 self._wrong("I3", f"{one} went before {other}, which is newer")
 

@@ -20,25 +20,30 @@ from .shim import build, compiler
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-HOW_MANY = os.environ.get("LASTOUT_CRASH", "some")  # "all": `nox -s crash`
-_EXPLORED = pytest.StashKey[Counter[tuple[str, str]]]()
+HOW_MANY = os.environ.get("LASTOUT_CRASH", "some")  # "all": `nox -s crash`; see `every`
+_EXPLORED = pytest.StashKey[Counter[tuple[str, str, str]]]()
 _TESTS = Path(__file__).parents[1]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All points take minutes."""
+    """All points take minutes, and each has a deadline of its own."""
     for item in items:
-        if HOW_MANY == "all" and "explore" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.timeout(0))
+        if "explore" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.timeout(600 if HOW_MANY == "some" else 0))
 
 
 @pytest.fixture(scope="session")
 def shim(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The shim, built."""
+    missing = ""
     if sys.platform != "linux":
-        pytest.skip("the shim knows the C library of Linux only")
-    if compiler() is None:
-        pytest.skip("the shim needs a C compiler (gcc or cc)")
+        missing = "the shim knows the C library of Linux only"
+    elif compiler() is None:
+        missing = "the shim needs a C compiler (gcc or cc)"
+    if missing and HOW_MANY != "some":
+        pytest.fail(f"nothing can be explored: {missing}")  # who asks for it must not get green
+    if missing:
+        pytest.skip(missing)
     return build(tmp_path_factory.mktemp("shim"))
 
 
@@ -83,11 +88,12 @@ def explore(
             yield f"{module} ended with {ended.returncode}: {ended.stderr}"
         for line in ended.stdout.splitlines():
             told = json.loads(line)
-            explored[module, told["what"]] += told["points"]
+            for what in ("points", "of"):
+                explored[module, told["what"], what] += told[what]
             yield from ("\n    ".join(wrong) for wrong in told["wrong"])
 
     def run(module: str, steps: Sequence[str]) -> list[str]:
-        places = min(os.cpu_count() or 1, len(steps)) if HOW_MANY == "all" else 1
+        places = min(os.cpu_count() or 1, len(steps)) if HOW_MANY != "some" else 1
         shares = [steps[number::places] for number in range(places)]
         with ThreadPoolExecutor(places) as pool:
             found = pool.map(lambda task: list(run_one(module, *task)), enumerate(shares))
@@ -105,10 +111,15 @@ def pytest_terminal_summary(
         return
     terminalreporter.section("crash points")
     for title, module in TITLES.items():
-        rows = {what: points for (where, what), points in explored.items() if where == module}
-        for what, points in rows.items():
-            terminalreporter.line(f"{points:8,}  {title}: {what}")
-        terminalreporter.line(f"{sum(rows.values()):8,}  {title}")
+        harms = dict.fromkeys(what for where, what, _ in explored if where == module)
+        rows = {
+            f"{title}: {what}": [explored[module, what, number] for number in ("points", "of")]
+            for what in harms
+        }
+        total = [sum(numbers) for numbers in zip(*rows.values(), strict=True)] or [0, 0]
+        for what, (points, every) in {**rows, title: total}.items():
+            of = f" of about {every:,}" * (every > points)
+            terminalreporter.line(f"{points:8,}{of}  {what}")
 
 
 TITLES = {"one process": "crash.explore", "two processes": "crash.interleave"}

@@ -2,23 +2,21 @@
 
 Runs in a process that has the shim (`LD_PRELOAD`, `SHIM_TAPE`), as
 
-    python -m crash.explore DIRECTORY all|some|N STEP...
+    python -m crash.explore DIRECTORY some|all|every|N STEP...
 
 and prints one line of JSON for each step, harm and neighbourhood.
 """
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import shutil
 import signal
 import sys
-import traceback
 from contextlib import contextmanager
+from math import inf
 from pathlib import Path
-from time import sleep
 from typing import TYPE_CHECKING, NamedTuple
 from zlib import crc32
 
@@ -26,21 +24,21 @@ import lastout
 import lastout._shared.recovery
 import lastout._shared.scope
 from lastout import errors
-from lastout._shared.guardian import is_guardian
 
 from .checker import Ledger
-from .shim import CHILDREN, HARMS, ITSELF, Shim
-from .steps import STEPS, World, die, live
+from .family import Family
+from .shim import HARMS, STOP, Harm
+from .steps import STEPS
+from .world import World, die, live
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
-    from .shim import Harm
-    from .steps import Step
+    from .world import Step
 
-LONGEST = 8  # seconds for one point: nothing may hang
+LONGEST = 30  # seconds for one point: nothing may hang
 _SHORT = 37  # of how many calls a short run looks at one
-_DEATH_SIGNAL, _CHILD_SUBREAPER = 1, 36  # prctl(2)
+_NEVER = 2**62
 
 
 class Point(NamedTuple):
@@ -60,7 +58,7 @@ class Result(NamedTuple):
     violations: list[str]
 
 
-class Explorer:
+class Explorer(Family):
     """Explores points, one after the other.
 
     Args:
@@ -68,17 +66,14 @@ class Explorer:
     """
 
     def __init__(self, base: Path) -> None:
-        self._base = base
-        self._shim = Shim()
+        super().__init__(base)
         self._world: World
-        self._problems: list[str] = []
-        # Grandchildren become ours when their parent is killed.
-        self._prctl = ctypes.CDLL(None).prctl
-        self._prctl(_CHILD_SUBREAPER, 1)
+        self._calls: dict[tuple[str, bool, bool], int] = {}
 
-    def warm_up(self) -> None:
-        """Go through the steps once in this very process, so that imports are no calls of them."""
-        for step in STEPS.values():
+    def warm_up(self, steps: Iterable[Step]) -> None:
+        """Go through steps once in this very process, so that imports are no calls of them."""
+        self._shim.place(self._base / "root")
+        for step in steps:
             with self._fresh_world() as world:
                 self._wait(self._fork(lambda: (die(self._world), self._kill_myself())))
                 if step.alone and not step.forks:
@@ -93,6 +88,14 @@ class Explorer:
     def explore(self, point: Point) -> Result:
         """Do harm once, and judge."""
         return self._judged(lambda: self._run(point))
+
+    def calls(self, step: Step, beside: bool) -> int:
+        """How many calls there are to be harmed."""
+        key = step.name, beside, step.dead
+        if key not in self._calls:
+            self.explore(Point(step, beside, Harm(STOP), _NEVER))
+            self._calls[key] = self._shim.met()
+        return self._calls[key]
 
     def _judged(self, act: Callable[[], None]) -> Result:
         self._problems = []
@@ -124,59 +127,28 @@ class Explorer:
             shutil.rmtree(self._base, ignore_errors=True)
 
     def _run(self, point: Point) -> None:
-        go_home, neighbour = 0, 0
-        if point.beside:
-            reading, go_home = os.pipe()
-            neighbour = self._start_neighbour(reading, go_home)
-            os.close(reading)
-        if point.step.dead:
-            self._wait(self._fork(lambda: (die(self._world), self._kill_myself())))
-        self._wait(self._fork(lambda: self._be_harmed(point)))
-        self._wait_for_orphans({neighbour})
-        self._reap()
-        self._shim.note("settled")
+        with self._neighbour(point.beside) as neighbour:
+            if point.step.dead:
+                self._wait(self._fork(lambda: (die(self._world), self._kill_myself())))
+            self._wait(self._fork(lambda: self._be_harmed(point)))
+            self._wait_for_orphans({neighbour})
+            self._reap()
+            self._shim.note("settled")
+        self._settle(neighbour)
+
+    def _settle(self, neighbour: int) -> None:
+        """Wait for the last ones, and reap once more."""
         if neighbour:
-            os.close(go_home)
             self._wait(neighbour)
         self._end_programs()
         self._reap()
         self._shim.note("settled")
-        for pid in _children():
-            self._wait(pid)  # a guardian ends when its scope is gone
-
-    # Processes.
-
-    def _fork(self, act: Callable[[], object]) -> int:
-        pid = os.fork()
-        if pid:
-            return pid
-        status = 9
-        try:
-            self._prctl(_DEATH_SIGNAL, signal.SIGKILL)  # it may be stopped, or wait for us
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            sys.unraisablehook = self._unraisable
-            act()
-            status = 0
-        except BaseException:
-            self._complain(traceback.format_exc())
-        finally:
-            self._shim.disarm()
-            os._exit(status)
-
-    def _unraisable(self, told: sys.UnraisableHookArgs) -> None:
-        # What fails on leaving is told so, and may: the next one cleans.
-        if not isinstance(told.exc_value, errors.LastoutError | OSError):
-            self._complain("".join(traceback.format_exception(told.exc_value)))
-
-    def _complain(self, text: str) -> None:
-        self._shim.disarm()
-        with open(self._base / "problems", "a", encoding="utf-8") as file:
-            file.write(text)
+        self._wait_for_guardians()
 
     def _be_harmed(self, point: Point) -> None:
         act = point.step.act(self._world)
         next(act)
-        self._shim.arm(point.at, point.harm, CHILDREN if point.step.children else ITSELF)
+        self._shim.arm(point.at, point.harm, point.step.whose)
         try:
             next(act, None)
         except (errors.LastoutError, OSError):
@@ -187,11 +159,13 @@ class Explorer:
             self._kill_myself()  # what failed may be all that it ever did
         lastout._run_exitfuncs()
 
-    def _kill_myself(self) -> None:
-        self._shim.note("killed")
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    def _start_neighbour(self, reading: int, go_home: int) -> int:
+    @contextmanager
+    def _neighbour(self, wanted: bool = True) -> Iterator[int]:
+        """Somebody who lives in the scope meanwhile, and leaves at the end; 0 if not wanted."""
+        if not wanted:
+            yield 0
+            return
+        reading, go_home = os.pipe()
         ready, said = os.pipe()
 
         def be() -> None:
@@ -203,77 +177,18 @@ class Explorer:
 
         pid = self._fork(be)
         os.close(said)
+        os.close(reading)
         if os.read(ready, 1) != b".":
             self._problems.append("the neighbour could not join")
         os.close(ready)
-        return pid
-
-    def _wait(self, pid: int) -> None:
         try:
-            _, status = os.waitpid(pid, 0)
-        except ChildProcessError:
-            return  # its parent waited for it
-        self._shim.note("gone", value=pid)
-        if os.WIFEXITED(status) and os.WEXITSTATUS(status):
-            self._problems.append(f"{pid} ended with {os.WEXITSTATUS(status)}: {self._told()}")
-
-    def _told(self) -> str:
-        problems = self._base / "problems"
-        return problems.read_text() if problems.exists() else ""
-
-    def _wait_for_orphans(self, others: set[int]) -> None:
-        """Until those that were forked have ended, and those that were started are running."""
-        waited: set[int] = set(others)
-        while new := self._forked() - waited:
-            for pid in new:
-                self._wait(pid)
-            waited |= new
-        for pid in set(_children()) - others:
-            while not self._is_program(pid) and os.waitpid(pid, os.WNOHANG) == (0, 0):
-                sleep(0.001)  # nothing tells of an exec; the deadline is that of the point
-
-    def _is_program(self, pid: int) -> bool:
-        return pid in self._programs() or is_guardian(pid)
-
-    def _programs(self) -> set[int]:
-        found = {event.pid for event in self._shim.events() if event.what == "program"}
-        return found - {os.getpid()}
-
-    def _forked(self) -> set[int]:
-        """Those that were forked, but not by a program: a guardian lives as long as its scope."""
-        programs, found = self._programs(), set[int]()
-        for event in self._shim.events():
-            parent, child = (
-                (event.pid, event.value) if event.what == "fork" else (event.value, event.pid)
-            )
-            if event.what in ("fork", "born") and parent in programs:
-                programs.add(child)
-            elif event.what in ("fork", "born"):
-                found.add(child)
-        return found - programs
-
-    def _end_programs(self) -> None:
-        """End those that are members of the scope: nobody else does."""
-        for pid in _children():
-            if not is_guardian(pid):
-                self._shim.note("gone", value=pid)
-                os.kill(pid, signal.SIGKILL)
-                os.waitpid(pid, 0)
-
-    def _end_all(self) -> None:
-        while children := _children():
-            for pid in children:
-                os.kill(pid, signal.SIGKILL)
-                os.waitpid(pid, 0)
+            yield pid
+        finally:
+            os.close(go_home)
 
     def _reap(self) -> None:
         for outcome in lastout.reap(self._world.root).failed:
             self._problems.append(f"an undisturbed reap failed: {outcome}")
-
-
-def _children() -> list[int]:
-    """The children of this process, adopted ones included; it has one thread."""
-    return list(map(int, Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()))
 
 
 @contextmanager
@@ -292,18 +207,24 @@ def _deadline() -> Iterator[None]:
 def main(base: str, how_many: str, *names: str) -> None:
     """Explore steps; one line of JSON for each harm and neighbourhood."""
     explorer = Explorer(Path(base))
-    explorer.warm_up()
+    explorer.warm_up(STEPS[name] for name in names)
     for name in names:
         step = STEPS[name]
         for beside in (False, True) if step.alone else (True,):
             for harm in HARMS:
-                one_of = every(how_many, _SHORT) * (1 if how_many == "all" else step.every)
+                one_of = every(how_many, _SHORT * step.every, step.rare)
                 print(json.dumps(_explore(explorer, step, beside, harm, one_of)), flush=True)
 
 
-def every(how_many: str, usually: int) -> int:
-    """Of how many calls one is to be looked at: "all", "some", or that number."""
-    return {"all": 1, "some": usually}.get(how_many) or int(how_many)
+def every(how_many: str, some: int, all_: int) -> int:
+    """Of how many calls one is to be looked at.
+
+    Args:
+        how_many: "some", "all", "every" (where "all" leaves some out), or that number.
+        some: what that is for "some".
+        all_: what it is for "all".
+    """
+    return {"every": 1, "all": all_, "some": some}.get(how_many) or int(how_many) * all_
 
 
 def _explore(
@@ -312,12 +233,15 @@ def _explore(
     points, wrong = 0, []
     title = f"{step.name}{' beside another' * beside}, {harm}"
     at = first_call(title, one_of)
-    while (result := explorer.explore(Point(step, beside, HARMS[harm], at))).reached:
-        points += 1
-        if result.violations:
-            wrong.append([f"{title} at {at} ({result.call})", *result.violations])
+    last = explorer.calls(step, beside) if one_of > 1 else inf
+    reached = True
+    while reached and at <= last:
+        reached, call, violations = explorer.explore(Point(step, beside, HARMS[harm], at))
+        points += reached
+        if violations:
+            wrong.append([f"{title} at {at} ({call})", *violations])
         at += one_of
-    return {"what": harm, "points": points, "wrong": wrong}
+    return {"what": harm, "points": points, "of": points * one_of, "wrong": wrong}
 
 
 def first_call(title: str, one_of: int) -> int:

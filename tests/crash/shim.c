@@ -2,7 +2,8 @@
  *
  * Every system call that lastout's protocol is made of comes through here.
  *
- *   counted  while armed, by the process that armed it or by its children; at the n-th
+ *   counted  while armed, in one generation of processes (that which armed it, its
+ *            children, the program that it starts, the children of that); at the n-th
  *            one it kills before or after it, tears it, fails it, or stops the process
  *   taped    what changed something, in the order in which it happened, over all
  *            processes that share the tape; the checker judges by it
@@ -26,13 +27,24 @@
 #include <unistd.h>
 
 enum mode { NOTHING, KILL_BEFORE, KILL_AFTER, TEAR, FAIL, FAIL_ON, STOP };
-enum who { ITSELF, CHILDREN };
+/* Who is harmed: how many forks away, from the one that arms or from the program that it
+ * starts next; LATE: once it has opened something in `place`, so not while it imports. */
+enum who { FORKS = 3, PROGRAM = 4, LATE = 8 };
 enum kind { PLAIN = 0, SPACE = 1, DESCRIPTOR = 2 }; /* what a call needs of the system */
 
 /* ---- the tape ---- */
 
 #define TAPE_SIZE (4 << 20)
-struct tape { atomic_long used; long spare; char text[TAPE_SIZE - 16]; };
+#define ORDERS 4
+/* What harm is to be done: shared, so that one and the same call of a generation meets it. */
+struct order { atomic_long count; volatile long at; int mode, number, who, owner; atomic_int taken; char bell[40]; };
+struct tape {
+    atomic_long used;
+    atomic_long orders;
+    char place[4096];
+    struct order order[ORDERS];
+    char text[TAPE_SIZE - 16 - 4096 - ORDERS * sizeof(struct order)];
+};
 /* `whole` is set last: an entry of one that was killed while writing is left out. */
 struct entry { int size; atomic_int whole; int pid; int value; };
 static struct tape *tape;
@@ -89,23 +101,60 @@ static void note_path(const char *what, int directory, const char *name, int val
     errno = kept;
 }
 
+/* One that ends a process: SIGCONT is none. */
+static void note_signal(int pid, int signal) {
+    if (pid && signal && signal != SIGCONT) note("signal", pid, "", "", 0);
+}
+
 /* ---- the faults ---- */
 
-static volatile int armed, mode, number, who, owner;
-static volatile long at;
-static atomic_long count;
+static struct order *order; /* that this process, or who comes of it, is to meet */
+static volatile int forks, self, late;
 
-void shim_arm(long at_, int mode_, int number_, int who_) {
-    at = at_; mode = mode_; number = number_; who = who_; owner = me();
-    atomic_store(&count, 0);
-    armed = 1;
+static void obey(struct order *new) {
+    forks = 0; self = me(); late = new->who & LATE;
+    order = new;
 }
-long shim_disarm(void) { armed = 0; return atomic_load(&count); }
+void shim_arm(long at, int mode, int number, int who) {
+    struct order *new = &tape->order[atomic_fetch_add(&tape->orders, 1) % ORDERS];
+    *new = (struct order){ .at = at, .mode = mode, .number = number, .who = who, .owner = me() };
+    if (bell >= 0) snprintf(new->bell, sizeof new->bell, "/proc/%d/fd/%d", me(), bell);
+    atomic_store(&new->taken, !(who & PROGRAM));
+    if (!(who & PROGRAM)) obey(new);
+}
+/* A program begins: is it the one that its parent has armed? */
+static void take_order(void) {
+    for (int i = 0; i < ORDERS; i++) {
+        struct order *found = &tape->order[i];
+        if (found->owner == raw(SYS_getppid) && found->who & PROGRAM && !atomic_exchange(&found->taken, 1)) {
+            obey(found);
+            return;
+        }
+    }
+}
+void shim_disarm(void) { order = NULL; }
+/* No more harm, in whichever process. */
+void shim_calm(void) { for (int i = 0; i < ORDERS; i++) { tape->order[i].at = 0; tape->order[i].mode = NOTHING; } }
+/* Whether the harm that this process ordered was done. */
+int shim_harmed(void) {
+    for (int i = 0; i < ORDERS; i++) {
+        struct order *found = &tape->order[i];
+        if (found->owner == me() && found->at && atomic_load(&found->count) >= found->at) return 1;
+    }
+    return 0;
+}
+long shim_met(void) {
+    long met = 0;
+    for (int i = 0; i < ORDERS; i++) met += atomic_load(&tape->order[i].count);
+    return met;
+}
+void shim_place(const char *path) { snprintf(tape->place, sizeof tape->place, "%s", path); }
 void shim_bell(int descriptor) { bell = descriptor; }
 void shim_note(const char *what, int value, const char *text) { note(what, value, text, "", 0); }
 long shim_used(void) { return atomic_load(&tape->used); }
 const char *shim_text(void) { return tape->text; }
 void shim_rewind(void) {
+    memset(tape->order, 0, sizeof tape->order);
     memset(tape->text, 0, (size_t)atomic_load(&tape->used));
     atomic_store(&tape->used, 0);
 }
@@ -125,22 +174,32 @@ static void die(const char *name) {
     for (;;) raw(SYS_pause);
 }
 
+/* Say that this process stops here, by whichever descriptor, to whoever watches its first one. */
+static void stop(const char *name) {
+    long to = raw(SYS_openat, AT_FDCWD, order->bell, O_WRONLY | O_CLOEXEC);
+    raw(SYS_write, to, "s", 1L);
+    raw(SYS_close, to);
+    note("fault", STOP, name, "", 0);
+    raw(SYS_kill, me(), SIGSTOP);
+}
+
 /* What is to be done about this call: NOTHING, KILL_AFTER, TEAR or FAIL. */
 static int meet(const char *name, int kind) {
-    if (!armed || (owner == me()) != (who == ITSELF)) return NOTHING;
-    if (mode == TEAR && strcmp(name, "write")) return NOTHING;
-    long this = atomic_fetch_add(&count, 1) + 1;
-    if (mode == FAIL_ON) {
-        int needs = number == EMFILE ? DESCRIPTOR : SPACE;
-        if (this < at || !(kind & needs)) return NOTHING;
-        note("fault", number, name, "", 0);
+    struct order *o = order;
+    if (!o || late || forks + (self != me()) != (o->who & FORKS)) return NOTHING;
+    if (o->mode == TEAR && strcmp(name, "write")) return NOTHING;
+    long this = atomic_fetch_add(&o->count, 1) + 1;
+    if (o->mode == FAIL_ON) {
+        int needs = o->number == EMFILE ? DESCRIPTOR : SPACE;
+        if (this < o->at || !(kind & needs)) return NOTHING;
+        note("fault", o->number, name, "", 0);
         return FAIL;
     }
-    if (this != at) return NOTHING;
-    note("fault", mode, name, "", 0);
-    if (mode == KILL_BEFORE) die(name);
-    if (mode == STOP) { raw(SYS_kill, me(), SIGSTOP); return NOTHING; }
-    return mode;
+    if (this != o->at) return NOTHING;
+    if (o->mode == STOP) { stop(name); return NOTHING; }
+    note("fault", o->mode, name, "", 0);
+    if (o->mode == KILL_BEFORE) die(name);
+    return o->mode;
 }
 static void leave(int what, const char *name) { if (what == KILL_AFTER) die(name); }
 
@@ -152,7 +211,7 @@ static void leave(int what, const char *name) { if (what == KILL_AFTER) die(name
     type name parameters { \
         REAL(name); \
         int what = meet(#name, kind); \
-        if (what == FAIL) { errno = number; return bad; } \
+        if (what == FAIL) { errno = order->number; return bad; } \
         type result = real arguments; \
         if (result != bad) { taped; } \
         leave(what, #name); \
@@ -190,8 +249,8 @@ CALL(int, -1, pipe2, (int p[2], int f), (p, f), DESCRIPTOR, )
 CALL(int, -1, memfd_create, (const char *a, unsigned f), (a, f), DESCRIPTOR, )
 CALL(int, -1, setpgid, (pid_t p, pid_t g), (p, g), PLAIN, )
 CALL(pid_t, -1, getpgid, (pid_t p), (p), PLAIN, )
-CALL(int, -1, kill, (pid_t p, int s), (p, s), PLAIN, (s ? note("signal", p, "", "", 0) : (void)0))
-CALL(int, -1, killpg, (pid_t p, int s), (p, s), PLAIN, (s ? note("signal", p, "", "", 0) : (void)0))
+CALL(int, -1, kill, (pid_t p, int s), (p, s), PLAIN, note_signal(p, s))
+CALL(int, -1, killpg, (pid_t p, int s), (p, s), PLAIN, note_signal(p, s))
 CALL(int, -1, shm_unlink, (const char *a), (a), PLAIN, (note_path("remove", HERE, a, 1)))
 CALL(int, -1, sem_unlink, (const char *a), (a), PLAIN, (note_path("remove", HERE, a, 2)))
 CALL(int, -1, shm_open, (const char *a, int f, mode_t m), (a, f, m), SPACE | DESCRIPTOR, (f & O_CREAT ? note_path("create", HERE, a, 1) : (void)0))
@@ -200,7 +259,7 @@ CALL(int, -1, shm_open, (const char *a, int f, mode_t m), (a, f, m), SPACE | DES
 int close(int d) {
     REAL(close);
     int what = meet("close", PLAIN), result = real(d);
-    if (what == FAIL) { errno = number; return -1; }
+    if (what == FAIL) { errno = order->number; return -1; }
     leave(what, "close");
     return result;
 }
@@ -208,7 +267,7 @@ int close(int d) {
 int flock(int d, int operation) {
     REAL(flock);
     int what = meet("flock", PLAIN);
-    if (what == FAIL) { errno = number; return -1; }
+    if (what == FAIL) { errno = order->number; return -1; }
     int result = real(d, operation), kept = errno;
     char path[4096];
     path_of(d, path);
@@ -227,7 +286,7 @@ int flock(int d, int operation) {
 ssize_t write(int d, const void *bytes, size_t length) {
     REAL(write);
     int what = meet("write", SPACE);
-    if (what == FAIL) { errno = number; return -1; }
+    if (what == FAIL) { errno = order->number; return -1; }
     if (what == TEAR) { real(d, bytes, length / 2); die("write"); }
     ssize_t result = real(d, bytes, length);
     int kept = errno;
@@ -235,10 +294,13 @@ ssize_t write(int d, const void *bytes, size_t length) {
     path_of(d, path);
     if (result > 0 && (strstr(path, ".journal") || strstr(path, ".new")))
         note("record", (int)result, path, bytes, (size_t)result);
+    if (result > 0 && d == 2 && order) note("said", 0, "", bytes, (size_t)result);
     leave(what, "write");
     errno = kept;
     return result;
 }
+
+static void wake(const char *path) { late = !!strncmp(path, tape->place, strlen(tape->place)); }
 
 #define OPEN(name, directory, parameters, arguments) \
     int name parameters { \
@@ -248,8 +310,9 @@ ssize_t write(int d, const void *bytes, size_t length) {
         va_start(rest, f); \
         if (f & (O_CREAT | O_TMPFILE)) m = va_arg(rest, mode_t); \
         va_end(rest); \
+        if (late) wake(a); \
         int what = meet(#name, DESCRIPTOR | (f & O_CREAT ? SPACE : 0)); \
-        if (what == FAIL) { errno = number; return -1; } \
+        if (what == FAIL) { errno = order->number; return -1; } \
         int result = real arguments; \
         if (result >= 0 && f & O_CREAT) note_path("create", directory, a, f & O_EXCL ? 0 : 3); \
         leave(what, #name); \
@@ -268,7 +331,7 @@ sem_t *sem_open(const char *a, int f, ...) {
     unsigned v = f & O_CREAT ? va_arg(rest, unsigned) : 0;
     va_end(rest);
     int what = meet("sem_open", SPACE | DESCRIPTOR);
-    if (what == FAIL) { errno = number; return SEM_FAILED; }
+    if (what == FAIL) { errno = order->number; return SEM_FAILED; }
     sem_t *result = real(a, f, m, v);
     if (result != SEM_FAILED && f & O_CREAT) note_path("create", HERE, a, 2);
     leave(what, "sem_open");
@@ -282,7 +345,7 @@ int fcntl64(int d, int command, ...) {
     long argument = va_arg(rest, long);
     va_end(rest);
     int what = meet("fcntl64", command == F_DUPFD_CLOEXEC ? DESCRIPTOR : PLAIN);
-    if (what == FAIL) { errno = number; return -1; }
+    if (what == FAIL) { errno = order->number; return -1; }
     int result = real(d, command, argument);
     leave(what, "fcntl64");
     return result;
@@ -291,9 +354,15 @@ int fcntl64(int d, int command, ...) {
 pid_t fork(void) {
     REAL(fork);
     int what = meet("fork", PLAIN);
-    if (what == FAIL) { errno = number; return -1; }
+    if (what == FAIL) { errno = order->number; return -1; }
+    int parent = me(); /* which may be gone before its child could ask */
     pid_t result = real();
-    if (result == 0) note("born", (int)raw(SYS_getppid), "", "", 0);
+    if (result == 0) {
+        forks++;
+        self = me();
+        if (order) late = order->who & LATE;
+        note("born", parent, "", "", 0);
+    }
     if (result > 0) {
         note("fork", result, "", "", 0);
         leave(what, "fork");
@@ -304,7 +373,7 @@ pid_t fork(void) {
 int execve(const char *a, char *const argv[], char *const env[]) {
     REAL(execve);
     int what = meet("execve", PLAIN);
-    if (what == FAIL) { errno = number; return -1; }
+    if (what == FAIL) { errno = order->number; return -1; }
     if (what == KILL_AFTER) die("execve");
     char words[4096];
     size_t length = 0;
@@ -331,7 +400,7 @@ long syscall(long call, ...) {
     const char *name = call == SYS_pidfd_open ? "pidfd_open"
                      : call == SYS_pidfd_send_signal ? "pidfd_send_signal" : NULL;
     int what = name ? meet(name, call == SYS_pidfd_open ? DESCRIPTOR : PLAIN) : NOTHING;
-    if (what == FAIL) { errno = number; return -1; }
+    if (what == FAIL) { errno = order->number; return -1; }
     char info[40], text[512];
     int pid = 0;
     if (call == SYS_pidfd_send_signal && b) { /* whose it is, before it is gone */
@@ -343,9 +412,10 @@ long syscall(long call, ...) {
         const char *line = strstr(text, "\nPid:");
         pid = line ? atoi(line + 5) : 0;
     }
+    /* Before it is sent: others see the end that it makes sooner than we could tell. */
+    note_signal(pid, (int)b);
     long result = raw(call, a, b, c, d, e, f);
     int kept = errno;
-    if (pid && result == 0) note("signal", pid, "", "", 0);
     leave(what, name ? name : "");
     errno = kept;
     return result;
@@ -356,4 +426,5 @@ __attribute__((constructor)) static void begin(void) {
     if (!path) return;
     shim_tape(path);
     note("program", (int)raw(SYS_getppid), token ? token : "", "", 0);
+    take_order();
 }

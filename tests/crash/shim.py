@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import os
 import shutil
 import struct
 import subprocess
@@ -12,7 +13,10 @@ from typing import NamedTuple
 
 SOURCE = Path(__file__).with_name("shim.c")
 NOTHING, KILL_BEFORE, KILL_AFTER, TEAR, FAIL, FAIL_ON, STOP = range(7)
-ITSELF, CHILDREN = range(2)
+# Who is harmed: the process that arms, its child; or the program that it starts next, what
+# that forks (a guardian), and what that forks (a job of the guardian).
+ITSELF, CHILD, _PROGRAM, LATE = 0, 1, 4, 8
+PROGRAM, GUARDIAN, JOB = _PROGRAM, _PROGRAM + 1, _PROGRAM + 2
 
 _ENTRY = struct.Struct("iiii")
 
@@ -71,23 +75,37 @@ class Shim:
         library = ctypes.CDLL(None)
         self._arm = library.shim_arm
         self._arm.argtypes = [ctypes.c_long, ctypes.c_int, ctypes.c_int, ctypes.c_int]
-        self._disarm = library.shim_disarm
         self._note = library.shim_note
         self._note.argtypes = [ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p]
         self._used = library.shim_used
         self._used.restype = ctypes.c_long
         self._text = library.shim_text
         self._text.restype = ctypes.c_void_p
+        self._place = library.shim_place
+        self._place.argtypes = [ctypes.c_char_p]
+        self._harmed = library.shim_harmed
+        self._met = library.shim_met
+        self._met.restype = ctypes.c_long
         self.rewind = library.shim_rewind
         self.bell = library.shim_bell
+        self.disarm = library.shim_disarm  # this process, from now on
+        self.calm = library.shim_calm  # all processes
 
     def arm(self, at: int, harm: Harm, who: int = ITSELF) -> None:
-        """Have harm done to this process, or to its children, at the `at`-th call from now on."""
+        """Have harm done at the `at`-th call from now on, to this process or to one after it."""
         self._arm(at, *harm, who)
 
-    def disarm(self) -> None:
-        """No harm from now on."""
-        self._disarm()
+    def harmed(self) -> bool:
+        """Whether the harm that this process has asked for was done, to whomever."""
+        return bool(self._harmed())
+
+    def met(self) -> int:
+        """How many calls were counted since the tape was rewound."""
+        return int(self._met())
+
+    def place(self, path: Path) -> None:
+        """Say what it is that one has opened that is to be harmed late."""
+        self._place(os.fsencode(path))
 
     def note(self, what: str, text: str = "", value: int = 0) -> None:
         """Put something on the tape."""

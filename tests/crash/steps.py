@@ -9,117 +9,20 @@ from __future__ import annotations
 
 import os
 import pickle
-import signal
 import socket
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import lastout
-from lastout._shared.guardian import is_guardian
+
+from . import guardians as guardians  # steps as well
+from .shim import CHILD
+from .world import STEPS as STEPS
+from .world import furnish, step
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
-    from .shim import Shim
-
-SCOPE = "s"
-
-
-class World:
-    """Where one exploration happens: a root, and a directory for all that is made.
-
-    Args:
-        base: a directory of its own.
-        shim: to tell the judge what the step is about to do.
-    """
-
-    def __init__(self, base: Path, shim: Shim) -> None:
-        self.base = base
-        self.shim = shim
-        self.root = base / "root"
-        self.things = base / "things"
-        self.pickled = base / "pickled"
-        self.things.mkdir(parents=True)
-
-    def join(self, guardian: bool = False) -> lastout.Scope:
-        """The scope, joined."""
-        return lastout.Scope(SCOPE, root=self.root, guardian=guardian)
-
-    def path(self, name: str) -> str:
-        """A path for something to be made; no two processes choose the same."""
-        return str(self.things / f"{name}-{os.getpid()}")
-
-    def free(self, name: str) -> str:
-        """A directory that is there already, for a command or a function to remove."""
-        path = self.path(f"free-{name}")
-        os.mkdir(path)
-        return path
-
-    def release(self, place: object) -> None:
-        """Tell the judge that this is to be cleaned, though others live."""
-        self.shim.note("release", os.fspath(place) if hasattr(place, "__fspath__") else str(place))
-
-
-class Step(NamedTuple):
-    """One step.
-
-    Attributes:
-        name: what it does.
-        act: the generator.
-        children: whether harm is done to the children it forks, not to itself.
-        dead: whether somebody died in the scope before.
-        every: of how many calls one is looked at in a short run; it takes long.
-        alone: whether it makes sense without a neighbour.
-        forks: whether its generator goes on in a child too.
-    """
-
-    name: str
-    act: Callable[[World], Iterator[None]]
-    children: bool = False
-    dead: bool = False
-    every: int = 1
-    alone: bool = True
-    forks: bool = False
-
-
-STEPS: dict[str, Step] = {}
-
-
-def step(name: str, **options: Any) -> Callable[[Any], Any]:
-    """Add a generator to `STEPS`."""
-
-    def add(act: Any) -> Any:
-        STEPS[name] = Step(name, act, **options)
-        return act
-
-    return add
-
-
-def furnish(scope: lastout.Scope, world: World) -> list[lastout.Artifact]:
-    """Things of both lifetimes, in and after one another."""
-    outer = scope.directory(world.path("outer"))
-    mine = scope.directory(world.path("mine"), lifetime="member")
-    scope.file(outer / "inner")
-    (outer / "sub").mkdir()
-    (outer / "sub" / "file").touch()
-    scope.file(mine / "inner", lifetime="member")
-    first = scope.file(world.path("first"))
-    last = scope.file(world.path("last"), after=[outer, first])
-    return [outer, mine, first, last]
-
-
-def die(world: World) -> None:
-    """Be the one that died in the scope."""
-    scope = world.join()
-    furnish(scope, world)
-    scope.command(["rm", "-rf", world.free("dead")], cwd="/")
-
-
-def live(world: World) -> None:
-    """Be the one that lives in the scope meanwhile."""
-    scope = world.join()
-    furnish(scope, world)
-    world.pickled.write_bytes(pickle.dumps(scope))
+    from .world import World
 
 
 def remove(path: str) -> None:
@@ -152,7 +55,7 @@ def _spawn(world: World) -> Iterator[None]:
     pickle.loads(blob)
 
 
-def _fork(world: World, wait: bool) -> Iterator[None]:
+def _fork(world: World, leave: bool, wait: bool) -> Iterator[None]:
     scope = world.join()
     furnish(scope, world)
     yield
@@ -161,30 +64,30 @@ def _fork(world: World, wait: bool) -> Iterator[None]:
         scope.file(world.path("childs"), lifetime="member")
         scope.file(world.path("shared"))
         return
+    if leave:
+        scope.leave()
     if wait:
         os.waitpid(pid, 0)
-    else:
-        scope.leave()
 
 
 @step("fork", forks=True)
 def _fork_parent(world: World) -> Iterator[None]:
-    return _fork(world, wait=True)
+    return _fork(world, leave=False, wait=True)
 
 
-@step("fork, in the child", children=True, forks=True)
+@step("fork, in the child", whose=CHILD, forks=True)
 def _fork_child(world: World) -> Iterator[None]:
-    return _fork(world, wait=True)
+    return _fork(world, leave=False, wait=True)
 
 
 @step("fork and leave", forks=True)
 def _fork_and_leave(world: World) -> Iterator[None]:
-    return _fork(world, wait=False)
+    return _fork(world, leave=True, wait=False)
 
 
-@step("fork and leave, in the child", children=True, forks=True)
+@step("fork and leave, in the child", whose=CHILD, forks=True)
 def _fork_and_leave_child(world: World) -> Iterator[None]:
-    return _fork(world, wait=False)
+    return _fork(world, leave=True, wait=True)
 
 
 # Recording and making.
@@ -270,6 +173,18 @@ _make("process", _popen, every=3)
 _make("command", _command, every=2)
 _make("function", _callback, every=9)
 _make("track", _track)
+
+
+@step("make: process, in the child", whose=CHILD)
+def _process_child(world: World) -> Iterator[None]:
+    scope = world.join()
+    yield
+    _popen(scope, world)
+
+
+@step("make: a process that is a member, in the child", whose=CHILD)
+def _program_member_child(world: World) -> Iterator[None]:
+    return _program_member(world)
 
 
 @step("make: a process that is a member", every=4)
@@ -391,33 +306,3 @@ def _garbage(world: World) -> Iterator[None]:
         (garbage / name).touch(0o600)
     yield
     lastout.reap(world.root)
-
-
-# Guardians.
-
-
-@step("guardian: start one", every=4)
-def _guardian(world: World) -> Iterator[None]:
-    scope = world.join()
-    furnish(scope, world)
-    yield
-    world.join(guardian=True)
-
-
-@step("guardian: replace one that was killed", every=4)
-def _guardian_killed(world: World) -> Iterator[None]:
-    scope = world.join(guardian=True)
-    furnish(scope, world)
-    for pid in guardians():
-        os.kill(pid, signal.SIGKILL)
-        world.shim.note("gone", value=pid)
-    yield
-    world.join(guardian=True)
-
-
-def guardians() -> list[int]:
-    """The guardians among the processes that this one's parent has adopted."""
-    adopter = os.getppid()
-    with open(f"/proc/{adopter}/task/{adopter}/children", encoding="ascii") as children:
-        pids = [int(word) for word in children.read().split()]
-    return [pid for pid in pids if is_guardian(pid)]

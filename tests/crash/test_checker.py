@@ -14,7 +14,7 @@ from .shim import Event
 if TYPE_CHECKING:
     from pathlib import Path
 
-ONE, OTHER, JUDGE = 101, 102, 1
+ONE, OTHER, THIRD, JUDGE = 101, 102, 103, 1
 LOCK, UNLOCK = 6, 8
 
 
@@ -146,6 +146,35 @@ def test_the_journal_of_the_living(tape: Tape) -> None:
     assert wrong.startswith("I2")
 
 
+def test_the_end_of_a_member(tape: Tape) -> None:
+    """I2: somebody ends a member; a worker may be ended when its parent has."""
+    tape.record(OTHER, ["worker", 5.0, ONE, 1, "boot", 1, 0, 0, "host"])
+    tape.add("signal", JUDGE, value=OTHER)
+    (wrong,) = tape.judged()
+    assert wrong.startswith("I2")
+    assert f"ended {OTHER}" in wrong
+
+
+def test_the_end_of_an_orphan(tape: Tape) -> None:
+    """A worker whose parent has ended may be ended."""
+    tape.record(OTHER, ["worker", 5.0, ONE, 1, "boot", 1, 0, 0, "host"])
+    tape.add("gone", JUDGE, value=ONE)
+    tape.add("signal", JUDGE, value=OTHER)
+    assert tape.judged() == []
+
+
+def test_whose_journal_it_is(tape: Tape) -> None:
+    """Who records in a journal is that member, though it could not say so."""
+    path = f"{tape.root}/s/t{THIRD}.journal"
+    tape.record(ONE, ["lastout", 1, f"t{THIRD}"], token=THIRD)
+    tape.add("to", ONE, path)
+    tape.add("born", THIRD, value=ONE)
+    tape.make(THIRD, 1, "first", "member")
+    tape.lock(OTHER)
+    tape.add("remove", THIRD, tape.area / "first")
+    assert tape.judged() == []
+
+
 def test_the_wrong_order(tape: Tape) -> None:
     """I3: what was to go after another goes before it; the older before the newer."""
     tape.make(ONE, 1, "first")
@@ -156,6 +185,31 @@ def test_the_wrong_order(tape: Tape) -> None:
     for name in ("second", "first", "third"):
         tape.add("remove", ONE, tape.area / name)
     assert [wrong[:2] for wrong in tape.judged()] == ["I3", "I3"]
+
+
+def test_a_wait_that_was_over(tape: Tape) -> None:
+    """I3: the older goes before a newer one that had waited for something, but not any more."""
+    tape.make(ONE, 1, "first")
+    tape.make(ONE, 2, "second", after=(f"t{ONE}.3",))
+    tape.make(ONE, 3, "third")
+    tape.leave(OTHER)
+    tape.lock(ONE)
+    for name in ("third", "first", "second"):
+        tape.add("remove", ONE, tape.area / name)
+    (wrong,) = tape.judged()
+    assert wrong.startswith("I3")
+    assert "first" in wrong
+
+
+def test_a_wait_that_was_not_over(tape: Tape) -> None:
+    """The older goes first where a newer one has to wait for it."""
+    tape.make(ONE, 1, "first")
+    tape.make(ONE, 2, "second", after=(f"t{ONE}.1",))
+    tape.leave(OTHER)
+    tape.lock(ONE)
+    for name in ("first", "second"):
+        tape.add("remove", ONE, tape.area / name)
+    assert tape.judged() == []
 
 
 def test_without_the_lock(tape: Tape) -> None:

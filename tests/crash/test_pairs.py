@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .interleave import PAIRED
+from .steps import STEPS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -15,4 +15,4 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize("half", [0, 1])
 def test_every_pair(explore: Callable[[str, Sequence[str]], list[str]], half: int) -> None:
     """Whatever happens between two calls, and whether the first goes on or not, nothing is lost."""
-    assert explore("crash.interleave", PAIRED[half::2]) == []
+    assert explore("crash.interleave", list(STEPS)[half::2]) == []

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
-from .shim import HARMS
+from .shim import GUARDIAN, HARMS, JOB, PROGRAM
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Callable
     from pathlib import Path
 
@@ -17,11 +19,11 @@ if TYPE_CHECKING:
 
 SCRIPT = """
 import os, sys
-from crash.shim import CHILDREN, HARMS, ITSELF, Shim
+from crash.shim import CHILD, HARMS, ITSELF, Shim
 base, harm, at, who = sys.argv[1:]
 os.chdir(base)
 shim = Shim()
-shim.arm(int(at), HARMS[harm], CHILDREN if who == "children" else ITSELF)
+shim.arm(int(at), HARMS[harm], CHILD if who == "children" else ITSELF)
 try:
     if who == "children" and os.fork():
         os.wait()
@@ -38,6 +40,38 @@ for event in shim.events():
         print(event.what, os.path.basename(event.text))
 sys.stdout.flush()
 os._exit(0)
+"""
+
+PROGRAM_SCRIPT = """
+import os, subprocess, sys
+from pathlib import Path
+from crash.shim import HARMS, LATE, Shim
+base, who = sys.argv[1:]
+program = '''
+import os
+def be(generation):
+    os.close(os.open("awake", os.O_RDONLY))
+    os.mkdir(f"{generation}a")
+    os.mkdir(f"{generation}b")
+    if generation < 2:
+        if not os.fork():
+            be(generation + 1)
+        os.wait()
+    os._exit(0)
+os.mkdir("0")
+be(0)
+'''
+os.chdir(base)
+Path("awake").touch()
+shim = Shim()
+shim.place(Path("awake"))
+shim.arm(4, HARMS["killed before"], int(who) | LATE)
+for _ in range(2):
+    subprocess.run([sys.executable, "-I", "-S", "-c", program])
+    print(*sorted(name for name in os.listdir() if name != "awake"), shim.harmed())
+    for name in os.listdir():
+        if name != "awake":
+            os.rmdir(name)
 """
 
 
@@ -105,3 +139,29 @@ def test_children_only(harmed: Callable[..., tuple[int, list[str], list[str]]]) 
     """A child is harmed, and its parent is not."""
     status, _, names = harmed("killed before", 2, "children")
     assert (status, names) == (0, ["made"])
+
+
+@pytest.mark.parametrize(
+    ("who", "made"), [(PROGRAM, "0 0a"), (GUARDIAN, "0 0a 0b 1a"), (JOB, "0 0a 0b 1a 1b 2a")]
+)
+def test_programs(shimmed: Shimmed, tmp_path: Path, who: int, made: str) -> None:
+    """The next program is harmed, or what it forks, once it is awake; and the next one only."""
+    base = tmp_path / "base"
+    base.mkdir()
+    ended = shimmed("-c", PROGRAM_SCRIPT, str(base), str(who))
+    assert not ended.stderr
+    assert ended.stdout.splitlines() == [f"{made} True", "0 0a 0b 1a 1b 2a 2b True"]
+
+
+@pytest.mark.parametrize(("how_many", "outcome"), [("some", "skipped"), ("all", "error")])
+def test_without_a_compiler(tmp_path: Path, how_many: str, outcome: str) -> None:
+    """Whoever asks for all points is told that none can be explored; a usual run skips them."""
+    ended = subprocess.run(
+        [sys.executable, "-m", "pytest", __file__, "-k", "children_only", "-p", "no:cacheprovider"],
+        env={**os.environ, "PATH": str(tmp_path), "LASTOUT_CRASH": how_many},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert f"1 {outcome}" in ended.stdout
+    assert (ended.returncode == 0) == (outcome == "skipped")

@@ -26,6 +26,7 @@ class Member:
         self.publisher = publisher
         self.since = since  # how many processes had been born when it was made
         self.pid: int | None = None
+        self.parent: int | None = None  # that of a worker, which ends with it
         self.published = False
         self.gone = False
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
 import sys
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from lastout import errors
 from lastout._platform import pids
-from lastout._shared import commands
+from lastout._shared import commands, processes
 from support import eventually
 from support.artifacts import Made, make
 
@@ -51,6 +53,27 @@ def test_directory_and_variables_are_the_recorded_ones(
     environment, argv = json.loads((there / "out").read_text())
     assert (environment["A"], environment["B"], argv[1]) == ("ä", "of who cleans", "an argument")
     assert "LASTOUT_SCOPE" not in environment
+
+
+def test_without_descriptors_it_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command that cannot be waited for does not run on while others are cleaned."""
+    made = python("import time; time.sleep(60)")
+    started = []
+
+    def start(*arguments: Any) -> Any:
+        started.append(processes.start(*arguments))
+        return started[0]
+
+    def hold(_: int) -> int:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(
+        commands, "processes", SimpleNamespace(start=start, started_at=processes.started_at)
+    )
+    monkeypatch.setattr(pids, "hold_process", hold)
+    with pytest.raises(OSError, match="Too many open files"):
+        made.clean()
+    assert started[0].returncode == -signal.SIGKILL
 
 
 def test_its_program_is_found_when_it_is_recorded(

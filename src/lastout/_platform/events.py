@@ -51,7 +51,15 @@ class Events:
             return  # full: it is about to wake anyway
 
     def follow(self, pid: int, started: int | None) -> bool:
-        """Wake when this process ends; `False` if it has ended, or there is no such one."""
+        """Wake when this process ends; `False` if it has ended, or there is no such one.
+
+        Args:
+            pid: the process.
+            started: when it started; `None` for a child, whose number is its own.
+
+        Raises:
+            OSError: it cannot be told whether it is that one; it is not followed.
+        """
         if self._is_followed(pid):
             return True
         try:
@@ -61,7 +69,15 @@ class Events:
                 return False
             held = False  # no descriptors left, or a sandbox that forbids it
         # Only now, while it cannot become another one unseen.
-        facts = process_facts(pid)
+        try:
+            facts = process_facts(pid)
+        except OSError:  # no descriptors left, again
+            if started is not None:
+                self._drop(pid)
+                raise
+            if not held:
+                self._unseen[pid] = None
+            return True
         if facts is None or started not in (None, facts.started):
             self._drop(pid)
             return False
@@ -220,5 +236,8 @@ def watch(directory: int) -> Events:
 
 
 def _has_ended(pid: int, started: int | None) -> bool:
-    facts = process_facts(pid)
+    try:
+        facts = process_facts(pid)
+    except OSError:
+        return False  # it cannot be told now; the next look will
     return facts is None or facts.ending or started not in (None, facts.started)

@@ -12,6 +12,7 @@ import shlex
 import shutil
 import signal
 import subprocess
+from contextlib import suppress
 
 from .._platform import files, pids
 from .._process.deadline import Deadline, check_seconds
@@ -141,15 +142,23 @@ def _wait(process: subprocess.Popen[Any], token: str, deadline: Deadline) -> boo
     finally:
         # Also when this wait is interrupted, by Ctrl-C or a lack of descriptors.
         if not ended:
-            if process.poll() is None:
-                # First what takes no descriptors: there may be none.  Our own child that
-                # nobody has waited for has its number, and its group's, for itself.
-                os.killpg(process.pid, signal.SIGKILL)
-            started = processes.started_at(process.pid)
-            with Group(token, process.pid, started) as group:
-                group.end(0, Deadline(LAST_PATIENCE))
+            _kill(process, token)
         process.poll()
     return ended
+
+
+def _kill(process: subprocess.Popen[Any], token: str) -> None:
+    try:
+        started = processes.started_at(process.pid)
+        with Group(token, process.pid, started) as group:
+            group.end(0, Deadline(LAST_PATIENCE))
+    finally:
+        # Without descriptors too: what it does must not go on while others are cleaned.
+        # Its number is its own until it is waited for.
+        if process.poll() is None:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait(LAST_PATIENCE)
 
 
 def _describe(status: int) -> str:
