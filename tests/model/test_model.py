@@ -21,9 +21,10 @@ pytestmark = [
 ]
 
 # What there can be beside two members, of which one or both were not forked.
+MORE = ("REFUSALS=1", "KEEPS=1", "LOCK_ONLY", "DAEMONS", "GUARDIAN", "KILLS=2")
 AS_BUILT = [
     f"-DROOTS={roots} {more}".strip()
-    for more in ("", "-DREFUSALS=1", "-DLOCK_ONLY", "-DDAEMONS", "-DGUARDIAN", "-DKILLS=2")
+    for more in ("", *(f"-D{one}" for one in MORE))
     for roots in (1, 2)
 ] + ["-DROOTS=1 -DGUARDIAN -DKILLS=2 -DLOOKS=0", "-DROOTS=2 -DGUARDIAN -DKILLS=2 -DLOOKS=0"]
 
@@ -35,8 +36,8 @@ THREE = [
 ]
 
 # Variant, where it shows, and a word of the assertion that it violates.
-LOST, RELIED, TWICE, TOGETHER, SWEPT, UNSEEN, END = (
-    "says_made", "home[", "ran[", "cleaner[", "lies[me]==entered", "forking", "there[",
+LOST, RELIED, TWICE, TOGETHER, SWEPT, UNSEEN, END, KEPT = (
+    "says_made", "home[", "ran[", "cleaner[", "lies[me]==entered", "forking", "there[", "!(spared[",
 )  # fmt: skip
 VARIANTS = {
     "MAKE_FIRST": ("", LOST),
@@ -54,6 +55,9 @@ VARIANTS = {
     "PARENT_KEEPS": ("-DROOTS=1", UNSEEN),
     "RELEASE_UNCLAIMED": ("", TWICE),
     "OWN_UNCLAIMED": ("", TWICE),
+    "KEPT_UNREAD": ("-DKEEPS=1", KEPT),
+    "KEEP_UNHELD": ("-DKEEPS=1", KEPT),
+    "KEEP_MISPLACED": ("-DKEEPS=1", KEPT),
     "DEAD_BY_LOCK": ("-DDAEMONS", SWEPT),
     "DEAD_BY_PID": ("-DROOTS=1", END),
     "GUARD_UNHELD": ("-DGUARDIAN", TOGETHER),
