@@ -77,8 +77,10 @@ class Process:
         for _ in range(self.draw.randint(1, 5)):
             self.make(self.draw.choices(THINGS, WEIGHTS)[0])
         for number in range(self.draw.randint(1, 3) if self.depth else 0):
-            args = f"{self.place}.{number}", self.depth - 1, self.seed, self.scope
-            self.start(self.draw.choice(KINDS), args)
+            kind = self.draw.choice(KINDS)
+            # A child that is forked there takes its SystemExit for the answer to the task.
+            depth = 0 if kind == "pebble" else self.depth - 1
+            self.start(kind, (f"{self.place}.{number}", depth, self.seed, self.scope))
             self.make(self.draw.choices(THINGS, WEIGHTS)[0])
         if self.mine and self.draw.random() < 0.3:
             name = self.draw.choice(sorted(self.mine))
