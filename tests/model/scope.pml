@@ -1,6 +1,6 @@
 /* The protocol of a scope, step by step as src/lastout takes them.
  *
- *   a member   joins -> records, makes, forks, releases, loses its descriptors -> leaves
+ *   a member   joins -> records, makes, forks, releases, keeps, loses its descriptors -> leaves
  *   beside it  lastout.reap(), a guardian, and a killer that strikes between any two steps
  *
  * Each is a process of spin, which goes through every order in which their steps can
@@ -12,6 +12,7 @@
  *   -DKILLS=1      how many processes are killed, at most
  *   -DLOOKS=1      how often lastout.reap() is called meanwhile; once more at the end
  *   -DREFUSALS=1   how many cleanups fail, at most
+ *   -DKEEPS=1      how many things are kept, at most
  *   -DGUARDIAN     there is one; it may be killed as well
  *   -DDAEMONS     a member may close all its descriptors, as daemons do
  *   -DLOCK_ONLY    pids tell nothing, as those of another container; only the locks do
@@ -32,6 +33,9 @@
 #endif
 #ifndef REFUSALS
 #define REFUSALS 0
+#endif
+#ifndef KEEPS
+#define KEEPS 0
 #endif
 #define REAPER N
 #define WARDEN (N + 1)
@@ -59,7 +63,7 @@ mtype state[EVERYBODY] = unborn;
 byte lies[N];               /* the directory in which this member's journal can be seen */
 byte opened[N];             /* the processes that have it open, as bits */
 bool locked[N];             /* it is locked, for as long as any of them has it open */
-bool says_who[N], says_left[N], says_made[N], says_begun[N], says_done[N];
+bool says_who[N], says_left[N], says_made[N], says_begun[N], says_done[N], says_kept[N];
 bool there[N];              /* the one thing that this member makes */
 
 /* In memory. */
@@ -72,12 +76,13 @@ bool guarded = true;
 #else
 bool guarded = false;
 #endif
-byte refusals = REFUSALS, spare = N - ROOTS, ended;
+byte refusals = REFUSALS, keeps = KEEPS, spare = N - ROOTS, ended;
 
 /* Only for the assertions. */
 byte home[N];               /* the directory of the scope that it relies on */
 byte hand[N];               /* who is cleaning its thing: 0, or who + 1 */
 bool ran[N];                /* the cleanup ran */
+bool spared[N];             /* that it is to be kept was written down */
 bool cut[N];                /* ... and whoever ran it was killed before saying so */
 byte forking;               /* forked pairs that have yet to close what is not theirs, as bits */
 bool relieved;              /* the guardian came to its own end */
@@ -86,10 +91,16 @@ byte cleaner[DIRECTORIES];  /* who is cleaning up after the dead there: 0, or wh
 #define LIES_IN(m, x) (lies[m] == x)
 #define HOME_IS(m, x) (home[m] == x)
 #define RELIES(m, x) (home[m] == x && state[m] == alive)
-#define THERE(m, x) (there[m])
+#define THERE(m, x) (there[m] && !spared[m])
 #define HAS_JOURNAL(m, x) (lies[m])
 #define LOST(m, x) \
-  (there[m] && !(says_made[m] && !says_done[m] && lies[m] && lies[m] == named))
+  (there[m] && !spared[m] && !(says_made[m] && !SETTLED(m) && lies[m] && lies[m] == named))
+#define SETTLED(m) (says_done[m] || says_kept[m])
+#ifdef KEPT_UNREAD
+#define DUE(m) (says_made[m] && !says_done[m])
+#else
+#define DUE(m) (says_made[m] && !SETTLED(m))
+#endif
 #define HELD(m) (locked[m] && opened[m])
 #ifdef LOCK_ONLY
 #define RUNS(m) false
@@ -187,6 +198,7 @@ inline clean(m) {
   :: d_step {
        assert(!own[m] || !RELIES(m, entered[me])); /* I2 */
        assert(own[m] || !ANY(RELIES, entered[me]));
+       assert(!spared[m]); /* I1 */
        remove(m) };
      finish(m)
   :: d_step { refusals > 0 -> refusals--; hand[m] = 0; stays = stays | BIT(m) }
@@ -197,7 +209,7 @@ inline clean(m) {
 inline drop(m) { /* its journal, and all that stands in it */
   lies[m] = 0;
   says_who[m] = false; says_left[m] = false;
-  says_made[m] = false; says_begun[m] = false; says_done[m] = false
+  says_made[m] = false; says_begun[m] = false; says_done[m] = false; says_kept[m] = false
 }
 
 inline delete(which) { /* the journals in a directory, and the directory */
@@ -243,7 +255,7 @@ inline reap(leaving) {
   :: q == 0 -> break
   :: q > 0 -> q--;
      if
-     :: (gone & BIT(q)) && says_made[q] && !says_done[q] ->
+     :: (gone & BIT(q)) && DUE(q) ->
         if
         :: living && !own[q] -> stays = stays | BIT(q)
         :: else -> clean(q)
@@ -346,7 +358,7 @@ inline become_child() {
 }
 
 #define MAY_RELEASE(m) \
-  (((living | gone) & BIT(m)) && says_made[m] && !says_done[m] \
+  (((living | gone) & BIT(m)) && DUE(m) \
    && (m == me || !says_begun[m] || (gone & BIT(m))))
 
 inline release(m) { /* that nobody needs it any more is for the user to know: only I4 counts */
@@ -367,10 +379,26 @@ inline release(m) { /* that nobody needs it any more is for the user to know: on
   let_go()
 }
 
+inline keep(m) {
+#if !defined(KEEP_UNHELD)
+  if :: m != me -> hold(false) :: else fi;
+#endif
+  if
+  :: m == me -> d_step { says_kept[m] = true; spared[m] = true }
+#ifdef KEEP_MISPLACED
+  :: d_step { m != me && lies[m] && lies[m] == named -> says_kept[me] = true; spared[m] = true }
+#else
+  :: d_step { m != me && lies[m] && lies[m] == named -> says_kept[m] = true; spared[m] = true }
+#endif
+  :: else /* all that it made was cleaned */
+  fi;
+  let_go()
+}
+
 inline leave() {
   home[me] = 0;
   if
-  :: own[me] && says_made[me] && !says_done[me] ->
+  :: own[me] && DUE(me) ->
 #ifdef OWN_UNCLAIMED
      d_step { remove(me) }; finish(me)
 #else
@@ -437,7 +465,9 @@ proctype Member(byte me) {
     fi;
     do
     :: !says_made[me] -> make()
-    :: says_made[me] && !says_done[me] -> release(me)
+    :: DUE(me) -> release(me)
+    :: d_step { keeps && DUE(me) -> keeps-- }; keep(me)
+    :: d_step { keeps && there[OTHER] && lies[OTHER] == home[me] -> keeps-- }; keep(OTHER)
     :: !asked && there[OTHER] && lies[OTHER] == home[me] -> asked = true; release(OTHER)
     :: d_step {
          !forked && spare -> forked = true; spare--; q = ROOTS;

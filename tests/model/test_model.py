@@ -21,9 +21,10 @@ pytestmark = [
 ]
 
 # What there can be beside two members, of which one or both were not forked.
+MORE = ("REFUSALS=1", "KEEPS=1", "LOCK_ONLY", "DAEMONS", "GUARDIAN", "KILLS=2")
 AS_BUILT = [
     f"-DROOTS={roots} {more}".strip()
-    for more in ("", "-DREFUSALS=1", "-DLOCK_ONLY", "-DDAEMONS", "-DGUARDIAN", "-DKILLS=2")
+    for more in ("", *(f"-D{one}" for one in MORE))
     for roots in (1, 2)
 ] + ["-DROOTS=1 -DGUARDIAN -DKILLS=2 -DLOOKS=0", "-DROOTS=2 -DGUARDIAN -DKILLS=2 -DLOOKS=0"]
 
@@ -32,11 +33,11 @@ THREE = [
     f"-DN=3 -DROOTS={roots} -DLOOKS={looks} -DKILLS={kills}"
     for looks, kills in ((0, 0), (0, 1), (1, 0))
     for roots in (1, 2, 3)
-]
+] + [f"-DN=3 -DROOTS={roots} -DGUARDIAN -DLOOKS=0 -DKILLS=0" for roots in (1, 2, 3)]
 
 # Variant, where it shows, and a word of the assertion that it violates.
-LOST, RELIED, TWICE, TOGETHER, SWEPT, UNSEEN, END = (
-    "says_made", "home[", "ran[", "cleaner[", "lies[me]==entered", "forking", "there[",
+LOST, RELIED, TWICE, TOGETHER, SWEPT, UNSEEN, END, KEPT = (
+    "says_made", "home[", "ran[", "cleaner[", "lies[me]==entered", "forking", "there[", "!(spared[",
 )  # fmt: skip
 VARIANTS = {
     "MAKE_FIRST": ("", LOST),
@@ -54,6 +55,9 @@ VARIANTS = {
     "PARENT_KEEPS": ("-DROOTS=1", UNSEEN),
     "RELEASE_UNCLAIMED": ("", TWICE),
     "OWN_UNCLAIMED": ("", TWICE),
+    "KEPT_UNREAD": ("-DKEEPS=1", KEPT),
+    "KEEP_UNHELD": ("-DKEEPS=1", KEPT),
+    "KEEP_MISPLACED": ("-DKEEPS=1", KEPT),
     "DEAD_BY_LOCK": ("-DDAEMONS", SWEPT),
     "DEAD_BY_PID": ("-DROOTS=1", END),
     "GUARD_UNHELD": ("-DGUARDIAN", TOGETHER),
@@ -72,10 +76,11 @@ def test_as_built(flags: str, tmp_path: Path, pytestconfig: pytest.Config) -> No
 
 @pytest.mark.parametrize("flags", THREE)
 def test_three_members(flags: str, tmp_path: Path, pytestconfig: pytest.Config) -> None:
-    """With three members nothing breaks either, as far as the memory reaches."""
+    """With three members nothing breaks either, as far as memory and time reach."""
     if pytestconfig.getoption("members") < 3:
         pytest.skip("takes many minutes: --members 3")
-    found = run(tmp_path, flags, pytestconfig.getoption("megabytes"))
+    limits = [pytestconfig.getoption(one) for one in ("megabytes", "limit")]
+    found = run(tmp_path, flags, *limits)
     print(f"{flags}: {found.states} states in {found.seconds} s, all: {found.complete}")
     assert found.error == ""
 
@@ -94,6 +99,6 @@ def test_a_run_is_understood() -> None:
     """An error and a run that was cut short are told from one that found all well."""
     fine = "  12 states, stored\nState-vector 3, errors: 0\npan: elapsed time 0.5 seconds\n"
     assert read(fine) == (12, 0.5, True, "")
-    assert not read("Warning: Search not completed\n" + fine).complete
+    assert not read("Warning: Search not completed\n" + fine).complete  # memory or time
     bad = "pan:1: assertion violated (a==b) (at depth 7)\n" + fine.replace("s: 0", "s: 1")
     assert read(bad).error == "assertion violated (a==b)"

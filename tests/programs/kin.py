@@ -6,7 +6,7 @@ A kind is `package:method[:how]`, or one of the words in `OTHERS`:
     multiprocess:forkserver+preload            ..., whose forkserver has imported `preloaded`
     multiprocessing:fork:Pool                  a pool of two, with `initializer`
     multiprocessing:fork:ProcessPoolExecutor   the same, of concurrent.futures
-    os.fork   subprocess   loky   loky:reusable   joblib
+    os.fork   subprocess   loky   loky:reusable   joblib   pebble
 
 A package is imported when it is first used, never before.
 """
@@ -118,8 +118,19 @@ def _joblib(task: Task, args: Any, _: object) -> list[int]:
     from joblib import Parallel, delayed
     from joblib.externals.loky import get_reusable_executor
 
-    Parallel(n_jobs=2)([delayed(task)(*args)])
+    # There joblib would do the task in this very process.
+    assert not importlib.import_module("multiprocessing").current_process().daemon
+    Parallel(n_jobs=2, backend="loky")([delayed(task)(*args)])
     get_reusable_executor().shutdown()
+    return []
+
+
+def _pebble(task: Task, args: Any, initializer: Any) -> list[int]:
+    from pebble import ProcessPool
+
+    context = context_of("multiprocessing", "fork")
+    with ProcessPool(2, initializer=initializer, context=context) as pool:
+        pool.schedule(task, args).result(TIMEOUT)
     return []
 
 
@@ -131,4 +142,5 @@ OTHERS = {
     "loky": _loky,
     "loky:reusable": _loky_reusable,
     "joblib": _joblib,
+    "pebble": _pebble,
 }

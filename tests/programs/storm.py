@@ -11,7 +11,8 @@ what it does, before it does it where that matters:
     leaving PLACE PID, left PLACE PID or ends in another way; has left
     ran ID PID                        cleaned by that process
     lost WHERE PID                    not there, though its maker had neither left nor released it
-    journals N PID                    has so many journals open, which is not one
+    open PID WHAT                     has this of lastout's open, and should not; or no journal
+    outside PLACE PID                 was started by one that had left, and does nothing
     failed PLACE PID ERROR            something raised that should not
 """
 
@@ -41,6 +42,8 @@ KINDS = [
     "os.fork",
     "os.fork",
     "loky",
+    "joblib",
+    "pebble",
 ]
 THINGS = ["file", "directory", "nested", "shared_memory", "command", "pair", "callback", "popen"]
 WEIGHTS = [4, 4, 4, 2, 3, 3, 1, 1]
@@ -70,12 +73,14 @@ class Process:
         if self.draw.random() < 0.5:
             lastout.handle_signals()
         say("up", self.place, os.getpid())
-        self.count_journals()
+        self.look_at_descriptors()
         for _ in range(self.draw.randint(1, 5)):
             self.make(self.draw.choices(THINGS, WEIGHTS)[0])
         for number in range(self.draw.randint(1, 3) if self.depth else 0):
-            args = f"{self.place}.{number}", self.depth - 1, self.seed, self.scope
-            self.start(self.draw.choice(KINDS), args)
+            kind = self.draw.choice(KINDS)
+            # A child that is forked there takes its SystemExit for the answer to the task.
+            depth = 0 if kind == "pebble" else self.depth - 1
+            self.start(kind, (f"{self.place}.{number}", depth, self.seed, self.scope))
             self.make(self.draw.choices(THINGS, WEIGHTS)[0])
         if self.mine and self.draw.random() < 0.3:
             name = self.draw.choice(sorted(self.mine))
@@ -90,7 +95,7 @@ class Process:
         for thing in self.mine.values():
             if isinstance(thing, lastout.Artifact) and thing.kind in ("file", "directory"):
                 self.check(thing)
-        self.count_journals()
+        self.look_at_descriptors()
 
     def start(self, kind: str, args: tuple[object, ...]) -> None:
         """Start a child, and wait until it has ended, or its pool is broken."""
@@ -103,12 +108,12 @@ class Process:
         if not os.path.lexists(thing):
             say("lost", thing, os.getpid())
 
-    def count_journals(self) -> None:
-        """A forked child has closed its parent's; nobody has more than one."""
+    def look_at_descriptors(self) -> None:
+        """A forked child has closed its parent's; between two calls only one's journal is open."""
         links = [_target(name) for name in os.listdir("/proc/self/fd")]
-        number = sum(self.scope.path in link and ".journal" in link for link in links)
-        if number != 1:
-            say("journals", number, os.getpid())
+        ours = [link for link in links if link.startswith(os.path.dirname(self.scope.path))]
+        if len(ours) != 1 or not ours[0].endswith(".journal"):
+            say("open", os.getpid(), *map(os.path.basename, ours or ["nothing"]))
 
     def end(self) -> None:
         """One of the ways in which processes end."""
@@ -200,7 +205,11 @@ def _target(name: str) -> str:
 def live(place: str, depth: int, seed: str, *_: object) -> None:
     """What each process of the tree does; its scope came with it, in one way or another."""
     try:
-        process = Process(place, depth, seed)
+        try:
+            process = Process(place, depth, seed)
+        except lastout.errors.UsageError:
+            say("outside", place, os.getpid())
+            sys.exit(5)
         process.live()
         process.end()
     except Exception as error:

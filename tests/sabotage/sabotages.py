@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 POINTS = "tests/crash/test_points.py::test_every_call"
 PAIRS = "tests/crash/test_pairs.py::test_every_pair"
+OTHERS = "tests/properties/test_somebody_else.py"
+REFUSALS = "tests/properties/test_refusals.py"
 
 
 class Sabotage(NamedTuple):
@@ -81,7 +83,7 @@ SABOTAGES = (
         "_shared/lease.py",
         "return not is_running(who, same_program=not journal.made)",
         "return True",
-        ("tests/shared/test_handover.py",),
+        (f"{OTHERS}::test_who_lost_its_descriptors_loses_nothing_else",),
     ),
     Sabotage(
         "I3: the oldest goes first",
@@ -102,7 +104,7 @@ SABOTAGES = (
         "_shared/plan.py",
         "edges.setdefault(outer, []).append(inner)",
         "edges.setdefault(outer, [])",
-        ("tests/shared/test_plan.py", "tests/properties/test_plan.py"),
+        ("tests/properties/test_plan.py",),
     ),
     Sabotage(
         "I4: nobody waits for whoever holds the scope",
@@ -116,7 +118,7 @@ SABOTAGES = (
         "_shared/journal.py",
         'elif verb in ("done", "kept"):',
         'elif verb == "kept":',
-        (f"{POINTS}[reap]", f"{POINTS}[leave]", "tests/shared/test_reaper.py"),
+        (f"{POINTS}[reap]", f"{POINTS}[leave]"),
     ),
     Sabotage(
         "I5: a joiner goes on in a scope that was swept meanwhile",
@@ -137,41 +139,41 @@ SABOTAGES = (
         "backends/root.py",
         "elif found.st_mode & 0o022:",
         "elif found.st_mode & 0:",
-        ("tests/backends/test_root.py",),
+        (f"{OTHERS}::test_what_others_can_write_is_not_obeyed",),
     ),
     Sabotage(
         "I6: links are followed while a directory is removed",
         "_shared/trees.py",
         "_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC",
         "_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC",
-        ("tests/shared/test_trees.py",),
+        (f"{OTHERS}::test_no_link_is_followed",),
     ),
     Sabotage(
         "I6: what took another's place is removed",
         "_shared/paths.py",
         "elif inode is not None and",
         "elif False and",
-        ("tests/shared/test_paths.py", "tests/shared/test_surroundings.py"),
+        (f"{OTHERS}::test_what_took_its_place_stays",),
     ),
     Sabotage(
         "I7: half a record on a full disk counts as written",
         "backends/journals.py",
         "if written != len(records):",
         "if written < 0:",
-        ("tests/shared/test_surroundings.py", "tests/backends/test_local.py"),
+        (f"{REFUSALS}::test_half_a_record_is_none",),
     ),
     Sabotage(
         "I7: a record is joined to the torn one before it",
         "_shared/journal.py",
         'return b"\\n%08x %b" % (crc32(body), body)',
         'return b"%08x %b\\n" % (crc32(body), body)',
-        ("tests/shared/test_journal.py", "tests/properties/test_journal.py"),
+        ("tests/properties/test_journal.py",),
     ),
     Sabotage(
         "I7: a lock stays held when a descriptor cannot be looked at",
         "backends/descriptors.py",
         "return error.errno != EBADF",
         "return False",
-        ("tests/backends/test_local.py",),
+        (f"{REFUSALS}::test_no_lock_is_kept",),
     ),
 )

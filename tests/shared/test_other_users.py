@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import os
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -11,8 +13,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 import lastout
-from lastout import Scope
-from support.artifacts import make
+from lastout import Scope, errors
+from lastout._process.deadline import Deadline
+from lastout._shared import journal
+from lastout.backends.local import LocalBackend
+from support.artifacts import failures, make
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -36,6 +41,28 @@ os.setresuid({OTHER}, {OTHER}, {OTHER})
 """
 
 
+class Trap:
+    """Makes a directory where it is unpickled."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return os.mkdir, (self.path,)
+
+
+def planted(victim: Path, loaded: Path) -> bytes:
+    """A journal that has `victim` removed, and `loaded` made by whoever loads a pickle in it."""
+    pickled = pickle.dumps((print, (Trap(str(loaded)),), {}))
+    call = {"token": "t", "timeout": None, "cwd": "/", "path": sys.path}
+    call["pickle"] = base64.b85encode(pickled).decode()
+    return (
+        journal.header("abc")
+        + journal.made(1, 1, "directory", str(victim), "scope", (), {})
+        + journal.made(2, 2, "callback", "a:b", "scope", (), call)
+    )
+
+
 @pytest.fixture
 def commons(tmp_path: Path) -> Iterator[Path]:
     """A directory that the other user can reach, and write to."""
@@ -55,7 +82,8 @@ def test_ours_is_refused_to_them(commons: Path, program: Callable[..., Program])
     """Who cannot write to a root neither joins its scopes nor reaps them; nothing changes."""
     root = commons / "root"
     with Scope("s", root=root) as scope:
-        made = scope.file(commons / "made")
+        made, called = scope.file(commons / "made"), commons / "called"
+        scope.callback(called.touch)
         child = program(
             BECOME
             + """
@@ -78,43 +106,72 @@ except LastoutError as error:
         assert set(ended.out.split()) <= {"RootRefused", "SystemRefused"}
         assert len(ended.out.split()) == 3
         assert os.path.exists(made)
+        assert not called.exists()
         assert len(scope.members()) == 1
 
 
 @pytest.mark.parametrize("what", ["directory", "link"])
 def test_theirs_is_refused_to_us(commons: Path, program: Callable[..., Program], what: str) -> None:
     """A root that they planted where ours should be is not used, nor what stands in it done."""
-    victim, root = commons.parent / "victim", commons / "root"
+    victim, loaded, root = commons.parent / "victim", commons / "loaded", commons / "root"
     victim.mkdir()
     child = program(
         BECOME
         + """
-from lastout._shared import journal
+from base64 import b64decode
 from lastout.backends.local import LocalBackend
 from lastout._process.deadline import Deadline
-victim, what = sys.argv[2:]
+what, records = sys.argv[2:]
 place = path + (".theirs" if what == "link" else "")
-pickle = {"token": "t", "timeout": None, "cwd": "/", "path": [], "pickle": "not to be loaded"}
 with LocalBackend(place).hold("s", Deadline(10), create=True):
-    LocalBackend(place).publish(
-        "s",
-        "abc",
-        journal.header("abc")
-        + journal.made(1, 1, "directory", victim, "scope", (), {})
-        + journal.made(2, 2, "callback", "a:b", "scope", (), pickle),
-    )
+    LocalBackend(place).publish("s", "abc", b64decode(records))
 if what == "link":
     os.symlink(place, path)
 """,
-        args=[str(root), str(victim), what],
+        args=[str(root), what, base64.b64encode(planted(victim, loaded)).decode()],
     )
     ended = child.end()
     assert ended.status == 0, ended.err
-    with pytest.raises(lastout.errors.RootRefused):
+    with pytest.raises(errors.RootRefused):
         Scope("s", root=root)
-    with pytest.raises(lastout.errors.RootRefused):
+    with pytest.raises(errors.RootRefused):
         lastout.reap(root)
     assert victim.is_dir()
+    assert not loaded.exists()
+
+
+@pytest.mark.parametrize("spot", ["", "s", "s/abc.journal"])
+def test_nothing_of_theirs_is_unpickled(commons: Path, spot: str) -> None:
+    """If a root, a scope or a journal is theirs, no pickle in it is loaded, and nothing removed."""
+    root, victim, loaded = (commons.parent / name for name in ("root", "victim", "loaded"))
+    victim.mkdir()
+    with LocalBackend(root).hold("s", Deadline(10), create=True) as held:
+        held.publish("abc", planted(victim, loaded)).close()
+    os.chown(root / spot, OTHER, OTHER)
+    if spot:
+        assert [type(one) for one in failures(lastout.reap(root))] == [errors.RootRefused]
+    else:
+        with pytest.raises(errors.RootRefused):
+            lastout.reap(root)
+    assert not loaded.exists()
+    assert victim.is_dir()
+    # Whose it is was all that kept it from being loaded.
+    os.chown(root / spot, 0, 0)
+    lastout.reap(root)
+    assert loaded.is_dir()
+    assert not victim.exists()
+
+
+def test_a_pickle_cannot_be_tracked(commons: Path) -> None:
+    """What is to be called is recorded by `callback` alone: `track` loads and calls nothing."""
+    loaded = commons.parent / "loaded"
+    pickled = pickle.dumps(Trap(str(loaded)))
+    with Scope("s", root=commons.parent / "root") as scope:
+        for location in (pickled, base64.b85encode(pickled).decode()):
+            with pytest.raises(errors.UsageError):
+                scope.track("callback", location)
+        assert scope.artifacts() == ()
+    assert not loaded.exists()
 
 
 def test_directories_swapped_while_they_are_removed(commons: Path) -> None:

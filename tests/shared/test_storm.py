@@ -41,8 +41,10 @@ def test_the_judge_sees_nothing_where_nothing_is() -> None:
     assert wrong(*UP, *MORE, *GONE, "ran y 2", "ran x 2", "left b 2") == ""
     assert wrong(*UP, "releasing x 1", "ran x 1", *GONE) == ""
     assert wrong(*UP, "signal 1", "signal 2", "ran x 9") == ""
-    # Whoever cleaned first was killed before it could say that it was done.
+    # Whoever cleaned first was killed before it could say that it was done, or even who it was.
     assert wrong(*UP, *GONE, "ran x 2", "signal 2", "ran x 9") == ""
+    others = "up a 3", "making x 3 command scope -", "made x 3 -", "leaving a 3"
+    assert wrong(*others, "ran x 1", "ran x 1", "ran x 9") == ""
 
 
 def test_the_judge_sees_a_leak() -> None:
@@ -74,7 +76,10 @@ def test_the_judge_sees_the_wrong_order() -> None:
 
 
 def test_the_judge_believes_what_processes_saw() -> None:
-    """A thing that was gone, a journal too many, and an error are faults."""
+    """A thing that was gone, a descriptor too many, and an error are faults."""
     assert "gone under 1" in wrong(*UP, "lost /f 1", *GONE, "ran x 2")
-    assert "2 journals" in wrong(*UP, "journals 2 1", *GONE, "ran x 2")
+    assert "scope.lock" in wrong(*UP, "open 1 a.journal scope.lock", *GONE, "ran x 2")
+    assert wrong(*UP, "signal 1", "open 1 nothing", *GONE, "ran x 2") == ""
+    assert "no scope" in wrong(*UP, "outside a.0 3", *GONE, "ran x 2")
+    assert wrong(*UP, "signal 1", "outside a.0 3", *GONE, "ran x 2") == ""
     assert "ScopeGone" in wrong(*UP, "failed a 1 ScopeGone: it", *GONE, "ran x 2")

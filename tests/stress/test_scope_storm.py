@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,8 @@ def test_storms(
     """However processes of a scope are killed, all is cleaned once, in order, by the last one."""
     seed: int = pytestconfig.getoption("seed")
     end = monotonic() + 60 * pytestconfig.getoption("minutes")
-    rounds = processes = signals = things = 0
+    rounds = processes = things = 0
+    signals: Counter[str] = Counter()
     while not rounds or monotonic() < end:
         storm = Storm(program, tmp_path / f"area{rounds}", seed + rounds, trees=6, depth=3)
         storm.blow(15.0)
@@ -34,6 +36,6 @@ def test_storms(
         signals += storm.sent
         things += len(verdict.things)
     print(
-        f"{rounds} storms from seed {seed}: {processes} members, {signals} signals,"
-        f" {things} artifacts, no fault"
+        f"{rounds} storms from seed {seed}: {processes} members, {things} artifacts,"
+        f" signals: {dict(signals)}, no fault"
     )

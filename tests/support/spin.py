@@ -28,17 +28,17 @@ class Found(NamedTuple):
     error: str
 
 
-def run(directory: Path, flags: str, megabytes: int = 4000, seconds: float = 3600) -> Found:
-    """Go through all states of the model that `flags` choose, or up to the first error."""
+def run(directory: Path, flags: str, megabytes: int = 4000, minutes: int = 60) -> Found:
+    """Go through all states of the model that `flags` choose, up to an error or a limit."""
     _call(directory, "spin", *flags.split(), "-a", str(MODEL))
     limits = ["-DSAFETY", "-DCOLLAPSE", "-DVECTORSZ=2048", f"-DMEMLIM={megabytes}"]
     _call(directory, "gcc", "-O2", *limits, "-w", "-o", "pan", "pan.c")
     done = subprocess.run(
-        ["./pan", "-m100000", "-w26"],
+        ["./pan", "-m100000", "-w26", f"-Q{minutes}"],
         cwd=directory,
         capture_output=True,
         text=True,
-        timeout=seconds,
+        timeout=60 * minutes + 60,
         check=False,
     )
     return read(done.stdout + done.stderr)

@@ -10,6 +10,7 @@ import contextlib
 import os
 import random
 import signal
+from collections import Counter
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,7 @@ SCRIPT = """
     if __name__ == "__main__":
         storm.main(*sys.argv[1:])
 """
+_PROGRAMS = "artifact", "cleanup"  # that are no members
 SIGNALS = ["KILL", "KILL", "KILL", "TERM", "TERM", "STOP", "CONT", "guardian"]
 
 
@@ -52,14 +54,16 @@ class Storm:
     ) -> None:
         self.seed = seed
         self.area = area
-        self.sent = 0
+        self.sent: Counter[str] = Counter()
         self._draw = random.Random(f"storm/{seed}")
         self._mark = f"{MARK}={os.environ[MARK]}".encode()
         guardian = self._draw.choice(["guarded", "alone"])
         modules = {name: (PROGRAMS / f"{name}.py").read_text() for name in ("storm", "kin")}
         area.mkdir()
         self._programs: list[Program] = []
-        env = {"STORM_AREA": str(area)}
+        aside = area.with_name(f"{area.name}-joblib")  # whose own helpers are killed as well
+        aside.mkdir()
+        env = {"STORM_AREA": str(area), "JOBLIB_TEMP_FOLDER": str(aside)}
         for number in range(trees):
             args = [f"{seed}", f"t{number}", f"{depth}", guardian]
             child = program(SCRIPT, args=args, modules=modules, env=env)
@@ -83,9 +87,11 @@ class Storm:
         Returns:
             What the judge says.
         """
+        inherited = list(self._inherited())
         assert eventually(lambda: not self._kill_all(), 30.0, step=0.02), self._living()
         report = lastout.reap(name="storm")
         verdict = Verdict(self._log.read_text().splitlines())
+        verdict.wrong += inherited
         verdict.wrong += [
             f"not cleaned: {one.name}: {one.failure.exception}" for one in report if one.failure
         ]
@@ -109,17 +115,18 @@ class Storm:
         return any(child.running for child in self._programs)
 
     def _send(self, name: str, choice: float) -> None:
+        kind = "KILL" if name == "guardian" else name
         if name == "guardian":
             victims = [pid for pid, what in self._ours() if what == "guardian"]
-            name = "KILL"
         else:
             lines = [line.split() for line in self._log.read_text().splitlines()]
             said = [int(words[2]) for words in lines if words[0] == "up"]
             victims = [pid for pid in dict.fromkeys(said) if self._is_ours(pid)]
         if victims:
-            self._signal(victims[int(choice * len(victims))], getattr(signal, f"SIG{name}"))
+            victim = victims[int(choice * len(victims))]
+            self._signal(victim, getattr(signal, f"SIG{kind}"), name)
 
-    def _signal(self, pid: int, number: int) -> None:
+    def _signal(self, pid: int, number: int, name: str) -> None:
         """Say so first, so that the judge hears it before anything comes of it."""
         try:
             process = os.pidfd_open(pid)
@@ -132,7 +139,7 @@ class Storm:
                 with self._log.open("a") as log:
                     log.write(f"signal {pid}\n")
             signal.pidfd_send_signal(process, number)
-            self.sent += 1
+            self.sent[name] += 1
         except ProcessLookupError:
             return
         finally:
@@ -158,11 +165,21 @@ class Storm:
     def _living(self) -> list[int]:
         return [pid for pid, role in self._ours() if role == "member"]
 
+    def _inherited(self) -> Iterator[str]:
+        """What programs that were started, for or by a cleanup too, have open of lastout's."""
+        root = os.environ["LASTOUT_ROOT"]
+        for pid, role in self._ours():
+            with contextlib.suppress(OSError):
+                for entry in Path(f"/proc/{pid}/fd").iterdir() if role in _PROGRAMS else ():
+                    with contextlib.suppress(FileNotFoundError):
+                        if os.readlink(entry).startswith(root):
+                            yield f"the {role} {pid} had open: {os.readlink(entry)}"
+
     def _kill_all(self) -> list[int]:
         """Kill everyone who may be a member; who there was."""
         living = self._living()
         for pid in living:
-            self._signal(pid, signal.SIGKILL)
+            self._signal(pid, signal.SIGKILL, "KILL at the end")
         for child in self._programs:
             _ = child.running  # so that it is waited for
         return living

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+_ADOPTER = 1  # the parent of a cleanup whose own parent was killed before it could say so
+
 
 class Thing:
     """Something that was made, and when each thing was said of it."""
@@ -54,6 +56,7 @@ class Verdict:
         self._up: dict[int, int] = {}
         self._last: dict[int, int] = {}  # when each was surely still a member
         self._signalled: set[int] = set()
+        self._at: defaultdict[str, set[int]] = defaultdict(set)  # place in the tree -> who
         self._left: set[int] = set()
         for at, line in enumerate(lines):
             verb, *words = line.split(maxsplit=5)
@@ -71,8 +74,9 @@ class Verdict:
     def _hear_signal(self, _at: int, pid: str) -> None:
         self._signalled.add(int(pid))
 
-    def _hear_up(self, at: int, _place: str, pid: str) -> None:
+    def _hear_up(self, at: int, place: str, pid: str) -> None:
         self.pids.add(int(pid))
+        self._at[place].add(int(pid))
         self._up.setdefault(int(pid), at)
         self._alive(pid, at)
 
@@ -106,9 +110,14 @@ class Verdict:
         if int(pid) not in self._signalled:
             self.wrong.append(f"{where} was gone under {pid}")
 
-    def _hear_journals(self, _at: int, number: str, pid: str) -> None:
+    def _hear_open(self, _at: int, pid: str, *what: str) -> None:
         if int(pid) not in self._signalled:
-            self.wrong.append(f"{pid} had {number} journals open")
+            self.wrong.append(f"{pid} had open: {' '.join(what)}")
+
+    def _hear_outside(self, _at: int, place: str, pid: str) -> None:
+        """Only one that a signal has made leave starts others without a scope."""
+        if not self._at[place.rpartition(".")[0]] & self._signalled:
+            self.wrong.append(f"{place} ({pid}) was in no scope")
 
     def _hear_failed(self, _at: int, place: str, pid: str, *error: str) -> None:
         if int(pid) not in self._signalled:
@@ -137,8 +146,9 @@ class Verdict:
 
     def _twice(self, name: str, thing: Thing) -> None:
         for (_, first), (_, second) in pairwise(thing.runs):
-            ended_well = first in self._left or first not in self.pids
-            if first == second or (ended_well and first not in self._signalled):
+            ended_well = first in self._left or first not in self.pids | {_ADOPTER}
+            by_one = first == second != _ADOPTER
+            if by_one or (ended_well and first not in self._signalled):
                 self.wrong.append(f"{name} was cleaned by {first}, and again by {second}")
 
     def _too_early(self, name: str, thing: Thing, earlier: Thing) -> None:

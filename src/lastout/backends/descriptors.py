@@ -101,7 +101,11 @@ class Descriptor:
         locked_out = lock_out_forks()
         try:
             self.number = _out_of_the_way(os.open(path, flags, 0o600, dir_fd=directory))
-            self.opened = os.fstat(self.number)
+            try:
+                self.opened = os.fstat(self.number)
+            except OSError:
+                let_go(self.number)
+                raise
             self.device, self.inode = self.opened.st_dev, self.opened.st_ino
             # Last: whoever finds it in there may use it.
             _kept.add(self)
