@@ -214,7 +214,11 @@ class Stack:
 
     def waiting(self) -> bool:
         """Whether there is an entry."""
-        return any(entry is not None for entry in reversed(self.entries))
+        # No generator: from Python 3.14 a Ctrl-C while one is closed is swallowed.
+        for entry in reversed(self.entries):  # noqa: SIM110
+            if entry is not None:
+                return True
+        return False
 
     def notice_fork(self) -> None:
         """Forget the parent's entries if this is a child that was forked since."""
