@@ -20,12 +20,13 @@ if TYPE_CHECKING:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Declare our marks, and see to it that signals reach the programs that tests start."""
-    # A shell ignores SIGINT for what it runs in the background, and nohup SIGHUP; what
-    # is ignored stays so in all children.
+    # A shell ignores SIGINT and SIGQUIT for what it runs in the background, and nohup
+    # SIGHUP; what is ignored stays so in all children.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
-        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    for signum in (signal.SIGHUP, signal.SIGQUIT):
+        if signal.getsignal(signum) is signal.SIG_IGN:
+            signal.signal(signum, signal.SIG_DFL)
     kinds = ", ".join(KINDS)
     config.addinivalue_line(
         "markers", f"leaks(*kinds, reason): the test has to leave something; kinds: {kinds}"

@@ -11,6 +11,9 @@ import lastout
 from .test_looking import documented_keys, killed
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from support import Program
     from support.shell import Shell
 
     from .test_looking import Run
@@ -88,3 +91,30 @@ def test_another_root(run: Run, tmp_path: Path) -> None:
     with lastout.Scope("s", root=tmp_path / "elsewhere"):
         assert run("list").out == ""
         assert " 1 " in run("list", "--root", tmp_path / "elsewhere").out
+
+
+def test_a_dry_run_as_json(run: Run, killed: Path) -> None:
+    """`--dry-run --json` tells the same as `show --json`, and touches nothing."""
+    shown = run("reap", "--dry-run", "--json")
+    document = json.loads(shown.out)
+    assert (shown.status, document["dry_run"]) == (1, True)
+    [scope] = document["scopes"]
+    assert [one["due"] for one in scope["artifacts"]] == [True] * 5
+    assert killed.exists()
+    assert run("reap").status == 0
+
+
+def test_a_dry_run_where_processes_decide(run: Run, program: Callable[..., Program]) -> None:
+    """While a dead member's processes are to be ended, the rest is for those who live then."""
+    with lastout.Scope("s") as scope:
+        child = program("""
+            import lastout, os, signal
+
+            lastout.Scope("s").popen(["sleep", "600"], lifetime="member")
+            os.kill(os.getpid(), signal.SIGKILL)
+        """)
+        child.end()
+        shown = run("reap", "--dry-run")
+        assert shown.status == 1
+        assert "who still lives when its processes have ended decides" in shown.err
+        assert len(scope.members()) == 2
