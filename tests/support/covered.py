@@ -13,6 +13,8 @@ Nothing in `src` knows of it.
 
 from __future__ import annotations
 
+import _posixsubprocess
+import _thread
 import contextlib
 import os
 import signal
@@ -20,8 +22,6 @@ import sys
 import threading
 from typing import TYPE_CHECKING
 
-import _posixsubprocess
-import _thread
 import coverage
 
 if TYPE_CHECKING:
