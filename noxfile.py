@@ -24,6 +24,7 @@ COVERAGE = "coverage>=7.13,<8"
 MATPLOTLIB = "matplotlib>=3.9,<4"
 RIVALS = ["multiexit>=1.5", "loky>=3.5", "distributed>=2024.8", "psutil>=6"]
 MYPY = "mypy==2.4.1"
+START = "import os; os.getenv('COVERAGE_PROCESS_START') and __import__('covered')\n"  # a .pth file
 MEASURED = Path(".coverage.d").absolute()  # a folder of data for each Python
 PYRIGHT = "pyright[nodejs]==1.1.414"  # with its own node, from PyPI: nothing else is downloaded
 
@@ -62,7 +63,7 @@ def coverage(session: nox.Session) -> None:
     where = "import sysconfig; print(sysconfig.get_path('purelib'))"
     library = str(session.run("python", "-c", where, silent=True)).strip()
     shutil.copy("tests/support/covered.py", library)
-    Path(library, "covered.pth").write_text("import covered\n")
+    Path(library, "covered.pth").write_text(START)
     data = MEASURED / str(session.python)
     shutil.rmtree(data, ignore_errors=True)
     data.mkdir(parents=True)

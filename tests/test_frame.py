@@ -67,6 +67,11 @@ def test_every_public_name_is_documented() -> None:
     assert missing == []
 
 
+def test_every_public_name_can_be_found() -> None:
+    """`dir(lastout)` has each name of `__all__`, whether it was used already or not."""
+    assert set(lastout.__all__) <= set(dir(lastout))
+
+
 def test_every_test_states_what_it_tests() -> None:
     """Each test function begins with a docstring."""
     silent = [

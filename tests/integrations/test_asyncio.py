@@ -570,3 +570,38 @@ def test_the_loop_s_own_signal_handlers(program: Start) -> None:
     child.signal(signal.SIGTERM)
     assert child.end(seconds=10) == (0, "", "")
     assert child.lines == ["ready", "stopped", "coroutine", "function"]
+
+
+def test_a_loop_that_was_closed_before_a_handler_went(program: Start) -> None:
+    """A loop that is closed while the end of the process waits for it is named as well."""
+    child = program(
+        HEAD
+        + """
+    import threading
+
+    async def main():
+        exits.register(bye, "coroutine")
+        running.set()
+        await asyncio.Event().wait()
+
+    def work():
+        task = loop.create_task(main())
+        loop.call_later(60, task.cancel)
+        try:
+            loop.run_forever()
+        finally:
+            task._log_destroy_pending = False
+            loop.close()
+
+    lastout.register(say, "function")
+    loop, running = asyncio.new_event_loop(), threading.Event()
+    threading.Thread(target=work, daemon=True).start()
+    running.wait()
+    # What is called first at the end is asked to stop the loop, before it unwinds.
+    loop.call_soon_threadsafe(loop.stop)
+    lastout.unwind()
+    """
+    )
+    end = child.end()
+    assert child.lines[-1] == "function"
+    assert "not run: __main__.bye" in end.err

@@ -242,3 +242,31 @@ def test_child_waits_for_its_own_children_first(program: Start, package: str, me
     end = child.end()
     assert (end.status, end.err) == (0, "")
     assert child.lines == ["grandchild", "handler of the child"]
+
+
+def test_a_follower_that_fails(program: Start) -> None:
+    """What one that follows forks raises is shown; the fork, and the others, go on."""
+    child = program(
+        """
+        import os
+        import lastout
+        from lastout._process import children
+        from say import say
+
+        def fails():
+            raise ValueError("this one")
+
+        children.follow_forks(fails, fails, fails)
+        children.follow_forks(lambda: say("before"), lambda: say("parent"), lambda: say("child"))
+        lastout.register(print)
+        pid = os.fork()
+        if not pid:
+            os._exit(0)
+        os.waitpid(pid, 0)
+        """
+    )
+    ended = child.end()
+    assert ended.status == 0
+    # In the child all is tried once more, for what Ctrl-C interrupts.
+    assert sorted(child.lines) == ["before", "child", "child", "parent"]
+    assert ended.err.count("ValueError: this one") == 4

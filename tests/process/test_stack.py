@@ -233,3 +233,32 @@ def test_a_fork_while_another_thread_unwinds(stack: Watched, stuck: threading.Ev
     assert stack.log == ["child's"]
     stuck.set()
     first.join(WAIT)
+
+
+class Shifty(list[object]):
+    """Entries of which, at the first look at the topmost one, something else becomes."""
+
+    def __init__(self, entries: list[object], happens: Callable[[Shifty], None]) -> None:
+        super().__init__(entries)
+        self.happens: Callable[[Shifty], None] | None = happens
+
+    def __getitem__(self, place: object) -> object:
+        if place == 1 and self.happens:
+            happens, self.happens = self.happens, None
+            happens(self)
+        return super().__getitem__(place)  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("happens", "runs"),
+    [(list[object].clear, []), (lambda entries: entries.__setitem__(1, None), ["below"])],
+    ids=["unwound", "removed"],
+)
+def test_gone_while_it_is_claimed(
+    stack: Watched, happens: Callable[[Shifty], None], runs: list[object]
+) -> None:
+    """A handler that a signal handler takes in the moment in which it would run, is left out."""
+    stack.add("below", "top")
+    stack.entries = Shifty(list(stack.entries), happens)  # type: ignore[assignment]
+    stack.run()
+    assert stack.log == runs
