@@ -49,7 +49,9 @@ def begin() -> None:
     os.kill = _saving(os.kill, lambda pid, _: pid in (0, os.getpid()))
     os.killpg = _saving(os.killpg, lambda group, _: group == os.getpgrp())
     signal.raise_signal = _saving(signal.raise_signal, _is_called_to_die)
-    _posixsubprocess.fork_exec = _measuring(_posixsubprocess.fork_exec)
+    # `subprocess` has these two ways, and takes its arguments at this place.
+    _posixsubprocess.fork_exec = _measuring(_posixsubprocess.fork_exec, 0)
+    os.posix_spawn = _measuring(os.posix_spawn, 1)
 
 
 def _followed(start: Callable[..., int]) -> Callable[..., int]:
@@ -85,13 +87,15 @@ def _save() -> None:
         current.save()
 
 
-def _measuring(fork_exec: Callable[..., int]) -> Callable[..., int]:
-    def start(words: Any, *rest: Any) -> int:
-        if list(words[1:4]) == ["-I", "-S", "-c"]:
-            words = [*words[:4], _BEFORE, *words[4:]]
-        return fork_exec(words, *rest)
+def _measuring(start: Callable[..., int], place: int) -> Callable[..., int]:
+    def start_measured(*given: Any, **named: Any) -> int:
+        words = list(given[place])
+        if words[1:4] == ["-I", "-S", "-c"]:
+            words.insert(4, _BEFORE)
+            given = (*given[:place], words, *given[place + 1 :])
+        return start(*given, **named)
 
-    return start
+    return start_measured
 
 
 if __name__ != "support.covered":
