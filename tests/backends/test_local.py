@@ -14,6 +14,7 @@ import pytest
 
 from lastout._process.deadline import Deadline
 from lastout.backends import descriptors, held, journals, root
+from lastout.backends.guards import take_guard
 from lastout.backends.local import LocalBackend
 from lastout.errors import RootRefused, ScopeBusy, ScopeGone, SystemRefused
 from support import eventually
@@ -432,6 +433,29 @@ def test_forks_that_cannot_be_locked_out(monkeypatch: pytest.MonkeyPatch) -> Non
         in_another_thread(lambda: descriptors.let_in_forks(second))
     finally:
         descriptors.let_in_forks(first)
+
+
+def test_a_journal_that_is_gone_with_its_descriptor(backend: LocalBackend) -> None:
+    """Closed behind our back and removed as well, a journal is lost, and says so."""
+    with hold(backend):
+        lease = backend.publish("s", "abc", b"\none")
+        os.close(lease.descriptor.number)
+        os.unlink(os.path.join(backend.place, "s", "abc.journal"))
+        with pytest.raises(ScopeGone, match=r"abc\.journal"):
+            lease.read()
+        assert lease.lost
+
+
+def test_a_guard_that_is_not_ours(backend: LocalBackend) -> None:
+    """A file of a guardian's that others may write is refused, and let go of."""
+    with hold(backend):
+        pass
+    place = os.path.join(backend.place, "s")
+    planted = os.path.join(place, "guardian.lock")
+    os.close(os.open(planted, os.O_CREAT | os.O_WRONLY, 0o600))
+    os.chmod(planted, 0o666)
+    with pytest.raises(RootRefused, match="guardian"):
+        take_guard(place, create=False)
 
 
 def in_another_thread(function: Callable[[], object]) -> object:

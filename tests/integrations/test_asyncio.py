@@ -605,3 +605,24 @@ def test_a_loop_that_was_closed_before_a_handler_went(program: Start) -> None:
     end = child.end()
     assert child.lines[-1] == "function"
     assert "not run: __main__.bye" in end.err
+
+
+def test_a_slow_one_on_a_thread(program: Start) -> None:
+    """The end of the process waits for a coroutine on another thread, as long as that goes on."""
+    child = program(
+        HEAD
+        + """
+    async def slow():
+        await asyncio.sleep(0.3)
+        say("slow")
+    async def main():
+        exits.register(slow)
+        ready.set()
+        await asyncio.sleep(60)
+    ready = threading.Event()
+    threading.Thread(target=asyncio.run, args=(main(),), daemon=True).start()
+    ready.wait()
+    """
+    )
+    assert child.end().status == 0
+    assert child.lines == ["slow"]

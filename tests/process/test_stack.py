@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lastout._process.handler import Handler
+from lastout._process.index import Index
 from support.callables import Refusal, Refuses, SameSize
 from support.stacks import WAIT, Watched, in_thread
 
@@ -262,3 +263,23 @@ def test_gone_while_it_is_claimed(
     stack.entries = Shifty(list(stack.entries), happens)  # type: ignore[assignment]
     stack.run()
     assert stack.log == runs
+
+
+def test_somebody_comes_back_while_holes_are_closed(stack: Watched) -> None:
+    """Where a signal handler changes the stack while its holes are closed up, they stay."""
+
+    class Revisited(list[object]):
+        def __getitem__(self, place: object) -> object:
+            if isinstance(place, slice):
+                stack._index = Index()
+            return super().__getitem__(place)  # type: ignore[index]
+
+    handlers = [functools.partial(stack.log.append, number) for number in range(100)]
+    for handler in handlers:
+        stack.do(handler)
+    stack.entries = Revisited(stack.entries)  # type: ignore[assignment]
+    for handler in handlers[:90]:
+        stack.remove(handler)
+    assert len(stack.entries) == 100
+    stack.run()
+    assert stack.log == list(range(99, 89, -1))

@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 import types
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
@@ -32,7 +33,10 @@ from lastout._shared import (
     waiting,
     workers,
 )
+from lastout._shared.survey import Survey
+from lastout.backends.memory import MemoryBackend
 from support import eventually
+from support.world import NAME, World
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -113,6 +117,44 @@ def test_another_thread_that_joins_for_ever() -> None:
         thread.join()
 
 
+def test_a_scope_that_is_left_while_it_is_joined(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who waits behind a thread that leaves for good joins anew."""
+    guarded, left = membership.Membership.guarded, list[str]()
+
+    def late(member: membership.Membership, seconds: float) -> Any:
+        if not left:
+            left.append(member.path)
+            joining.joined.pop(member.path)
+        return guarded(member, seconds)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(membership.Membership, "guarded", late)
+        scope = lastout.Scope("s")
+    assert left == [scope.path]
+    assert scope.path in joining.joined
+    scope.leave()
+
+
+def test_a_living_member_that_cannot_be_read() -> None:
+    """What may lie in a directory, and cannot be told, keeps that directory; the rest goes."""
+    backend = MemoryBackend()
+    world = World(backend)
+    world.join()
+    world.join()
+    world.make(0, "directory", "/place", "member", [])
+    world.make(0, "file", "/alone", "member", [])
+    held: Any = backend.hold(NAME, Deadline(10), create=False)
+    with held:
+        survey = Survey(held, NAME, leaving=world.members[0].token)
+        survey._held = SimpleNamespace(read=raising(OSError("cannot be read")))  # type: ignore[assignment]
+        ordered, edges = survey.plan(survey.due())
+    for member in list(world.members):
+        world.leave(member)
+    assert [one.location for one in ordered] == ["/alone"]
+    assert edges == {}
+    assert "cannot be read" in str(survey.problems[-1].failure.exception)
+
+
 def test_a_child_whose_scope_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     """A forked child that finds its scope removed has nothing to catch up with."""
     with lastout.Scope("s") as scope:
@@ -159,8 +201,9 @@ def test_a_function_of_no_module() -> None:
 def test_pickling_beside_one_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
     """A lock that is never freed, as after a fork, does not keep anything from being pickled."""
     monkeypatch.setattr(pickling, "_PATIENCE", 0.01)
-    with pickling._one_at_a_time:
-        assert pickling.loads(pickling.dumps(json.dumps)) is json.dumps
+    with pickling._one_at_a_time, ThreadPoolExecutor(1) as another:
+        pickled = another.submit(pickling.dumps, json.dumps).result(30)
+    assert pickling.loads(pickled) is json.dumps
 
 
 def test_no_descriptors_for_a_start_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -195,6 +238,27 @@ def test_a_parent_that_vanishes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert place.exists()
     trees.clean_directory(str(place), data, Deadline())
     assert not place.exists()
+
+
+def test_a_file_that_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that cannot be removed is named, and does not keep the others."""
+    place = tmp_path / "place"
+    place.mkdir()
+    for name in ("one", "other"):
+        (place / name).touch()
+    found, openly = os.lstat(place), os.unlink
+
+    def refuse(name: str, *, dir_fd: int) -> None:
+        if name == "one":
+            raise PermissionError(1, "immutable")
+        openly(name, dir_fd=dir_fd)
+
+    data = {"inode": found.st_ino, "device": found.st_dev}
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "unlink", refuse)
+        with pytest.raises(errors.CleanupFailed, match="one: immutable"):
+            trees.clean_directory(str(place), data, Deadline())
+    assert os.listdir(place) == ["one"]
 
 
 @pytest.mark.parametrize("error", [FileNotFoundError(), IsADirectoryError()])
