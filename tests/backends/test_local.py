@@ -345,9 +345,7 @@ def test_it_says_where_it_is(backend: LocalBackend) -> None:
     assert repr(backend) == f"LocalBackend({backend.place!r})"
 
 
-def test_a_root_that_another_process_makes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_root_that_another_process_makes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two may make the same root at once: it is made once, and checked by both."""
     make = os.mkdir
 
@@ -426,7 +424,8 @@ def errno_raised(number: int) -> None:
 def test_forks_that_cannot_be_locked_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who could not lock forks out, because one hangs, lets none in."""
     monkeypatch.setattr(descriptors, "_PATIENCE", 0.01)
-    assert (first := descriptors.lock_out_forks())
+    first = descriptors.lock_out_forks()
+    assert first
     try:
         second = in_another_thread(descriptors.lock_out_forks)
         assert not second

@@ -626,3 +626,21 @@ def test_a_slow_one_on_a_thread(program: Start) -> None:
     )
     assert child.end().status == 0
     assert child.lines == ["slow"]
+
+
+def test_nothing_is_left_at_the_end(program: Start) -> None:
+    """A loop that nobody closed, and whose handlers were all taken back, ends nothing."""
+    child = program(
+        HEAD
+        + """
+    async def main():
+        exits.register(bye, "taken back")
+        exits.unregister(bye)
+    lastout.register(say, "function")
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(main())
+    loop.close()
+    """
+    )
+    assert child.end() == (0, "", "")
+    assert child.lines == ["function"]

@@ -139,3 +139,6 @@ def test_a_finalizer_is_called_once() -> None:
     plugin._end()
     plugin._end()
     assert calls == ["end"]
+    plugin = dask.worker(finalizer=lambda: calls.append("in time"), timeout=60)
+    plugin._tear_down()
+    assert calls == ["end", "in time"]

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
+from lastout._process import carrier
 from lastout._process.carrier import _same
 from lastout._process.handler import Handler
 from support.callables import Refuses
@@ -267,3 +270,10 @@ def test_which_are_the_same() -> None:
     assert _same(one, other, exactly=False)
     assert not _same(one, other, exactly=True)
     assert _same(Handler(len, (1,)), Handler(len, (1,)), exactly=True)
+
+
+def test_nothing_is_planted_in_a_subinterpreter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A subinterpreter starts no children of these packages."""
+    monkeypatch.setattr(carrier, "in_main_interpreter", lambda: False)
+    monkeypatch.setattr(carrier, "_plant_in", lambda _: pytest.fail("planted"))
+    carrier.plant()

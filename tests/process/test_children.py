@@ -270,3 +270,21 @@ def test_a_follower_that_fails(program: Start) -> None:
     # In the child all is tried once more, for what Ctrl-C interrupts.
     assert sorted(child.lines) == ["before", "child", "child", "parent"]
     assert ended.err.count("ValueError: this one") == 4
+
+
+def test_a_subinterpreter_follows_nobody(program: Start) -> None:
+    """In a subinterpreter, which forks nothing, no hook but atexit's is armed."""
+    child = program(
+        """
+        import os
+        import lastout
+        from lastout._process import children
+        from say import say
+
+        children.in_main_interpreter = lambda: False
+        os.register_at_fork = lambda **_: say("hooked")
+        lastout.register(say, "at exit")
+        """
+    )
+    assert child.end() == (0, "", "")
+    assert child.lines == ["at exit"]

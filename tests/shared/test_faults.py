@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
+import shutil
 import sys
 import threading
 import types
@@ -115,6 +117,28 @@ def test_another_thread_that_joins_for_ever() -> None:
             pytest.fail("two at once")
         free.set()
         thread.join()
+
+
+def test_a_member_is_a_value() -> None:
+    """A member is equal to its copy, and to nothing else, and says what it is."""
+    with lastout.Scope("s") as scope:
+        [one] = scope.members()
+    assert pickle.loads(pickle.dumps(one)) == one
+    assert len({one, pickle.loads(pickle.dumps(one))}) == 1
+    assert one != one.token
+    assert f"pid={os.getpid()}, alive" in repr(one)
+
+
+def test_after_leaving() -> None:
+    """A membership that was left, or whose scope was removed, says so."""
+    scope = lastout.Scope("s")
+    member = joining.joined[scope.path]
+    shutil.rmtree(scope.path)
+    with pytest.raises(errors.ScopeGone, match="was removed"), member.hold():
+        pytest.fail("held")
+    scope.leave()
+    with pytest.raises(errors.UsageError, match="join it anew"):
+        member.check()
 
 
 def test_a_scope_that_is_left_while_it_is_joined(monkeypatch: pytest.MonkeyPatch) -> None:
