@@ -7,6 +7,7 @@ Pythons are found on PATH; with pyenv, name them in PYENV_VERSION (as `.ci/run` 
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -19,9 +20,12 @@ PYTHONS = ["3.11", "3.12", "3.13"]
 SOURCES = ["src", "tests", "docs/conf.py", "noxfile.py"]
 RUFF = "ruff==0.17.6"
 IMPORT_LINTER = "import-linter==2.16"
+COVERAGE = "coverage>=7.13,<8"
 MATPLOTLIB = "matplotlib>=3.9,<4"
 RIVALS = ["multiexit>=1.5", "loky>=3.5", "distributed>=2024.8", "psutil>=6"]
 MYPY = "mypy==2.4.1"
+START = "import os; os.getenv('COVERAGE_PROCESS_START') and __import__('covered')\n"  # a .pth file
+MEASURED = Path(".coverage.d").absolute()  # a folder of data for each Python
 PYRIGHT = "pyright[nodejs]==1.1.414"  # with its own node, from PyPI: nothing else is downloaded
 
 
@@ -51,13 +55,31 @@ def typing(session: nox.Session) -> None:
         session.run("pyright", "--pythonversion", version)
 
 
-@nox.session
+@nox.session(python=PYTHONS)
 def coverage(session: nox.Session) -> None:
-    """Coverage of the tests, with forked, spawned and `os._exit` children counted in."""
-    session.install("coverage[toml]>=7.10", ".[test]")
-    session.run("coverage", "erase")
-    session.run("coverage", "run", "-m", "pytest", *session.posargs)
-    session.run("coverage", "combine", "--quiet")
+    """Coverage of the tests on each Python, with all its processes and threads counted in."""
+    session.notify("figure")  # once, of all Pythons together, whatever becomes of the tests
+    session.install(COVERAGE, ".[test]")
+    where = "import sysconfig; print(sysconfig.get_path('purelib'))"
+    library = str(session.run("python", "-c", where, silent=True)).strip()
+    shutil.copy("tests/support/covered.py", library)
+    Path(library, "covered.pth").write_text(START)
+    data = MEASURED / str(session.python)
+    shutil.rmtree(data, ignore_errors=True)
+    data.mkdir(parents=True)
+    env = {"COVERAGE_PROCESS_START": os.path.abspath("pyproject.toml")}
+    env["COVERAGE_FILE"] = str(data / "data")
+    # Those measure time, or harm one process at each of its thousands of system calls.
+    elsewhere = [f"--ignore=tests/{name}" for name in ("benchmarks", "crash", "sabotage")]
+    session.run("python", "-m", "pytest", *elsewhere, *session.posargs, env=env)
+
+
+@nox.session
+def figure(session: nox.Session) -> None:
+    """The figure of all that `coverage` measured; it fails below `fail_under`."""
+    session.install(COVERAGE)
+    files = sorted(str(data) for data in MEASURED.glob("*/data.*"))
+    session.run("coverage", "combine", "--quiet", "--keep", *files, silent=True)
     session.run("coverage", "report")
 
 

@@ -31,6 +31,16 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", f"leaks(*kinds, reason): the test has to leave something; kinds: {kinds}"
     )
+    config.addinivalue_line(
+        "markers", "unmeasured(reason): the test cannot be run while coverage is measured"
+    )
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Leave out what coverage itself would make fail."""
+    mark = item.get_closest_marker("unmeasured")
+    if mark is not None and "COVERAGE_PROCESS_START" in os.environ:
+        pytest.skip(f"coverage is measured: {mark.kwargs['reason']}")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

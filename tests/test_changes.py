@@ -57,3 +57,14 @@ def test_where_nobody_tells_time_passes(monkeypatch: pytest.MonkeyPatch, tmp_pat
         began = monotonic()
         assert changes.wait(0.02)
         assert monotonic() - began >= 0.02
+
+
+def test_where_nobody_tells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On other systems time passes, and then something may have happened."""
+    monkeypatch.setattr("sys.platform", "other")
+    with Changes("ignored") as changes:
+        monkeypatch.undo()
+        changes.follow([str(tmp_path)])
+        began = monotonic()
+        assert changes.wait(0.05) is True
+        assert monotonic() - began >= 0.05

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import importlib.metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -65,6 +66,16 @@ def test_every_public_name_is_documented() -> None:
     """Each name of `__all__` exists and has a docstring of its own."""
     missing = [name for name in lastout.__all__ if not getattr(lastout, name).__doc__]
     assert missing == []
+
+
+def test_every_public_name_can_be_found() -> None:
+    """`dir(lastout)` has each name of `__all__`, whether it was used already or not."""
+    assert set(lastout.__all__) <= set(dir(lastout))
+
+
+def test_the_command_runs_only_when_it_is_asked_to() -> None:
+    """Importing `lastout.__main__`, as a spawned child of the command does, runs nothing."""
+    assert importlib.import_module("lastout.__main__").main is not None
 
 
 def test_every_test_states_what_it_tests() -> None:

@@ -42,6 +42,8 @@ def test_equal_and_picklable() -> None:
     assert pickle.loads(pickle.dumps(me)) == me
     assert len({me, here()}) == 1
     assert me != changed(me, pid=1)
+    assert me != me.as_tuple()
+    assert f"pid={os.getpid()}" in repr(me)
 
 
 def test_a_reused_pid_is_another_process() -> None:

@@ -132,3 +132,31 @@ def test_many_threads_in_turn(backend: Backend) -> None:
         thread.join(60)
     assert crowds == [1] * 160
     assert backend.scopes() == []
+
+
+def test_nothing_is_recorded_after_leaving(backend: Backend) -> None:
+    """A lease that was given up takes no records any more."""
+    with hold(backend):
+        lease = backend.publish("s", "a", b"\nx")
+        lease.give_up()
+        assert lease.lost
+        with pytest.raises(ScopeGone):
+            lease.append(b"\nlate")
+    lease.close()
+
+
+def test_nothing_is_left_to_tidy(backend: Backend) -> None:
+    """Where every scope was swept whole, tidying finds nothing."""
+    with hold(backend) as held:
+        held.sweep()
+    assert backend.tidy() == []
+    assert backend.scopes() == []
+
+
+def test_in_memory_there_are_no_descriptors() -> None:
+    """What is in memory cannot be passed on to a program."""
+    backend = MemoryBackend()
+    with hold(backend):
+        lease = backend.publish("s", "a", b"\nx")
+        with pytest.raises(OSError, match="no descriptors"):
+            lease.fileno()

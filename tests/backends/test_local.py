@@ -7,12 +7,14 @@ import os
 import resource
 import shutil
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
 
 from lastout._process.deadline import Deadline
-from lastout.backends import descriptors, held, journals
+from lastout.backends import descriptors, held, journals, root
+from lastout.backends.guards import take_guard
 from lastout.backends.local import LocalBackend
 from lastout.errors import RootRefused, ScopeBusy, ScopeGone, SystemRefused
 from support import eventually
@@ -336,3 +338,126 @@ def test_a_lock_goes_though_the_system_does_not_say_whose_it_is(
         held_.__exit__(None, None, None)
     with backend.hold("s", Deadline(0)) as again:  # type: ignore[union-attr]
         assert again.members() == []
+
+
+def test_it_says_where_it_is(backend: LocalBackend) -> None:
+    """A backend is shown with its place."""
+    assert repr(backend) == f"LocalBackend({backend.place!r})"
+
+
+def test_a_root_that_another_process_makes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two may make the same root at once: it is made once, and checked by both."""
+    make = os.mkdir
+
+    def late(path: str, mode: int) -> None:
+        make(path, mode)
+        raise FileExistsError(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(root.os, "mkdir", late)
+        root._make(str(tmp_path / "place"))
+    assert (tmp_path / "place").is_dir()
+
+
+def test_letting_go_twice(backend: LocalBackend) -> None:
+    """A scope that was swept, and so let go of, is let go of once."""
+    held_scope = hold(backend)
+    with held_scope:
+        pass
+    held_scope.__exit__(None, None, None)
+
+
+def test_nobody_is_no_member(backend: LocalBackend) -> None:
+    """A journal that is not there is held by nobody, and one that cannot be looked at is told."""
+    with hold(backend) as held_scope:
+        assert not held_scope.is_held("nobody")
+
+
+def test_a_mark_that_is_cut_off(backend: LocalBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A record of which only a part went into another's journal is an error."""
+    with hold(backend) as held_scope:
+        lease = backend.publish("s", "abc", b"\nx")
+        with monkeypatch.context() as patch:
+            patch.setattr(held.os, "write", lambda number, records: len(records) - 1)
+            with pytest.raises(SystemRefused, match="free some space"):
+                held_scope.append("abc", b"more\n")
+    lease.close()
+
+
+def test_somebody_locks_all_that_is_new(
+    backend: LocalBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A journal of one's own that somebody else has locked is not published."""
+    with hold(backend):
+        monkeypatch.setattr(journals, "lock_descriptor", lambda *_, **__: False)
+        with pytest.raises(RootRefused, match="somebody locks"):
+            backend.publish("s", "abc", b"\nx")
+    assert os.listdir(os.path.join(backend.place, "s")) == ["scope.lock"]
+
+
+def test_garbage_that_does_not_go(backend: LocalBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Remains into which somebody writes again and again are left for the next one."""
+    os.makedirs(os.path.join(backend.place, "garbage-1"), mode=0o700)
+    looks = []
+
+    def full(name: str, *, dir_fd: int) -> None:
+        looks.append(name)
+        raise OSError(errno.ENOTEMPTY, "not empty")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "rmdir", full)
+        assert backend.tidy() == []
+    assert len(looks) > 1
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "rmdir", lambda *_, **__: errno_raised(errno.EACCES))
+        [error] = backend.tidy()
+    assert error.errno == errno.EACCES
+    assert backend.tidy() == []
+    assert not os.path.exists(os.path.join(backend.place, "garbage-1"))
+
+
+def errno_raised(number: int) -> None:
+    """Fail as the system does."""
+    raise OSError(number, os.strerror(number))
+
+
+def test_forks_that_cannot_be_locked_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who could not lock forks out, because one hangs, lets none in."""
+    monkeypatch.setattr(descriptors, "_PATIENCE", 0.01)
+    first = descriptors.lock_out_forks()
+    assert first
+    try:
+        second = in_another_thread(descriptors.lock_out_forks)
+        assert not second
+        in_another_thread(lambda: descriptors.let_in_forks(second))
+    finally:
+        descriptors.let_in_forks(first)
+
+
+def test_a_journal_that_is_gone_with_its_descriptor(backend: LocalBackend) -> None:
+    """Closed behind our back and removed as well, a journal is lost, and says so."""
+    with hold(backend):
+        lease = backend.publish("s", "abc", b"\none")
+        os.close(lease.descriptor.number)
+        os.unlink(os.path.join(backend.place, "s", "abc.journal"))
+        with pytest.raises(ScopeGone, match=r"abc\.journal"):
+            lease.read()
+        assert lease.lost
+
+
+def test_a_guard_that_is_not_ours(backend: LocalBackend) -> None:
+    """A file of a guardian's that others may write is refused, and let go of."""
+    with hold(backend):
+        pass
+    place = os.path.join(backend.place, "s")
+    planted = os.path.join(place, "guardian.lock")
+    os.close(os.open(planted, os.O_CREAT | os.O_WRONLY, 0o600))
+    os.chmod(planted, 0o666)
+    with pytest.raises(RootRefused, match="guardian"):
+        take_guard(place, create=False)
+
+
+def in_another_thread(function: Callable[[], object]) -> object:
+    """What a function gives on a thread of its own."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(function).result(30)

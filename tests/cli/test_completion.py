@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from argparse import Namespace
 from typing import TYPE_CHECKING
 
 import pytest
 
 import lastout
+from lastout.cli.completion import names
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from support.shell import Shell
 
@@ -56,3 +60,28 @@ def test_without_argcomplete_it_says_what_to_install() -> None:
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (ended.returncode, ended.stdout) == (2, "")
     assert "lastout[cli]" in ended.stderr
+
+
+def test_without_argcomplete_tab_does_nothing() -> None:
+    """Without the package there is no answer to a shell that asks, and the command is run."""
+    code = (
+        "import sys; sys.modules['argcomplete'] = None; from lastout.cli.main import main;"
+        "sys.exit(main(['list']))"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "_ARGCOMPLETE": "1"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (ended.returncode, ended.stdout) == (0, "")
+    assert "there are no scopes" in ended.stderr
+
+
+def test_a_root_that_is_refused_has_no_names(tmp_path: Path) -> None:
+    """Where the root cannot be used TAB offers nothing; the command itself says why."""
+    root = tmp_path / "link"
+    root.symlink_to(tmp_path)
+    assert names(Namespace(root=str(root))) == []

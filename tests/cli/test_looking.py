@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import lastout
+from lastout.cli import main
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -281,3 +282,25 @@ def test_the_version(run: Run) -> None:
     except metadata.PackageNotFoundError:
         pytest.skip("not installed: run from the source tree")
     assert run("--version").out == f"lastout {wanted}\n"
+
+
+def test_one_without_members(run: Run) -> None:
+    """A scope in which there is nothing yet, or nothing any more, is shown with its place."""
+    with lastout.Scope("other") as scope:
+        empty = Path(scope.path).parent / "empty"
+        empty.mkdir(0o700)
+        (empty / "scope.lock").touch(0o600)
+        shown = run("show", "empty")
+        assert shown.status == 0, shown.err
+        assert shown.out == f"empty: abandoned, 0 alive, 0 dead\n\n{empty}\n"
+    assert run("reap").status == 0
+
+
+def test_ctrl_c(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C while it looks is the status that a shell shows for it, without a traceback."""
+
+    def interrupted(_: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(main, "_work", interrupted)
+    assert main.main(["list"]) == 130

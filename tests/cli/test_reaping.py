@@ -12,6 +12,9 @@ import lastout
 from .test_looking import documented_keys, killed
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from support import Program
     from support.shell import Shell
 
     from .test_looking import Run
@@ -134,3 +137,30 @@ def test_a_directory_of_the_users_in_a_scope(run: Run) -> None:
     mine.rmdir()
     assert run("reap", "s").status == 0
     assert list(root.iterdir()) == []
+
+
+def test_a_dry_run_as_json(run: Run, killed: Path) -> None:
+    """`--dry-run --json` tells the same as `show --json`, and touches nothing."""
+    shown = run("reap", "--dry-run", "--json")
+    document = json.loads(shown.out)
+    assert (shown.status, document["dry_run"]) == (1, True)
+    [scope] = document["scopes"]
+    assert [one["due"] for one in scope["artifacts"]] == [True] * 5
+    assert killed.exists()
+    assert run("reap").status == 0
+
+
+def test_a_dry_run_where_processes_decide(run: Run, program: Callable[..., Program]) -> None:
+    """While a dead member's processes are to be ended, the rest is for those who live then."""
+    with lastout.Scope("s") as scope:
+        child = program("""
+            import lastout, os, signal
+
+            lastout.Scope("s").popen(["sleep", "600"], lifetime="member")
+            os.kill(os.getpid(), signal.SIGKILL)
+        """)
+        child.end()
+        shown = run("reap", "--dry-run")
+        assert shown.status == 1
+        assert "who still lives when its processes have ended decides" in shown.err
+        assert len(scope.members()) == 2

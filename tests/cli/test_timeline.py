@@ -177,3 +177,11 @@ def test_without_matplotlib_it_says_what_to_install(tmp_path: Path) -> None:
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode == 2
     assert "lastout[cli]" in ended.stderr
+
+
+@keeps_fonts
+def test_one_that_is_alive(tmp_path: Path) -> None:
+    """The lane of a member that lives says so."""
+    past = history({"a": member("a", 1, 10) + made(20, 1)}, 50, ["a"])
+    put("living", past, str(tmp_path / "x.svg"))
+    assert "pid 1: alive" in tips((tmp_path / "x.svg").read_text())

@@ -8,10 +8,15 @@ import signal
 from typing import TYPE_CHECKING, Any
 
 import lastout
+from lastout.backends.local import LocalBackend
+from lastout.cli.looking import scopes
+from lastout.cli.watching import _print
 
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable
+
+    import pytest
 
     from support import Program
     from support.shell import Shell
@@ -112,3 +117,13 @@ def test_a_reader_that_goes(start: Start) -> None:
         assert process.wait(30) == 141
     assert process.stderr is not None
     assert process.stderr.read() == ""
+
+
+def test_nothing_new_is_not_told_again(capsys: pytest.CaptureFixture[str]) -> None:
+    """In a pipe a look that shows what the last one did prints nothing."""
+    backend = LocalBackend(None)
+    with lastout.Scope("s"):
+        views = scopes(backend)
+        _print(True, backend, None, iter([views, views, []]))
+    documents = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [len(one["scopes"]) for one in documents] == [1, 0]

@@ -570,3 +570,77 @@ def test_the_loop_s_own_signal_handlers(program: Start) -> None:
     child.signal(signal.SIGTERM)
     assert child.end(seconds=10) == (0, "", "")
     assert child.lines == ["ready", "stopped", "coroutine", "function"]
+
+
+def test_a_loop_that_was_closed_before_a_handler_went(program: Start) -> None:
+    """A loop that is closed while the end of the process waits for it is named as well."""
+    child = program(
+        HEAD
+        + """
+    import threading
+
+    async def main():
+        exits.register(bye, "coroutine")
+        running.set()
+        await asyncio.Event().wait()
+
+    def work():
+        task = loop.create_task(main())
+        loop.call_later(60, task.cancel)
+        try:
+            loop.run_forever()
+        finally:
+            task._log_destroy_pending = False
+            loop.close()
+
+    lastout.register(say, "function")
+    loop, running = asyncio.new_event_loop(), threading.Event()
+    threading.Thread(target=work, daemon=True).start()
+    running.wait()
+    # What is called first at the end is asked to stop the loop, before it unwinds.
+    loop.call_soon_threadsafe(loop.stop)
+    lastout.unwind()
+    """
+    )
+    end = child.end()
+    assert child.lines[-1] == "function"
+    assert "not run: __main__.bye" in end.err
+
+
+def test_a_slow_one_on_a_thread(program: Start) -> None:
+    """The end of the process waits for a coroutine on another thread, as long as that goes on."""
+    child = program(
+        HEAD
+        + """
+    async def slow():
+        await asyncio.sleep(0.3)
+        say("slow")
+    async def main():
+        exits.register(slow)
+        ready.set()
+        await asyncio.sleep(60)
+    ready = threading.Event()
+    threading.Thread(target=asyncio.run, args=(main(),), daemon=True).start()
+    ready.wait()
+    """
+    )
+    assert child.end().status == 0
+    assert child.lines == ["slow"]
+
+
+def test_nothing_is_left_at_the_end(program: Start) -> None:
+    """A loop that nobody closed, and whose handlers were all taken back, ends nothing."""
+    child = program(
+        HEAD
+        + """
+    async def main():
+        exits.register(bye, "taken back")
+        exits.unregister(bye)
+    lastout.register(say, "function")
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(main())
+    loop.close()
+    """
+    )
+    assert child.end() == (0, "", "")
+    assert child.lines == ["function"]

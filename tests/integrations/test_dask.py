@@ -130,3 +130,15 @@ def test_a_scope_whose_client_is_gone(program: Start) -> None:
     end = child.end()
     assert end.status == 0, end.err
     assert child.lines == ["ours True", "True ours True", "False"]
+
+
+def test_a_finalizer_is_called_once() -> None:
+    """Whoever is first, the worker that closes or its process that ends, calls the finalizer."""
+    calls: list[str] = []
+    plugin = dask.worker(finalizer=lambda: calls.append("end"))
+    plugin._end()
+    plugin._end()
+    assert calls == ["end"]
+    plugin = dask.worker(finalizer=lambda: calls.append("in time"), timeout=60)
+    plugin._tear_down()
+    assert calls == ["end", "in time"]

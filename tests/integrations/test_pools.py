@@ -7,11 +7,13 @@ import pickle
 import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
 
 import lastout
+from lastout.integrations.orphans import _wait_until_dead, end_with_parent
 from lastout.integrations.pools import worker
 from support import eventually
 
@@ -285,3 +287,53 @@ def test_an_orphan_that_may_live(program: Start) -> None:
     assert lastout.reap().ok
     (child.directory / "go").touch()
     wait_for(child, "1")
+
+
+def test_one_without_a_parent() -> None:
+    """A process that no package started lives as long as it likes."""
+    assert not end_with_parent()
+
+
+def test_a_parent_that_is_dead_already() -> None:
+    """A parent that has ended before it could be watched is not waited for."""
+    pid = os.fork()
+    if not pid:
+        os._exit(0)
+    os.waitpid(pid, 0)
+    _wait_until_dead(SimpleNamespace(pid=pid))
+
+
+@pytest.mark.parametrize("error", [TypeError, ValueError])
+def test_a_parent_that_cannot_be_asked(error: type[Exception]) -> None:
+    """One that is not right above and cannot be asked counts as dead: its number is another's."""
+
+    def refuse() -> bool:
+        raise error
+
+    _wait_until_dead(SimpleNamespace(pid=os.getpid(), is_alive=refuse))
+
+
+def test_an_orphan_where_processes_cannot_be_held(program: Start) -> None:
+    """Without pidfds a worker whose parent was killed ends too."""
+    child = program(
+        HEAD
+        + """
+    from lastout.integrations import orphans
+
+    def work():
+        orphans.can_hold_processes = lambda: False
+        orphans.end_with_parent()
+        lastout.handle_signals()
+        lastout.register(say, "ended")
+        say("ready")
+        threading.Event().wait()
+
+    if __name__ == "__main__":
+        multiprocessing.get_context("fork").Process(target=work).start()
+        threading.Event().wait()
+    """
+    )
+    child.wait_for("ready")
+    child.kill()
+    child.end()
+    wait_for(child, "ended")

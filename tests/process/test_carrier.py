@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
+from lastout._process import carrier
+from lastout._process.carrier import _same
+from lastout._process.handler import Handler
+from support.callables import Refuses
 from support.scripts import WORK, carried, each_package
 
 if TYPE_CHECKING:
@@ -229,3 +235,76 @@ def test_finder_goes_when_both_packages_are_here(program: Start) -> None:
     )
     end = child.end()
     assert (end.status, end.err) == (0, "")
+
+
+def test_an_import_does_not_fail_over_it(program: Start) -> None:
+    """Where no carrier can be planted that is shown, and the package is imported all the same."""
+    child = program(
+        """
+        import sys
+        import lastout
+        from lastout._process import carrier
+        from say import say
+
+        def fails():
+            raise ValueError("no ground")
+
+        lastout.handler(inherit=True, args=("at exit",))(say)
+        carrier.plant = fails
+        import multiprocess.reduction
+        say("imported")
+        """
+    )
+    ended = child.end()
+    assert (ended.status, child.lines) == (0, ["imported", "at exit"])
+    assert "ValueError: no ground" in ended.err
+
+
+@each_package
+def test_two_reach_a_grandchild(program: Start, package: str) -> None:
+    """Several handlers that came from the parent go on to a child's child, each once."""
+    child = program(
+        """
+        import sys
+        import lastout
+        from importlib import import_module
+        from say import say
+
+        context = import_module(sys.argv[1]).get_context("spawn")
+
+        def begin(generation):
+            say(generation)
+            if generation:
+                run(generation - 1)
+
+        def run(generation):
+            process = context.Process(target=begin, args=(generation,))
+            process.start()
+            process.join()
+
+        if __name__ == "__main__":
+            for name in ("one", "two"):
+                lastout.handler(inherit=True, args=(name,))(say)
+            run(1)
+        """,
+        args=[package],
+    )
+    ended = child.end()
+    assert (ended.status, ended.err) == (0, "")
+    assert child.lines == ["1", "0", *["two", "one"] * 3]
+
+
+def test_which_are_the_same() -> None:
+    """Handlers of one function are the same if their arguments are; if that cannot be told, not."""
+    one, other = Handler(len, (Refuses([]),)), Handler(len, (Refuses([]),))
+    assert not _same(one, Handler(repr), exactly=False)
+    assert _same(one, other, exactly=False)
+    assert not _same(one, other, exactly=True)
+    assert _same(Handler(len, (1,)), Handler(len, (1,)), exactly=True)
+
+
+def test_nothing_is_planted_in_a_subinterpreter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A subinterpreter starts no children of these packages."""
+    monkeypatch.setattr(carrier, "in_main_interpreter", lambda: False)
+    monkeypatch.setattr(carrier, "_plant_in", lambda _: pytest.fail("planted"))
+    carrier.plant()

@@ -288,3 +288,49 @@ def test_a_child_with_the_pid_of_its_parent(tmp_path: Path) -> None:
     # The kernel drops a deadly signal of the first process to itself; see `die_of`.
     said = ["1", "child's", "status 143", "parent's"]
     assert (ran.returncode, ran.stdout.split("\n")[:-1]) == (0, said), ran.stderr
+
+
+def test_a_follower_that_fails(program: Start) -> None:
+    """What one that follows forks raises is shown; the fork, and the others, go on."""
+    child = program(
+        """
+        import os
+        import lastout
+        from lastout._process import children
+        from say import say
+
+        def fails():
+            raise ValueError("this one")
+
+        children.follow_forks(fails, fails, fails)
+        children.follow_forks(lambda: say("before"), lambda: say("parent"), lambda: say("child"))
+        lastout.register(print)
+        pid = os.fork()
+        if not pid:
+            os._exit(0)
+        os.waitpid(pid, 0)
+        """
+    )
+    ended = child.end()
+    assert ended.status == 0
+    # In the child all is tried once more, for what Ctrl-C interrupts.
+    assert sorted(child.lines) == ["before", "child", "child", "parent"]
+    assert ended.err.count("ValueError: this one") == 4
+
+
+def test_a_subinterpreter_follows_nobody(program: Start) -> None:
+    """In a subinterpreter, which forks nothing, no hook but atexit's is armed."""
+    child = program(
+        """
+        import os
+        import lastout
+        from lastout._process import children
+        from say import say
+
+        children.in_main_interpreter = lambda: False
+        os.register_at_fork = lambda **_: say("hooked")
+        lastout.register(say, "at exit")
+        """
+    )
+    assert child.end() == (0, "", "")
+    assert child.lines == ["at exit"]

@@ -128,3 +128,14 @@ def test_looking_does_not_compare_ordinary_callables() -> None:
     entries = entries_of(*(functools.partial(print) for _ in range(1000)), Counts([]))
     assert found(entries, print) == []
     assert compared == [print]
+
+
+def test_forgotten_twice() -> None:
+    """A place that is forgotten twice counts once, and the others are still known."""
+    index, entries = Index(), entries_of(len, len)
+    index.take_in(entries)
+    one, entries[0] = entries[0], None
+    assert one is not None
+    index.forget(0, one)
+    index.forget(0, one)
+    assert found(entries, len, index) == [1]

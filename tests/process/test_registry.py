@@ -648,6 +648,7 @@ def test_a_daemon_thread_registers_during_shutdown(program: Start) -> None:
     assert child.lines == ["from daemon", "below"]
 
 
+@pytest.mark.unmeasured(reason="it waits for that thread")
 def test_a_daemon_thread_that_never_stops_registering(program: Start) -> None:
     """A thread that registers for ever cannot hold up the end of the process for ever."""
     child = program("""
@@ -710,3 +711,20 @@ def test_a_program_that_unregisters_in_a_handler(program: Start) -> None:
         lastout.register(removes)
         """,
     ) == ["removes"]
+
+
+def test_nothing_comes_out_of_the_end(program: Start) -> None:
+    """What goes wrong after the last handler is shown, and the process ends as it would."""
+    child = program(
+        """
+        import lastout
+        from lastout._process import registry
+        from say import say
+
+        registry.call_after_end(lambda: 1 / 0)
+        lastout.register(say, "handler")
+        """
+    )
+    ended = child.end()
+    assert (ended.status, child.lines) == (0, ["handler"])
+    assert "ZeroDivisionError" in ended.err

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from lastout._process import runner
 from lastout._process.runner import call_within
 
 if TYPE_CHECKING:
@@ -105,3 +106,54 @@ def test_it_is_another_thread() -> None:
     ran_on: list[int] = []
     call_within(lambda: ran_on.append(threading.get_ident()), 60)
     assert ran_on != [threading.get_ident()]
+
+
+@pytest.fixture
+def no_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No thread can be started any more."""
+
+    def refuse(*_: object) -> int:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(_thread, "start_new_thread", refuse)
+
+
+@pytest.mark.usefixtures("no_threads")
+@pytest.mark.parametrize(("seconds", "in_time"), [(60.0, True), (0.0, False)])
+def test_without_a_thread(seconds: float, in_time: bool) -> None:
+    """Where no thread can be had the call runs here and now, and is only reported late."""
+    ran_on: list[int] = []
+
+    def handler() -> None:
+        ran_on.append(threading.get_ident())
+        sleep(0.001)
+
+    assert call_within(handler, seconds) is in_time
+    assert ran_on == [threading.get_ident()]
+
+
+def test_in_a_subinterpreter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a subinterpreter no thread is started, which could outlive it."""
+    monkeypatch.setattr(runner, "in_main_interpreter", lambda: False)
+    ran_on: list[int] = []
+    assert call_within(lambda: ran_on.append(threading.get_ident()), 60) is True
+    assert ran_on == [threading.get_ident()]
+
+
+def test_a_thread_kept_for_the_end(
+    monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    """Where none can be started at the end, one that was reserved runs the call."""
+    monkeypatch.setattr(runner, "THREADS_START_AT_EXIT", False)
+    monkeypatch.setattr(runner, "_parked", [])
+    runner.reserve(1)
+    runner.reserve(1)
+    assert len(runner._parked) == 1
+    request.getfixturevalue("no_threads")
+    ran_on: list[int] = []
+    assert call_within(lambda: ran_on.append(threading.get_ident()), 60) is True
+    assert ran_on
+    assert ran_on != [threading.get_ident()]
+    assert runner._parked == []
+    assert call_within(lambda: ran_on.append(threading.get_ident()), 60) is True
+    assert ran_on[1:] == [threading.get_ident()]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lastout._process.handler import Handler
+from lastout._process.index import Index
 from support.callables import Refusal, Refuses, SameSize
 from support.stacks import WAIT, Watched, in_thread
 
@@ -259,3 +260,52 @@ def test_a_fork_while_another_thread_unwinds(stack: Watched, stuck: threading.Ev
     assert stack.log == ["child's"]
     stuck.set()
     first.join(WAIT)
+
+
+class Shifty(list[object]):
+    """Entries of which, at the first look at the topmost one, something else becomes."""
+
+    def __init__(self, entries: list[object], happens: Callable[[Shifty], None]) -> None:
+        super().__init__(entries)
+        self.happens: Callable[[Shifty], None] | None = happens
+
+    def __getitem__(self, place: object) -> object:
+        if place == 1 and self.happens:
+            happens, self.happens = self.happens, None
+            happens(self)
+        return super().__getitem__(place)  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("happens", "runs"),
+    [(list[object].clear, []), (lambda entries: entries.__setitem__(1, None), ["below"])],
+    ids=["unwound", "removed"],
+)
+def test_gone_while_it_is_claimed(
+    stack: Watched, happens: Callable[[Shifty], None], runs: list[object]
+) -> None:
+    """A handler that a signal handler takes in the moment in which it would run, is left out."""
+    stack.add("below", "top")
+    stack.entries = Shifty(list(stack.entries), happens)  # type: ignore[assignment]
+    stack.run()
+    assert stack.log == runs
+
+
+def test_somebody_comes_back_while_holes_are_closed(stack: Watched) -> None:
+    """Where a signal handler changes the stack while its holes are closed up, they stay."""
+
+    class Revisited(list[object]):
+        def __getitem__(self, place: object) -> object:
+            if isinstance(place, slice):
+                stack._index = Index()
+            return super().__getitem__(place)  # type: ignore[index]
+
+    handlers = [functools.partial(stack.log.append, number) for number in range(100)]
+    for handler in handlers:
+        stack.do(handler)
+    stack.entries = Revisited(stack.entries)  # type: ignore[assignment]
+    for handler in handlers[:90]:
+        stack.remove(handler)
+    assert len(stack.entries) == 100
+    stack.run()
+    assert stack.log == list(range(99, 89, -1))

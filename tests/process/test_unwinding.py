@@ -9,11 +9,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from lastout._process.deadline import Deadline
+from lastout._process.runner import call_within
 from lastout.errors import HandlerTimeout
 from support import eventually
 from support.stacks import WAIT, Watched, in_thread
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lastout._process.handler import Entry
     from lastout._process.report import Outcome
 
 
@@ -252,3 +257,88 @@ def test_many_threads_at_once(stack: Watched) -> None:
     everything = {(me, number) for me in range(threads) for number in range(each)}
     assert everything - set(removed) <= set(stack.log), "none was lost"
     assert eventually(lambda: len(stack) == 0, 1)
+
+
+class Interrupted(Watched):
+    """A stack in which Ctrl-C comes so many times just before a handler is claimed."""
+
+    times = 0
+
+    def claim(self, claimed: list[Entry | None], below: int | None = None) -> int:
+        if self.times:
+            self.times -= 1
+            raise KeyboardInterrupt
+        return super().claim(claimed, below)
+
+
+def test_ctrl_c_between_two_handlers() -> None:
+    """Ctrl-C between two handlers is shown, and all of them run."""
+    stack = Interrupted()
+    stack.add("first", "second")
+    stack.times = 2
+    stack.run()
+    assert stack.log == ["second", "first"]
+    assert [type(error) for error, _ in stack.shown] == [KeyboardInterrupt] * 2
+
+
+def test_ctrl_c_without_end() -> None:
+    """Where nothing works any more it comes out, instead of being tried for ever."""
+    stack = Interrupted()
+    stack.add("never")
+    stack.times = 1_000
+    with pytest.raises(KeyboardInterrupt):
+        stack.run()
+    assert stack.log == []
+    assert stack.times > 0
+
+
+class Impatient(Deadline):
+    """A deadline that Ctrl-C interrupts, the first time that it is asked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = False
+
+    def share(self, others_wait: bool, limit: float | None) -> float | None:
+        if not self.asked:
+            self.asked = True
+            raise KeyboardInterrupt
+        return super().share(others_wait, limit)
+
+
+def test_ctrl_c_just_before_a_handler_starts(stack: Watched) -> None:
+    """A handler that was taken from the stack, and not started, is put back and runs once."""
+    stack.add("below", "top")
+    shown: list[BaseException] = []
+    stack.unwind(Impatient(), lambda error, _: shown.append(error))
+    assert stack.log == ["top", "below"]
+    assert [type(error) for error in shown] == [KeyboardInterrupt]
+
+
+def test_ctrl_c_before_a_limited_one_starts(
+    stack: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One with a time limit whose thread had not begun yet runs once, and not on that thread."""
+    begun: list[Callable[[], object]] = []
+
+    def interrupted(body: Callable[[], object], seconds: float) -> bool:
+        if not begun:
+            begun.append(body)
+            raise KeyboardInterrupt
+        return call_within(body, seconds)
+
+    monkeypatch.setattr("lastout._process.runner.call_within", interrupted)
+    stack.do(lambda: stack.log.append("once"), timeout=60.0)
+    stack.run()
+    begun[0]()
+    assert stack.log == ["once"]
+
+
+def test_a_limit_without_a_thread(stack: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no thread can be had one with a limit runs here, and may unwind as any other."""
+    monkeypatch.setattr("lastout._process.runner._start", lambda call: False)
+    stack.add("below")
+    stack.do(stack.run, timeout=60.0)
+    stack.add("top")
+    stack.run()
+    assert stack.log == ["top", "below"]

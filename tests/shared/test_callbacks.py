@@ -482,3 +482,12 @@ def test_forgotten_calls_are_not_held() -> None:
     makers.forget("callback", made.location, made.data)
     makers.forget("directory", "/nowhere", {})
     assert callbacks._live == {}
+
+
+def test_where_there_is_no_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Recorded in a directory that was removed, a callback runs in the root of all."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert callbacks._here() == "/"

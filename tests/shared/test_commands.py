@@ -186,3 +186,16 @@ def test_bad_commands_are_the_callers_act(
     """What could never run is refused before anything is recorded."""
     with pytest.raises(error, match=match):
         call()
+
+
+@pytest.mark.parametrize(
+    ("status", "text"),
+    [
+        (3, "it ended with status 3"),
+        (-signal.SIGKILL, "it was killed by SIGKILL"),
+        (-(signal.SIGRTMIN + 1), f"it was killed by signal {signal.SIGRTMIN + 1}"),
+    ],
+)
+def test_how_one_ended(status: int, text: str) -> None:
+    """A status is told in words, also of a signal that has no name."""
+    assert commands._describe(status) == text

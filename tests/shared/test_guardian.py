@@ -18,7 +18,7 @@ import pytest
 import lastout
 from lastout import Scope
 from lastout._shared import guardian as starting
-from lastout.errors import GuardianWarning
+from lastout.errors import GuardianWarning, SystemRefused
 from support import eventually
 from support.guardians import guardian, guardians, has_ended
 
@@ -195,6 +195,7 @@ def test_it_is_on_its_own(guarded: Scope) -> None:
     assert not ours - {"/dev/null"} & set(others)
 
 
+@pytest.mark.unmeasured(reason="it takes memory of the guardian")
 def test_it_is_small(guarded: Scope) -> None:
     """It has at most 12 MB resident, also after it has seen members come, go and be killed."""
     for _ in range(20):
@@ -621,3 +622,14 @@ def test_one_that_comes_when_all_is_over(tmp_path: Path) -> None:
     command = starting._command(str(tmp_path / "swept"), 0)
     ended = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
     assert (ended.returncode, ended.stderr) == (0, b"")
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_one_that_hangs(held: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that does not come to be on its own in its time is killed, and that is an error."""
+    monkeypatch.setattr(starting, "_PATIENCE", 0.05)
+    monkeypatch.setattr(starting.pids, "can_hold_processes", lambda: held)
+    with (tmp_path / "file").open("w") as file:
+        number = file.fileno()
+        with pytest.raises(SystemRefused, match=r"did not start in 0\.05 s"):
+            starting._run(["sleep", "600"], number, number)

@@ -129,3 +129,19 @@ def test_one_that_is_held_is_said_to_be(monkeypatch: pytest.MonkeyPatch) -> None
     assert view is not None
     assert view.state == "unreadable"
     assert "is held by another process" in view.problems[0]
+
+
+def test_a_size_that_is_not_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A directory that cannot be looked into makes a size a lower bound; a gone one has none."""
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "file").write_bytes(b"x" * 10)
+    openly = os.scandir
+
+    def refuse(path: str) -> object:
+        if str(path).endswith("inner"):
+            raise PermissionError
+        return openly(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert inspection._size_below(str(tmp_path), Deadline()) == Size(10, complete=False)
+    assert inspection._size_below(str(tmp_path / "gone"), Deadline()) is None

@@ -277,3 +277,42 @@ def test_no_descriptors_for_a_look(scene: Scene, monkeypatch: pytest.MonkeyPatch
         assert scene.look() == []
     assert 0 < (scene.watch._time_left() or 0) <= 1.0
     assert scene.look() == ["reap"]
+
+
+def test_a_journal_that_is_swept_while_it_looks(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A member that was listed, and is gone when its journal is opened, is nobody."""
+    scene.member("a", 10)
+    scene.watch._locked.add("b")
+    names = ["a.journal", "b.journal", "c.journal"]
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "listdir", lambda _: names)
+        assert scene.look() == ["reap"]  # of "a"
+    assert scene.watch._waited_for is None
+    assert not scene.watch._is_worker_of("c", 10)
+    assert not scene.watch._living
+
+
+def test_a_worker_that_cannot_be_looked_at(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it cannot be read whose worker a member is, a job is to find out."""
+
+    def full(*_: object, **__: object) -> int:
+        raise OSError(errno.EMFILE, "no descriptors")
+
+    events.running.update((10, 11))
+    scene.member("a", 10)
+    scene.member("b", 11)
+    assert scene.look() == []
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", full)
+        scene.end(11)
+    assert "orphans" in scene.look()
+
+
+def test_a_job_that_ends_at_once(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A job that has ended before it can be followed is taken note of all the same."""
+    scene.member("a", 10)
+    monkeypatch.setattr(events, "follow", lambda pid, started: False)
+    assert scene.look() == ["reap"]
+    assert scene.jobs.running == {}

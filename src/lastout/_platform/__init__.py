@@ -99,10 +99,7 @@ def safe_repr(value: object) -> str:
 def _unraisable_arguments(fields: tuple[object, ...]) -> Any:
     # The default hook takes nothing but this type, which has no public name.
     kinds: list[Any] = tuple.__subclasses__()
-    for kind in kinds:
-        if kind.__name__ == "UnraisableHookArgs":
-            return kind(fields)
-    raise RuntimeError("this Python has no UnraisableHookArgs type")
+    return next(kind for kind in kinds if kind.__name__ == "UnraisableHookArgs")(fields)
 
 
 def prepare_to_die() -> None:

@@ -56,8 +56,8 @@ class _Parked:
 
     def _wait(self) -> None:
         self._go.acquire()
-        if self.call is not None:
-            self.call.run()
+        assert self.call is not None  # `start` has set it
+        self.call.run()
 
     def start(self, call: _Call) -> None:
         self.call = call

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from typing import Any, Final, Self
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+_WHY: Final = "interrupted by a signal"  # a cleanup that it ends is reported with it
 
 
 class Hurry(Exception):
@@ -50,7 +51,7 @@ class Patience:
         self._limited = True
         try:
             if self._over:
-                raise Hurry
+                raise Hurry(_WHY)
             yield
         finally:
             self._limited = self._over = False
@@ -59,4 +60,4 @@ class Patience:
         self._over = True
         if self._limited:
             self._limited = False
-            raise Hurry
+            raise Hurry(_WHY)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from contextlib import suppress
 from functools import partial
 from time import sleep
 
@@ -46,11 +47,8 @@ def watch(options: Namespace) -> int:
         signal.signal(signum, _end)  # else the terminal would stay as it is
     live = is_rich(sys.stdout) and not options.json
     show = _live if live else partial(_print, options.json)
-    try:
-        with Changes(_LOCK) as changes:
-            show(backend, name, _looks(backend, name, changes))
-    except KeyboardInterrupt:
-        return 0
+    with suppress(KeyboardInterrupt), Changes(_LOCK) as changes:
+        show(backend, name, _looks(backend, name, changes))
     return 0
 
 

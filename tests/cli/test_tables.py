@@ -1,0 +1,25 @@
+"""Tables: ages, and streams that are no files."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from lastout.cli.tables import age, put
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(None, "?"), (0.4, "0s"), (59.0, "59s"), (60.0, "1m"), (7200.0, "2h"), (172800.0, "2d")],
+)
+def test_ages(seconds: float | None, text: str) -> None:
+    """An age is told in the biggest unit that it fills."""
+    assert age(seconds) == text
+
+
+def test_any_stream() -> None:
+    """What is no stream of the system's is written to as well."""
+    stream = io.StringIO()
+    put(["one", "two\x1b"], stream)
+    assert stream.getvalue() == "one\n\ntwo\\x1b\n"
