@@ -15,8 +15,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
-# Arithmetic that nobody writes by mistake, and operators that want to be told of variables.
-_LEFT_OUT = re.compile(r"_(Pow|RShift|LShift|BitOr|BitAnd|BitXor|FloorDiv|Mod)$|/Variable")
+# What nobody writes by mistake: bits, and `is` for `==`.  And what wants to be told of variables.
+_LEFT_OUT = re.compile(
+    r"Binary.*_(Pow|RShift|LShift|BitOr|BitAnd|BitXor|FloorDiv|Mod)$"
+    r"|Comparison.*_(Eq|NotEq|Lt|LtE|Gt|GtE)_(Is|IsNot)$"
+    r"|/Variable"
+)
 
 
 class Mutant(NamedTuple):

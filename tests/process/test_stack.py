@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import functools
 import gc
+import os
 import threading
 import weakref
 from typing import TYPE_CHECKING
 
 import pytest
 
+from lastout._process import stack as stack_module
+from lastout._process.deadline import Deadline
 from lastout._process.handler import Handler
+from lastout._process.stack import _lock_timeout
 from support.callables import Refusal, Refuses, SameSize
 from support.stacks import WAIT, Watched, in_thread
 
@@ -185,7 +189,45 @@ def test_gaps_are_closed_in_order(stack: Watched) -> None:
     assert stack.log == ["top", *range(900, -1, -100)]
 
 
+def test_how_many_have_a_time_limit(stack: Watched) -> None:
+    """Those with a time limit are counted, and no others."""
+    stack.add("plain")
+    stack.do(print)
+    for timeout in (0.0, 5.0):
+        stack.do(print, timeout=timeout)
+    assert stack.timed() == 2
+
+
+def test_how_long_another_thread_is_waited_for() -> None:
+    """Without a deadline for ever; with one until then, as far as a lock can wait."""
+    assert _lock_timeout(Deadline()) == -1
+    assert 0 < _lock_timeout(Deadline(WAIT)) <= WAIT
+    assert _lock_timeout(Deadline(1e12)) == threading.TIMEOUT_MAX
+
+
 # --- forks
+
+
+@pytest.mark.parametrize("step", [-1, 1])
+def test_another_pid_is_another_process(
+    stack: Watched, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    """A process with a greater or a smaller pid than the one that pushed is a child of it."""
+    stack.add("parent's")
+    pid = os.getpid() + step
+    monkeypatch.setattr(stack_module, "getpid", lambda: pid)
+    assert len(stack) == 0
+    stack.add("child's")
+    assert len(stack) == 1
+
+
+def test_it_is_known_whether_there_is_something_to_inherit(stack: Watched) -> None:
+    """A stack that never held an inheritable handler says so."""
+    stack.push(Handler(print))
+    stack.add("plain")
+    assert not stack.inheriting
+    stack.push(Handler(print, inherit=True))
+    assert stack.inheriting
 
 
 def test_a_fork_keeps_inheritable_handlers_only(stack: Watched) -> None:

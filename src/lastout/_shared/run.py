@@ -57,8 +57,8 @@ class Run:
         stuck: set[str] = set()
         left = len(ordered)
         for batch in _batches(ordered):
+            limit = Deadline(self._deadline.share(left > 1, LONGEST))
             left -= len(batch)
-            limit = Deadline(self._deadline.share(left > 0 or len(batch) > 1, LONGEST))
             self._try_to_mark("begun", batch)
             done = []
             for artifact in batch:
