@@ -6,6 +6,7 @@ Forked, because loading pytest takes longer than most mutants live.
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import resource
 import select
@@ -43,7 +44,7 @@ _PROFILE: dict[str, Any] = {
     "database": None,
     "derandomize": True,
     "deadline": None,
-    "max_examples": 30,
+    "max_examples": 20,
 }
 
 
@@ -100,6 +101,7 @@ class Copy:
         """Run these tests, up to the first that fails."""
         with tempfile.TemporaryDirectory(dir=self._directory) as place:
             began = monotonic()
+            gc.freeze()  # what is loaded here need not be looked through in each child
             pid = os.fork()
             if not pid:
                 self._become_pytest(tests, Path(place), int(limits.cpu))
@@ -128,6 +130,9 @@ class Copy:
             sys.path[:] = [source, *(p for p in sys.path if p and not _is_in_project(p))]
             os.chdir(self.root)
             os.environ.update({_MARK: str(place), "PYTHONPATH": source, "TMPDIR": str(place)})
+            # Compiling all of lastout and of the tests takes longer than running most of them.
+            sys.dont_write_bytecode = False
+            os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
             tempfile.tempdir = None  # found anew
             settings.register_profile(**_PROFILE)
             status = pytest.main([*_OPTIONS, f"--basetemp={place / 'tests'}", *tests])

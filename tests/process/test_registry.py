@@ -297,6 +297,40 @@ def test_bad_options(program: Start, options: str, error: str) -> None:
     assert lines(program, text) == [f"{error} 0"]
 
 
+def test_nothing_is_inherited_unasked(program: Start) -> None:
+    """A handler is inherited where it was asked to be, and only there."""
+    assert lines(
+        program,
+        """
+        import lastout
+        from lastout._process import registry
+        from say import say
+        lastout.handler(print)
+        lastout.handler(timeout=5)(print)
+        say(registry.is_inheriting(), registry.inheritable())
+        lastout.handler(inherit=True)(str)
+        say(registry.is_inheriting(), [one.func for one in registry.inheritable()])
+        lastout._clear()
+        """,
+    ) == ["False []", "True [<class 'str'>]"]
+
+
+def test_threads_are_reserved_for_limits(program: Start) -> None:
+    """Before a handler with a limit is registered, as many calls as then have one are provided."""
+    assert lines(
+        program,
+        """
+        import lastout
+        from lastout._process import runner
+        from say import say
+        runner.reserve = say
+        lastout.register(print), lastout.handler(print)
+        for _ in range(3):
+            lastout.handler(timeout=5)(print)
+        """,
+    ) == ["1", "2", "3"]
+
+
 def test_an_endless_timeout(program: Start) -> None:
     """None and infinity both mean no limit."""
     assert lines(

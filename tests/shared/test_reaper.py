@@ -367,6 +367,20 @@ def test_a_scope_that_cannot_be_removed(
     assert world.reap().swept
 
 
+def test_what_remains_of_a_scope_is_reported(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A scope that is gone, but for what could not be deleted of it, says so, and only then."""
+    world.kill(world.member("a"))
+    reaped = world.reap()
+    assert (reaped.swept, errors(reaped)) == (True, [])
+    world.kill(world.member("b"))
+    with world.hold() as held:
+        monkeypatch.setattr(type(held), "sweep", lambda _: SystemRefused("no", path="/r/garbage-1"))
+        reaped = reaper.reap(held, "/r/s", world.clean, Deadline())
+    assert (reaped.swept, errors(reaped)) == (True, [SystemRefused])
+    monkeypatch.undo()
+    world.reap()
+
+
 def test_time_that_runs_out_is_shared(world: World) -> None:
     """Each artifact gets a part of the time left, so a slow one leaves some for the rest."""
     a, given = world.member("a"), []
