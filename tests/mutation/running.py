@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import hypothesis.stateful  # noqa: F401  what tests import is loaded once
 import psutil
 import pytest
-from hypothesis import settings
+from hypothesis import Phase, settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,13 +38,14 @@ _OPTIONS = (
     "--hypothesis-profile=mutation",
     *("-W", "ignore::pytest.PytestAssertRewriteWarning"),  # hypothesis: loaded before, once
 )
-# The same examples for each mutant: none is remembered.
+# The same few examples for each mutant: none is remembered, and none made small.
 _PROFILE: dict[str, Any] = {
     "name": "mutation",
     "database": None,
-    "derandomize": True,
     "deadline": None,
+    "derandomize": True,
     "max_examples": 20,
+    "phases": (Phase.explicit, Phase.generate),
 }
 
 
