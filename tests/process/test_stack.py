@@ -138,6 +138,26 @@ def test_a_comparison_that_comes_back(stack: Watched, act: str) -> None:
     assert stack.log == expected[act]
 
 
+def test_a_comparison_that_removes_what_it_compares(stack: Watched) -> None:
+    """An `__eq__` may remove its own handler and then say that it is equal."""
+
+    class RemovesItself(SameSize):
+        def __eq__(self, other: object) -> bool:
+            if other is print and not stack.log:
+                stack.log.append("compared")
+                stack.remove(self)
+            return other is print
+
+        __hash__ = None  # type: ignore[assignment]
+
+    stack.add("below")
+    stack.push((RemovesItself(stack.log), ("odd",), {}))
+    stack.add("top")
+    stack.remove(print)
+    stack.run()
+    assert stack.log == ["compared", "top", "below"]
+
+
 def test_a_removed_handler_is_let_go(stack: Watched) -> None:
     """What a handler holds on to is free once it was removed, and once it has run."""
 
@@ -189,6 +209,18 @@ def test_gaps_are_closed_in_order(stack: Watched) -> None:
     assert stack.log == ["top", *range(900, -1, -100)]
 
 
+def test_whether_one_is_waiting(stack: Watched) -> None:
+    """One waits until it was removed or has run, whatever was removed below or above it."""
+    assert not stack.waiting()
+    stack.do(print)
+    stack.add("waits")
+    stack.do(repr)
+    stack.remove(print), stack.remove(repr)
+    assert stack.waiting()
+    stack.run()
+    assert not stack.waiting()
+
+
 def test_how_many_have_a_time_limit(stack: Watched) -> None:
     """Those with a time limit are counted, and no others."""
     stack.add("plain")
@@ -203,6 +235,31 @@ def test_how_long_another_thread_is_waited_for() -> None:
     assert _lock_timeout(Deadline()) == -1
     assert 0 < _lock_timeout(Deadline(WAIT)) <= WAIT
     assert _lock_timeout(Deadline(1e12)) == threading.TIMEOUT_MAX
+
+
+class Meddled(list):  # type: ignore[type-arg]
+    """Entries to which another thread pushes one just after a place was deleted."""
+
+    pushed: list[object]
+
+    def __delitem__(self, place: object) -> None:
+        super().__delitem__(place)  # type: ignore[arg-type]
+        self.extend(self.pushed)
+        self.pushed = []
+
+
+def test_one_pushed_while_a_hole_is_cut_off(stack: Watched) -> None:
+    """What another thread pushes where a hole was just cut off can be removed as any other."""
+    gone, late = (functools.partial(stack.log.append, token) for token in ("gone", "late"))
+    stack.entries = entries = Meddled()
+    stack.add("below")
+    stack.do(gone)
+    entries.pushed = [(late, (), {})]
+    stack.remove(gone)
+    assert len(stack) == 2
+    stack.remove(late)
+    stack.run()
+    assert stack.log == ["below"]
 
 
 # --- forks

@@ -130,6 +130,12 @@ def test_a_cycle_is_broken_at_the_newest() -> None:
     assert ids(plan.order(made)) == ["m.3", "m.2", "m.1"]
 
 
+def test_two_cycles() -> None:
+    """What went first out of one cycle does not go again when another one is broken."""
+    made = [thing(n, after=(f"m.{m}",)) for n, m in ((1, 2), (2, 1), (3, 4), (4, 3))]
+    assert ids(plan.order(made)) == ["m.4", "m.3", "m.2", "m.1"]
+
+
 def test_the_same_path_twice() -> None:
     """A path recorded twice is not inside itself."""
     made = [thing(1, "/d"), thing(2, "/d"), thing(3, "/d/x")]
