@@ -39,7 +39,6 @@ _PROCESSES = (
     "tests/process/test_registry.py",
     "tests/process/test_interrupts.py",
     "tests/process/test_inheriting.py",
-    "tests/process/test_children.py",
 )
 
 TARGETS = (
@@ -78,10 +77,9 @@ TARGETS = (
         (
             "tests/process/test_stack.py",
             "tests/process/test_unwinding.py",
-            "tests/properties/test_stack.py",
             *_SLOW,
         ),
-        _PROCESSES,
+        ("tests/properties/test_stack.py", *_PROCESSES),
     ),
     Target(
         "_process/registry.py",

@@ -219,6 +219,10 @@ def test_whether_one_is_waiting(stack: Watched) -> None:
     assert stack.waiting()
     stack.run()
     assert not stack.waiting()
+    stack.add("waits")
+    assert stack.waiting()
+    stack.clear()
+    assert not stack.waiting()
 
 
 def test_how_many_have_a_time_limit(stack: Watched) -> None:
@@ -235,6 +239,26 @@ def test_how_long_another_thread_is_waited_for() -> None:
     assert _lock_timeout(Deadline()) == -1
     assert 0 < _lock_timeout(Deadline(WAIT)) <= WAIT
     assert _lock_timeout(Deadline(1e12)) == threading.TIMEOUT_MAX
+
+
+class Emptied(list):  # type: ignore[type-arg]
+    """Entries of which a signal handler takes the topmost one just before it is looked at."""
+
+    taken = False
+
+    def __getitem__(self, place: object) -> object:
+        if place == len(self) - 1 and not self.taken:
+            self.taken = True
+            self.pop()
+        return super().__getitem__(place)  # type: ignore[index]
+
+
+def test_one_taken_just_before_it_is_claimed(stack: Watched) -> None:
+    """Where a signal handler unwound the topmost one, the next one below is run."""
+    stack.entries = Emptied()
+    stack.add("below", "taken")
+    stack.run()
+    assert stack.log == ["below"]
 
 
 class Meddled(list):  # type: ignore[type-arg]
