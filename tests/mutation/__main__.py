@@ -75,7 +75,7 @@ def main(names: list[str]) -> int:
     if unknown:
         sys.exit(f"no such modules: {', '.join(sorted(unknown))}")
     unexplained = 0
-    with tempfile.TemporaryDirectory(prefix="mutation-") as directory:
+    with tempfile.TemporaryDirectory(prefix="m-") as directory:
         copy = Copy(Path(directory))
         for target in TARGETS:
             if names and target.name not in names:

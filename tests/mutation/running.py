@@ -100,7 +100,8 @@ class Copy:
 
     def run(self, tests: Sequence[str], limits: Limits) -> Ran:
         """Run these tests, up to the first that fails."""
-        with tempfile.TemporaryDirectory(dir=self._directory) as place:
+        # Short, because the path of a socket has to be.
+        with tempfile.TemporaryDirectory(prefix="", dir=self._directory) as place:
             began = monotonic()
             gc.freeze()  # what is loaded here need not be looked through in each child
             pid = os.fork()
@@ -136,7 +137,7 @@ class Copy:
             os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
             tempfile.tempdir = None  # found anew
             settings.register_profile(**_PROFILE)
-            status = pytest.main([*_OPTIONS, f"--basetemp={place / 'tests'}", *tests])
+            status = pytest.main([*_OPTIONS, f"--basetemp={place / 't'}", *tests])
             package = sys.modules["lastout"].__path__[0]
             assert package.startswith(source), f"{package} was tested"
         except BaseException:

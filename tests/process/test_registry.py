@@ -315,6 +315,56 @@ def test_nothing_is_inherited_unasked(program: Start) -> None:
     ) == ["False []", "True [<class 'str'>]"]
 
 
+def test_who_wants_to_know_is_told_what_is_inherited(program: Start) -> None:
+    """Whoever carries handlers to children is told of each inheritable one, and of no other."""
+    assert lines(
+        program,
+        """
+        import lastout
+        from lastout._process import registry
+        from say import say
+        registry.call_when_inherited(lambda: say("told"))
+        lastout.register(print), lastout.handler(print)
+        say("registered")
+        lastout.handler(inherit=True)(print)
+        """,
+    ) == ["registered", "told"]
+
+
+def test_what_comes_after_the_end(program: Start) -> None:
+    """Who asked for it is called when the process ends, after its handlers and never before."""
+    said = lines(
+        program,
+        """
+        import lastout
+        from lastout._process import registry
+        from say import say
+        registry.call_after_end(lambda: say("after"))
+        lastout.register(say, "handler")
+        lastout.unwind()
+        lastout.register(say, "last handler")
+        """,
+    )
+    assert said[:2] == ["handler", "last handler"]
+    assert set(said[2:]) == {"after"}
+
+
+def test_nothing_comes_out_of_the_end(program: Start) -> None:
+    """What fails after the handlers is shown, and not even a SystemExit reaches the caller."""
+    assert lines(
+        program,
+        """
+        import sys
+        from lastout._process import registry
+        from say import say
+        sys.unraisablehook = lambda shown: say(repr(shown.exc_value))
+        registry.call_after_end(lambda: sys.exit(3))
+        registry.end()
+        say("goes on")
+        """,
+    ) == ["SystemExit(3)", "goes on"]
+
+
 def test_threads_are_reserved_for_limits(program: Start) -> None:
     """Before a handler with a limit is registered, as many calls as then have one are provided."""
     assert lines(
