@@ -165,7 +165,7 @@ def test_a_newer_format_is_refused() -> None:
     """A newer format is refused with what to do, and the error can be pickled."""
     newer = journal.seal('["lastout",2,"abc"]')
     with pytest.raises(JournalTooNew, match="upgrade") as caught:
-        parse("abc", newer + b"\nwhatever comes there", "/r/s")
+        parse("abc", newer + made(1) + b"\nwhatever comes there", "/r/s")
     assert isinstance(caught.value, LastoutError)
     assert pickle.loads(pickle.dumps(caught.value)).member == "abc"
 
