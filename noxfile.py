@@ -20,6 +20,7 @@ PYTHONS = ["3.11", "3.12", "3.13"]
 SOURCES = ["src", "tests", "docs/conf.py", "noxfile.py"]
 RUFF = "ruff==0.17.6"
 IMPORT_LINTER = "import-linter==2.16"
+COSMIC_RAY = "cosmic-ray==8.7.0"
 COVERAGE = "coverage>=7.13,<8"
 MATPLOTLIB = "matplotlib>=3.9,<4"
 RIVALS = ["multiexit>=1.5", "loky>=3.5", "distributed>=2024.8", "psutil>=6"]
@@ -147,6 +148,13 @@ def sabotage(session: nox.Session) -> None:
     """Break each promise on purpose, and see that a test fails; `-- WORD` chooses; needs gcc."""
     session.install(".[test]")
     session.run("python", "-m", "sabotage", *session.posargs, env={"PYTHONPATH": "tests"})
+
+
+@nox.session
+def mutation(session: nox.Session) -> None:
+    """Change one thing at a time in what must not fail; a test must see it; `-- NAME` chooses."""
+    session.install(COSMIC_RAY, ".[test]")
+    session.run("python", "-m", "mutation", *session.posargs, env={"PYTHONPATH": "tests"})
 
 
 @nox.session

@@ -297,6 +297,90 @@ def test_bad_options(program: Start, options: str, error: str) -> None:
     assert lines(program, text) == [f"{error} 0"]
 
 
+def test_nothing_is_inherited_unasked(program: Start) -> None:
+    """A handler is inherited where it was asked to be, and only there."""
+    assert lines(
+        program,
+        """
+        import lastout
+        from lastout._process import registry
+        from say import say
+        lastout.handler(print)
+        lastout.handler(timeout=5)(print)
+        say(registry.is_inheriting(), registry.inheritable())
+        lastout.handler(inherit=True)(str)
+        say(registry.is_inheriting(), [one.func for one in registry.inheritable()])
+        lastout._clear()
+        """,
+    ) == ["False []", "True [<class 'str'>]"]
+
+
+def test_who_wants_to_know_is_told_what_is_inherited(program: Start) -> None:
+    """Whoever carries handlers to children is told of each inheritable one, and of no other."""
+    assert lines(
+        program,
+        """
+        import lastout
+        from lastout._process import registry
+        from say import say
+        registry.call_when_inherited(lambda: say("told"))
+        lastout.register(print), lastout.handler(print)
+        say("registered")
+        lastout.handler(inherit=True)(print)
+        """,
+    ) == ["registered", "told"]
+
+
+def test_what_comes_after_the_end(program: Start) -> None:
+    """Who asked for it is called when the process ends, after its handlers and never before."""
+    said = lines(
+        program,
+        """
+        import lastout
+        from lastout._process import registry
+        from say import say
+        registry.call_after_end(lambda: say("after"))
+        lastout.register(say, "handler")
+        lastout.unwind()
+        lastout.register(say, "last handler")
+        """,
+    )
+    assert said[:2] == ["handler", "last handler"]
+    assert set(said[2:]) == {"after"}
+
+
+def test_nothing_comes_out_of_the_end(program: Start) -> None:
+    """What fails after the handlers is shown, and not even a SystemExit reaches the caller."""
+    assert lines(
+        program,
+        """
+        import sys
+        from lastout._process import registry
+        from say import say
+        sys.unraisablehook = lambda shown: say(repr(shown.exc_value))
+        registry.call_after_end(lambda: sys.exit(3))
+        registry.end()
+        say("goes on")
+        """,
+    ) == ["SystemExit(3)", "goes on"]
+
+
+def test_threads_are_reserved_for_limits(program: Start) -> None:
+    """Before a handler with a limit is registered, as many calls as then have one are provided."""
+    assert lines(
+        program,
+        """
+        import lastout
+        from lastout._process import runner
+        from say import say
+        runner.reserve = say
+        lastout.register(print), lastout.handler(print)
+        for _ in range(3):
+            lastout.handler(timeout=5)(print)
+        """,
+    ) == ["1", "2", "3"]
+
+
 def test_an_endless_timeout(program: Start) -> None:
     """None and infinity both mean no limit."""
     assert lines(
@@ -711,20 +795,3 @@ def test_a_program_that_unregisters_in_a_handler(program: Start) -> None:
         lastout.register(removes)
         """,
     ) == ["removes"]
-
-
-def test_nothing_comes_out_of_the_end(program: Start) -> None:
-    """What goes wrong after the last handler is shown, and the process ends as it would."""
-    child = program(
-        """
-        import lastout
-        from lastout._process import registry
-        from say import say
-
-        registry.call_after_end(lambda: 1 / 0)
-        lastout.register(say, "handler")
-        """
-    )
-    ended = child.end()
-    assert (ended.status, child.lines) == (0, ["handler"])
-    assert "ZeroDivisionError" in ended.err

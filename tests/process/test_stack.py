@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import functools
 import gc
+import os
 import threading
 import weakref
 from typing import TYPE_CHECKING
 
 import pytest
 
+from lastout._process import stack as stack_module
+from lastout._process.deadline import Deadline
 from lastout._process.handler import Handler
 from lastout._process.index import Index
+from lastout._process.stack import _lock_timeout
 from support.callables import Refusal, Refuses, SameSize
 from support.stacks import WAIT, Watched, in_thread
 
@@ -135,6 +139,26 @@ def test_a_comparison_that_comes_back(stack: Watched, act: str) -> None:
     assert stack.log == expected[act]
 
 
+def test_a_comparison_that_removes_what_it_compares(stack: Watched) -> None:
+    """An `__eq__` may remove its own handler and then say that it is equal."""
+
+    class RemovesItself(SameSize):
+        def __eq__(self, other: object) -> bool:
+            if other is print and not stack.log:
+                stack.log.append("compared")
+                stack.remove(self)
+            return other is print
+
+        __hash__ = None  # type: ignore[assignment]
+
+    stack.add("below")
+    stack.push((RemovesItself(stack.log), ("odd",), {}))
+    stack.add("top")
+    stack.remove(print)
+    stack.run()
+    assert stack.log == ["compared", "top", "below"]
+
+
 def test_a_removed_handler_is_let_go(stack: Watched) -> None:
     """What a handler holds on to is free once it was removed, and once it has run."""
 
@@ -212,7 +236,106 @@ def test_gaps_are_closed_in_order(stack: Watched) -> None:
     assert stack.log == ["top", *range(900, -1, -100)]
 
 
+def test_whether_one_is_waiting(stack: Watched) -> None:
+    """One waits until it was removed or has run, whatever was removed below or above it."""
+    assert not stack.waiting()
+    stack.do(print)
+    stack.add("waits")
+    stack.do(repr)
+    stack.remove(print), stack.remove(repr)
+    assert stack.waiting()
+    stack.run()
+    assert not stack.waiting()
+    stack.add("waits")
+    assert stack.waiting()
+    stack.clear()
+    assert not stack.waiting()
+
+
+def test_how_many_have_a_time_limit(stack: Watched) -> None:
+    """Those with a time limit are counted, and no others."""
+    stack.add("plain")
+    stack.do(print)
+    for timeout in (0.0, 5.0):
+        stack.do(print, timeout=timeout)
+    assert stack.timed() == 2
+
+
+def test_how_long_another_thread_is_waited_for() -> None:
+    """Without a deadline for ever; with one until then, as far as a lock can wait."""
+    assert _lock_timeout(Deadline()) == -1
+    assert 0 < _lock_timeout(Deadline(WAIT)) <= WAIT
+    assert _lock_timeout(Deadline(1e12)) == threading.TIMEOUT_MAX
+
+
+class Emptied(list):  # type: ignore[type-arg]
+    """Entries of which a signal handler takes the topmost one just before it is looked at."""
+
+    taken = False
+
+    def __getitem__(self, place: object) -> object:
+        if place == len(self) - 1 and not self.taken:
+            self.taken = True
+            self.pop()
+        return super().__getitem__(place)  # type: ignore[index]
+
+
+def test_one_taken_just_before_it_is_claimed(stack: Watched) -> None:
+    """Where a signal handler unwound the topmost one, the next one below is run."""
+    stack.entries = Emptied()
+    stack.add("below", "taken")
+    stack.run()
+    assert stack.log == ["below"]
+
+
+class Meddled(list):  # type: ignore[type-arg]
+    """Entries to which another thread pushes one just after a place was deleted."""
+
+    pushed: list[object]
+
+    def __delitem__(self, place: object) -> None:
+        super().__delitem__(place)  # type: ignore[arg-type]
+        self.extend(self.pushed)
+        self.pushed = []
+
+
+def test_one_pushed_while_a_hole_is_cut_off(stack: Watched) -> None:
+    """What another thread pushes where a hole was just cut off can be removed as any other."""
+    gone, late = (functools.partial(stack.log.append, token) for token in ("gone", "late"))
+    stack.entries = entries = Meddled()
+    stack.add("below")
+    stack.do(gone)
+    entries.pushed = [(late, (), {})]
+    stack.remove(gone)
+    assert len(stack) == 2
+    stack.remove(late)
+    stack.run()
+    assert stack.log == ["below"]
+
+
 # --- forks
+
+
+@pytest.mark.parametrize("step", [-1, 1])
+def test_another_pid_is_another_process(
+    stack: Watched, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    """A process with a greater or a smaller pid than the one that pushed is a child of it."""
+    stack.add("parent's")
+    pid = os.getpid() + step
+    monkeypatch.setattr(stack_module, "getpid", lambda: pid)
+    assert len(stack) == 0
+    stack.add("child's")
+    assert len(stack) == 1
+
+
+def test_it_is_known_whether_there_is_something_to_inherit(stack: Watched) -> None:
+    """A stack that never held an inheritable handler says so."""
+    stack.push(Handler(print))
+    stack.add("plain")
+    assert not stack.inheriting
+    stack.push(Handler(print, inherit=True))
+    assert stack.inheriting
 
 
 def test_a_fork_keeps_inheritable_handlers_only(stack: Watched) -> None:

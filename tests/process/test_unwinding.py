@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from lastout._process import stack as stack_module
+from lastout._process import unwinding
 from lastout._process.deadline import Deadline
 from lastout._process.runner import call_within
 from lastout.errors import HandlerTimeout
@@ -111,7 +113,62 @@ def test_wrong_arguments_are_a_failure(stack: Watched) -> None:
     assert isinstance(outcome.failure.exception, TypeError)
 
 
+def test_newcomers_without_end(stack: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After so many newcomers in a row the next ones are forgotten, which is shown once."""
+    monkeypatch.setattr(unwinding, "_ENDLESS", 5)
+
+    def again() -> None:
+        stack.log.append("again")
+        stack.do(again)
+        stack.do(again)
+
+    stack.add("oldest")
+    stack.do(again)
+    stack.add("old")
+    stack.do(again)
+    stack.run()
+    assert stack.log == ["again"] * 7 + ["old", "again", "oldest"]
+    [(error, _)] = stack.shown
+    assert isinstance(error, RuntimeError)
+    assert len(stack) == 0
+
+
+def test_newcomers_with_an_end(stack: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many newcomers as may be are run; one that was there before begins the count anew."""
+    monkeypatch.setattr(unwinding, "_ENDLESS", 5)
+    for _ in range(3):
+        stack.do(lambda: stack.add(*"12345"))
+    stack.run()
+    assert stack.log == [*"54321"] * 3
+    assert stack.shown == []
+
+
+def test_where_nothing_works_any_more(stack: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What goes wrong between handlers is shown and got over a hundred times, then raised."""
+
+    def broken(*_: object) -> int:
+        raise MemoryError
+
+    monkeypatch.setattr(stack, "claim", broken)
+    with pytest.raises(MemoryError):
+        stack.run()
+    assert len(stack.shown) == 101
+
+
 # --- time
+
+
+def test_it_is_said_how_long_each_took(stack: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The seconds of an outcome are those of its own handler."""
+    now = [7.0]
+
+    def slow() -> None:
+        now[0] += 1.5
+
+    monkeypatch.setattr(unwinding, "monotonic", lambda: now[0])
+    stack.do(slow)
+    stack.do(slow, timeout=WAIT)
+    assert [outcome.seconds for outcome in stack.run()] == [1.5, 1.5]
 
 
 def test_an_own_limit(stack: Watched, stuck: threading.Event) -> None:
@@ -209,7 +266,9 @@ def test_one_thread_unwinds_at_a_time(stack: Watched, stuck: threading.Event) ->
     assert stack.log == ["slow", "pushed meanwhile", "below", ("second", 0)]
 
 
-def test_waiting_for_another_thread_has_an_end(stack: Watched, stuck: threading.Event) -> None:
+def test_waiting_for_another_thread_has_an_end(
+    stack: Watched, stuck: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Behind a thread that hangs, one waits no longer than one's own deadline, and says so."""
     running = threading.Event()
 
@@ -221,8 +280,10 @@ def test_waiting_for_another_thread_has_an_end(stack: Watched, stuck: threading.
     stack.do(hangs)
     first = in_thread(stack.run)
     assert running.wait(WAIT)
+    monkeypatch.setattr(stack_module, "monotonic", iter((7.0, 8.5)).__next__)
     (outcome,) = stack.run(seconds=0.05)
     assert outcome.status == "timed out"
+    assert outcome.seconds == 1.5
     stuck.set()
     first.join(WAIT)
 

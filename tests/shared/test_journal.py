@@ -100,25 +100,72 @@ def test_a_flipped_bit_is_found() -> None:
         assert not parse("abc", START + changed).made
 
 
-def test_unknown_records_are_damage() -> None:
-    """A sound record that makes no sense is damage, not a crash."""
-    nonsense = ['["fly",1]', '["more",99,{}]', '["made",1]', "[]", "{}", "7", '["begun",3]']
-    read = parse("abc", START + b"".join(map(journal.seal, nonsense)) + made(1))
-    assert read.damage == len(nonsense)
-    assert len(read.made) == 1
+WORKER = '"b",0,0,0,"h",false]'  # the end of what a worker says
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    [
+        *('["fly",1]', '["more",99,{}]', '["made",1]', "[]", "{}", "7", "not JSON"),
+        # As some verb goes on, but of none that there is.
+        *('["aaa",[1]]', '["aaa",1,7]', '["zzz",1]', f'["zzz",1,1,2,{WORKER}'),
+        # As they are, but of other types.
+        *('["begun",3]', '["made","1",1,"file","/x","scope",[],{}]'),
+        *('["made",1,true,"file","/x","scope",[],{}]', '["made",1,1,7,"/x","scope",[],{}]'),
+        '["made",1,1,"file",7,"scope",[],{}]',
+    ],
+)
+def test_unknown_records_are_damage(nonsense: str) -> None:
+    """A sound record that makes no sense is damage, not a crash, and nothing is taken from it."""
+    read = parse("abc", START + journal.seal(nonsense) + made(2))
+    assert read.damage == 1
+    assert list(read.made) == [2]
+    assert (read.left, read.begun, read.gone, read.parent) == (False, set(), set(), None)
+
+
+def test_what_stands_before_the_first_record_is_damage() -> None:
+    """A journal begins with the newline of its first record."""
+    read = parse("abc", START[1:] + made(1))
+    assert (read.damage, list(read.made)) == (1, [1])
+    assert [verb for verb, *_ in journal.records(START[1:] + made(1))] == ["join", "made"]
+
+
+def test_records_are_shown_as_they_stand() -> None:
+    """For people all records are given that have a verb, known or not."""
+    odd = b"".join(map(journal.seal, ('["fly",1]', "[]", "{}", '{"a":1}', "7", "not JSON")))
+    assert journal.records(journal.header("abc") + odd + journal.left(9)) == [
+        ["lastout", 1, "abc"],
+        ["fly", 1],
+        ["left", 9],
+    ]
+
+
+@pytest.mark.parametrize("asks_itself", [False, True])
+def test_a_worker(asks_itself: bool) -> None:
+    """A worker says whose it is, how long it may take to end, and whether it sees to that."""
+    read = parse("abc", START + journal.worker(here(), 2.5, asks_itself))
+    assert (read.parent, read.grace, read.asks_itself) == (here(), 2.5, asks_itself)
+    assert journal.worker(here(), 2.5) == journal.worker(here(), 2.5, asks_itself=False)
 
 
 def test_an_empty_journal() -> None:
     """A journal with nothing in it is that of a member that never said who it is."""
     read = parse("abc", b"")
-    assert (read.who.pid, read.made, read.damage) == (None, {}, 0)
+    assert (read.who.pid, read.joined_ns, read.made, read.damage) == (None, 0, {}, 0)
+    assert (read.left, read.parent, read.grace, read.asks_itself) == (False, None, 0.0, False)
+
+
+def test_the_format_is_written_down() -> None:
+    """A journal begins with the number of its format, 1; an older one is read as well."""
+    assert journal.header("abc") == journal.seal('["lastout",1,"abc"]')
+    assert list(parse("abc", journal.seal('["lastout",0,"abc"]') + made(1)).made) == [1]
 
 
 def test_a_newer_format_is_refused() -> None:
     """A newer format is refused with what to do, and the error can be pickled."""
     newer = journal.seal('["lastout",2,"abc"]')
     with pytest.raises(JournalTooNew, match="upgrade") as caught:
-        parse("abc", newer + b"\nwhatever comes there", "/r/s")
+        parse("abc", newer + made(1) + b"\nwhatever comes there", "/r/s")
     assert isinstance(caught.value, LastoutError)
     assert pickle.loads(pickle.dumps(caught.value)).member == "abc"
 

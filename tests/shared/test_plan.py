@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -51,10 +52,23 @@ def test_a_name_that_only_begins_alike_is_not_inside() -> None:
     assert ids(plan.order([thing(1, "/data2"), thing(2, "/data")])) == ["m.2", "m.1"]
 
 
-def test_a_server_goes_before_the_directory_it_runs_in() -> None:
+@pytest.mark.parametrize("location", ["server", "/bin/server", "/d/e/server"])
+def test_a_server_goes_before_the_directory_it_runs_in(location: str) -> None:
     """A process goes before the directory that it runs in, whoever made them."""
-    server = thing(1, "server", kind="popen", member="n", at=1, cwd="/d")
+    server = thing(1, location, kind="popen", member="n", at=1, cwd="/d")
     assert ids(plan.order([server, thing(1, "/d", at=2)])) == ["n.1", "m.1"]
+
+
+@pytest.mark.parametrize("kind", ["command", "file"])
+def test_only_a_directory_contains(kind: str) -> None:
+    """What is no directory contains nothing, whatever its location begins with."""
+    assert ids(plan.order([thing(1, "/d/x"), thing(2, "/d", kind=kind)])) == ["m.2", "m.1"]
+
+
+def test_what_has_no_place_hides_nothing() -> None:
+    """Something that lies nowhere does not keep the rest from being put in order."""
+    made = [thing(1, "/d/x", kind="file"), thing(2, "/d"), thing(3, "sem", kind="semaphore")]
+    assert ids(plan.order(made)) == ["m.3", "m.1", "m.2"]
 
 
 def test_after() -> None:
@@ -88,18 +102,38 @@ def test_first() -> None:
     assert plan.first(made[4], made) == []
 
 
+@pytest.mark.parametrize(("one", "other"), [(1, 2), (2, 1)])
+def test_first_leaves_out_the_one_itself(one: int, other: int) -> None:
+    """None goes before itself, even in a cycle."""
+    made = [thing(one, after=(f"m.{other}",)), thing(other, after=(f"m.{one}",))]
+    assert ids(plan.first(made[0], made)) == [f"m.{other}"]
+
+
 def test_a_cycle_is_seen() -> None:
     """Something inside a directory cannot go after it, directly or not."""
     outer, other = thing(1, "/d"), thing(2, after=("m.1",))
     assert plan.makes_cycle(thing(3, "/d/x", after=("m.1",)), [outer])
     assert plan.makes_cycle(thing(3, "/d/x", after=("m.2",)), [outer, other])
-    assert not plan.makes_cycle(thing(3, "/e", after=("m.2", "m.1")), [outer, other])
+    for number in (0, 3):
+        assert not plan.makes_cycle(thing(number, "/e", after=("m.2", "m.1")), [outer, other])
 
 
 def test_a_cycle_does_not_stop_the_plan() -> None:
     """Should there be a cycle all the same, everything is still planned once."""
     made = [thing(1, after=("m.2",)), thing(2, after=("m.1",)), thing(3)]
     assert sorted(ids(plan.order(made))) == ["m.1", "m.2", "m.3"]
+
+
+def test_a_cycle_is_broken_at_the_newest() -> None:
+    """The newest one in a cycle goes first; what only waits for the cycle keeps its place."""
+    made = [thing(1, after=("m.2",)), thing(2, after=("m.3",)), thing(3, after=("m.2",))]
+    assert ids(plan.order(made)) == ["m.3", "m.2", "m.1"]
+
+
+def test_two_cycles() -> None:
+    """What went first out of one cycle does not go again when another one is broken."""
+    made = [thing(n, after=(f"m.{m}",)) for n, m in ((1, 2), (2, 1), (3, 4), (4, 3))]
+    assert ids(plan.order(made)) == ["m.4", "m.3", "m.2", "m.1"]
 
 
 def test_the_same_path_twice() -> None:

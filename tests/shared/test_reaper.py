@@ -240,6 +240,22 @@ def test_a_former_life_of_this_process_is_dead(world: World) -> None:
     assert world.reap().swept
 
 
+@pytest.mark.parametrize(("mine", "theirs"), [(0, 1), (1, 0)])
+def test_another_interpreter_of_this_process(
+    world: World, monkeypatch: pytest.MonkeyPatch, mine: int, theirs: int
+) -> None:
+    """A member of another interpreter of this process is alive, for all that can be known."""
+    me = here()
+    me.interpreter = theirs
+    monkeypatch.setattr(lease, "interpreter_id", lambda: mine)
+    world.made(world.member("a", me), "/1")
+    world.kill("a")
+    assert not world.reap().swept
+    assert world.cleaned == []
+    monkeypatch.setattr(lease, "interpreter_id", lambda: theirs)
+    assert world.reap().swept
+
+
 def test_another_program_in_a_forked_process(world: World) -> None:
     """A forked child that made nothing and runs another program now is dead; else it is alive."""
     facts = pids.process_facts(os.getppid())
@@ -310,6 +326,59 @@ def test_a_full_disk_does_not_stop_cleaning(world: World, monkeypatch: pytest.Mo
     assert world.cleaned == ["/1"]
     assert errors(reaped) == [SystemRefused]
     assert b in world.leases
+
+
+@pytest.mark.parametrize(
+    ("kind", "broken", "ended"),
+    [
+        ("popen", False, True),
+        ("popen", True, False),
+        ("file", False, False),
+        ("semaphore", False, False),
+    ],
+)
+def test_that_a_process_was_ended_is_said(
+    world: World, kind: str, broken: bool, ended: bool
+) -> None:
+    """Whether processes were ended is said, and only then: they may have been members."""
+    a = world.member("a")
+    world.made(a, "it", kind=kind)
+    world.broken = {"it"} if broken else set()
+    world.kill(a)
+    assert world.reap().ended is ended
+
+
+@pytest.mark.parametrize("error", [SystemRefused("no", path="/r/s"), OSError("no")])
+def test_a_scope_that_cannot_be_removed(
+    world: World, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """Why a scope could not be removed is reported, and it does not count as removed."""
+    world.kill(world.member("a"))
+    with world.hold() as held:
+
+        def refuse(_: object) -> None:
+            raise error
+
+        with monkeypatch.context() as patch:
+            patch.setattr(type(held), "sweep", refuse)
+            reaped = reaper.reap(held, "/r/s", world.clean, Deadline())
+    assert errors(reaped) == [type(error)]
+    assert not reaped.swept
+    assert world.reap().swept
+
+
+def test_what_remains_of_a_scope_is_reported(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A scope that is gone, but for what could not be deleted of it, says so, and only then."""
+    world.kill(world.member("a"))
+    reaped = world.reap()
+    assert (reaped.swept, errors(reaped)) == (True, [])
+    world.kill(world.member("b"))
+    with world.hold() as held:
+        monkeypatch.setattr(type(held), "sweep", lambda _: SystemRefused("no", path="/r/garbage-1"))
+        reaped = reaper.reap(held, "/r/s", world.clean, Deadline())
+    assert (reaped.swept, errors(reaped)) == (True, [SystemRefused])
+    monkeypatch.undo()
+    world.reap()
 
 
 def test_time_that_runs_out_is_shared(world: World) -> None:

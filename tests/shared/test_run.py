@@ -1,13 +1,69 @@
-"""Run: which artifacts share their marks, and how long each may take."""
+"""Run: which artifacts share their marks and their time, and what is said of each."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import pytest
 
 from lastout import Artifact
+from lastout._process import deadline
 from lastout._process.deadline import Deadline
 from lastout._shared import run
 from lastout._shared.cleaners import KINDS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class Clock:
+    """A clock that goes only when it is told to; cleaning takes 1.5 s by it."""
+
+    def __init__(self) -> None:
+        self.now = 7.0
+        self.given: list[float | None] = []
+
+    def clean(self, kind: str, location: str, data: object, limit: Deadline) -> None:
+        self.given.append(limit.left())
+        self.now += 1.5
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    for module in (run, deadline):
+        monkeypatch.setattr(module, "monotonic", lambda: clock.now)
+    return clock
+
+
+def things(*kinds: str) -> list[Artifact]:
+    return [Artifact(f"a.{number}", kind, f"/{number}") for number, kind in enumerate(kinds)]
+
+
+def times_given(clock: Clock, seconds: float | None, kinds: Sequence[str]) -> list[float | None]:
+    list(run.Run(lambda *_: None, clock.clean, Deadline(seconds))(things(*kinds)))
+    return clock.given
+
+
+def test_no_time_limit_is_one_of_a_minute(clock: Clock) -> None:
+    """One cleanup that hangs cannot hold up the scope for more than a minute."""
+    assert times_given(clock, None, ["file"]) == [60.0]
+
+
+def test_time_is_halved_while_others_wait(clock: Clock) -> None:
+    """Each batch gets half of the time left, and the last one all of it."""
+    assert times_given(clock, 17.5, ["command", "popen", "command"]) == [8.75, 8.0, 14.5]
+
+
+def test_the_last_batch_leaves_time_for_its_own(clock: Clock) -> None:
+    """A batch of several has half of the time left even if it is the last: they share it."""
+    assert times_given(clock, 8.0, ["file", "file"]) == [4.0, 2.5]
+
+
+def test_it_is_said_how_long_each_took(clock: Clock) -> None:
+    """An outcome says the seconds of its own cleaning, be it in a batch or alone."""
+    outcomes = run.Run(lambda *_: None, clock.clean, Deadline())(things("file", "file", "popen"))
+    assert [outcome.seconds for outcome in outcomes] == [1.5, 1.5, 1.5]
 
 
 def test_batches() -> None:

@@ -116,8 +116,8 @@ def _nearest(path: str, directories: Collection[str], nearest: dict[str, str]) -
         asked.append(path)
         if path in directories:
             nearest[path] = path
-            break
-        path = path.rpartition("/")[0]
+        else:
+            path = path.rpartition("/")[0]
     found = nearest[path]
     nearest.update(dict.fromkeys(asked, found))
     return found
@@ -154,11 +154,9 @@ def _linear(newest_first: list[Artifact], edges: Edges) -> list[Artifact]:
         if not ready:
             # A cycle: refused when it is made, so records were lost.  All the
             # same everything must go: break it at the newest.
-            broken = next(one for one in rank if missing[one] > 0)
-            missing[broken] = 0
-            ready.append(rank[broken])
+            ready.append(next(rank[one] for one in rank if missing[one] > 0))
         artifact = newest_first[heappop(ready)]
-        missing[artifact.id] = -1
+        missing[artifact.id] = 0  # it waits for nothing more, as one in a cycle did
         ordered.append(artifact)
         for one in later.get(artifact.id, ()):
             missing[one] -= 1

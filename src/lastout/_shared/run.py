@@ -60,9 +60,9 @@ class Run:
         stuck: set[str] = set()
         left = len(ordered)
         for batch in _batches(ordered):
-            left -= len(batch)
             longest = None if batch[0].kind in _LIMITED else LONGEST
-            limit = Deadline(self._deadline.share(left > 0 or len(batch) > 1, longest))
+            limit = Deadline(self._deadline.share(left > 1, longest))
+            left -= len(batch)
             self._try_to_mark("begun", batch)
             done = []
             for artifact in batch:

@@ -1,0 +1,1 @@
+"""Mutants: lastout changed in one place at a time; `nox -s mutation`."""
