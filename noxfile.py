@@ -68,18 +68,21 @@ def coverage(session: nox.Session) -> None:
     data = MEASURED / str(session.python)
     shutil.rmtree(data, ignore_errors=True)
     data.mkdir(parents=True)
-    env = {"COVERAGE_PROCESS_START": os.path.abspath("pyproject.toml")}
-    env["COVERAGE_FILE"] = str(data / "data")
+    env = {"COVERAGE_FILE": str(data / "data")}
+    measured = {**env, "COVERAGE_PROCESS_START": os.path.abspath("pyproject.toml")}
     # Those measure time, or harm one process at each of its thousands of system calls.
     elsewhere = [f"--ignore=tests/{name}" for name in ("benchmarks", "crash", "sabotage")]
-    session.run("python", "-m", "pytest", *elsewhere, *session.posargs, env=env)
+    try:
+        session.run("python", "-m", "pytest", *elsewhere, *session.posargs, env=measured)
+    finally:
+        session.run("coverage", "combine", "--quiet", silent=True, env=env)
 
 
 @nox.session
 def figure(session: nox.Session) -> None:
     """The figure of all that `coverage` measured; it fails below `fail_under`."""
     session.install(COVERAGE)
-    files = sorted(str(data) for data in MEASURED.glob("*/data.*"))
+    files = sorted(str(data) for data in MEASURED.glob("*/data"))
     session.run("coverage", "combine", "--quiet", "--keep", *files, silent=True)
     session.run("coverage", "report")
 
