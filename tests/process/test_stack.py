@@ -139,14 +139,15 @@ def test_a_comparison_that_comes_back(stack: Watched, act: str) -> None:
     assert stack.log == expected[act]
 
 
-def test_a_comparison_that_removes_what_it_compares(stack: Watched) -> None:
-    """An `__eq__` may remove its own handler and then say that it is equal."""
+@pytest.mark.parametrize("act", ["remove", "clear"])
+def test_a_comparison_that_removes_what_it_compares(stack: Watched, act: str) -> None:
+    """An `__eq__` may remove its own handler, or all, and then say that it is equal."""
 
     class RemovesItself(SameSize):
         def __eq__(self, other: object) -> bool:
             if other is print and not stack.log:
                 stack.log.append("compared")
-                stack.remove(self)
+                stack.remove(self) if act == "remove" else stack.clear()
             return other is print
 
         __hash__ = None  # type: ignore[assignment]
@@ -156,7 +157,7 @@ def test_a_comparison_that_removes_what_it_compares(stack: Watched) -> None:
     stack.add("top")
     stack.remove(print)
     stack.run()
-    assert stack.log == ["compared", "top", "below"]
+    assert stack.log == (["compared", "top", "below"] if act == "remove" else ["compared"])
 
 
 def test_a_removed_handler_is_let_go(stack: Watched) -> None:
@@ -179,6 +180,24 @@ def test_a_removed_handler_is_let_go(stack: Watched) -> None:
     stack.do(cleared.close)
     stack.clear()
     del ran, cleared
+    gc.collect()
+    assert not alive
+
+
+def test_one_that_ran_after_a_removal_is_let_go(stack: Watched) -> None:
+    """What a handler holds on to is free once it has run, also where others were removed before."""
+
+    class Resource:
+        def close(self) -> None: ...
+
+    resources = [Resource() for _ in range(3)]
+    alive = weakref.WeakSet(resources)
+    for resource in resources:
+        stack.do(resource.close)
+    del resource
+    stack.remove(print)
+    stack.run()
+    resources.clear()
     gc.collect()
     assert not alive
 
@@ -286,6 +305,7 @@ def test_one_taken_just_before_it_is_claimed(stack: Watched) -> None:
     stack.add("below", "taken")
     stack.run()
     assert stack.log == ["below"]
+    assert stack.shown == []
 
 
 class Meddled(list):  # type: ignore[type-arg]
@@ -311,6 +331,15 @@ def test_one_pushed_while_a_hole_is_cut_off(stack: Watched) -> None:
     stack.remove(late)
     stack.run()
     assert stack.log == ["below"]
+
+
+def test_a_few_gaps_stay(stack: Watched) -> None:
+    """One gap among many handlers is left: to close it would touch all of them."""
+    stack.add(*"abcd")
+    stack.do(print)
+    stack.add(*"efgh")
+    stack.remove(print)
+    assert (len(stack), len(stack.entries)) == (8, 9)
 
 
 # --- forks

@@ -82,7 +82,7 @@ class Index:
 
     def forget(self, place: int, entry: Entry) -> None:
         """The entry at `place` is gone from the stack."""
-        if place < self._taken_in:
+        if place <= self._taken_in:  # also the one that `forget_beyond` has just cut off
             places = self._places_of(entry)
             if places.pop(place, None) is not None:
                 self._alive -= 1
