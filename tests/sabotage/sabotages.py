@@ -76,7 +76,7 @@ SABOTAGES = (
         "_shared/handover.py",
         "return membership.publish_for_another()",
         "return None",
-        (PAIRS, f"{POINTS}[fork]"),
+        (f"{POINTS}[fork]", PAIRS),
     ),
     Sabotage(
         "I2: whoever lost its descriptors is taken for dead",
