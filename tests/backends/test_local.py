@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import resource
 import shutil
@@ -168,6 +169,17 @@ def test_a_removed_scope_is_seen_before_anything_is_recorded(backend: LocalBacke
         lease.append(b"\ntwo")
     assert lease.read() == b"\none"
     lease.close()
+
+
+def test_a_look_does_not_make_the_dead_alive(backend: LocalBackend) -> None:
+    """A guardian that looks at the lock of a dead member just now does not hide that it is dead."""
+    with hold(backend) as scope:
+        backend.publish("s", "abc", b"\none").close()
+        with open(os.path.join(backend.place, "s", "abc.journal"), "rb") as journal:
+            fcntl.flock(journal, fcntl.LOCK_SH)
+            assert not scope.is_held("abc")
+            fcntl.flock(journal, fcntl.LOCK_EX)
+            assert scope.is_held("abc")
 
 
 def test_a_forked_child_does_not_keep_its_parents_lock(backend: LocalBackend) -> None:

@@ -30,11 +30,18 @@ def guardian(scope: str | os.PathLike[str]) -> psutil.Process:
 
     def on_its_own() -> bool:
         # Not the one that starts it, and is about to end.
-        found[:] = [one for one in guardians(scope) if one.pid == os.getsid(one.pid)]
+        found[:] = [one for one in guardians(scope) if _leads_a_session(one.pid)]
         return len(found) == 1 and _is_ready(found[0])
 
     assert eventually(on_its_own), f"guardians of {scope}: {found}"
     return found[0]
+
+
+def _leads_a_session(pid: int) -> bool:
+    try:
+        return os.getsid(pid) == pid
+    except ProcessLookupError:  # it has ended just now
+        return False
 
 
 def _is_ready(process: psutil.Process) -> bool:
