@@ -22,7 +22,7 @@ from lastout.pytest_plugin.exits import ExitRegistry
 from lastout.pytest_plugin.halves import Halves
 from lastout.pytest_plugin.leaks import Leaks
 from lastout.pytest_plugin.packing import packed_error
-from lastout.pytest_plugin.runs import _equal
+from lastout.pytest_plugin.parameters import _equal
 from lastout.pytest_plugin.shared import _check
 from lastout.pytest_plugin.standin import reap_all
 
