@@ -54,7 +54,7 @@ class Ledger:
         self.lockers: dict[str, tuple[int, int]] = {}  # scope: who locked it last, how many did
         self.released: set[str] = set()
         self.wanted: set[str] = set()
-        self.places: dict[str, str] = {}
+        self.places: dict[int, dict[str, str]] = {}  # of who said so: where functions clean
         # What each process cleaned under one lock, and what was unresolved just before each.
         self.runs: dict[tuple[int, int], list[tuple[Thing, list[Thing]]]] = {}
 
@@ -160,7 +160,7 @@ class Ledger:
             elif verb == "made":
                 if self.members[token].pid is None:
                     self.members[token].pid = event.pid  # it could not say so
-                thing = Thing(token, fields, self.places)
+                thing = Thing(token, fields, self.places.get(event.pid, {}))
                 self.things[thing.id] = thing
             elif verb != "left":
                 self._mark(token, verb, fields)
@@ -322,7 +322,7 @@ class Ledger:
 
     def _call(self, event: Event) -> None:
         name, _, path = event.text.partition(" ")
-        self.places[name] = path
+        self.places.setdefault(event.pid, {})[name] = path
 
     def _settled(self, event: Event) -> None:
         """Somebody reaped, undisturbed: what nobody may use any more must be gone."""
