@@ -422,8 +422,8 @@ def test_garbage_that_does_not_go(backend: LocalBackend, monkeypatch: pytest.Mon
     assert len(looks) > 1
     with monkeypatch.context() as patch:
         patch.setattr(os, "rmdir", lambda *_, **__: errno_raised(errno.EACCES))
-        [error] = backend.tidy()
-    assert error.errno == errno.EACCES
+        [(name, error)] = backend.tidy()
+    assert (name, error.errno) == ("garbage-1", errno.EACCES)
     assert backend.tidy() == []
     assert not os.path.exists(os.path.join(backend.place, "garbage-1"))
 
@@ -455,6 +455,7 @@ def test_a_journal_that_is_gone_with_its_descriptor(backend: LocalBackend) -> No
         with pytest.raises(ScopeGone, match=r"abc\.journal"):
             lease.read()
         assert lease.lost
+        lease.close()
 
 
 def test_a_guard_that_is_not_ours(backend: LocalBackend) -> None:

@@ -18,8 +18,9 @@ def test_ages(seconds: float | None, text: str) -> None:
     assert age(seconds) == text
 
 
-def test_any_stream() -> None:
+def test_any_stream(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is no stream of the system's is written to as well."""
     stream = io.StringIO()
-    put(["one", "two\x1b"], stream)
+    monkeypatch.setattr("sys.stdout", stream)
+    put(["one", "two\x1b"])
     assert stream.getvalue() == "one\n\ntwo\\x1b\n"

@@ -246,6 +246,7 @@ def test_a_scope_keeps_and_tells_what_it_cannot_prove() -> None:
     scope = lastout.Scope("s")
     process = scope.popen(["sh", "-c", "env -i sleep 600 >&- & echo $!"], stdout=subprocess.PIPE)
     child = int(process.communicate()[0])
+    assert eventually(lambda: b"sleep" in pids.command_line(child)[:1])  # not `env` any more
     (outcome,) = scope.leave()
     assert isinstance(outcome.failure and outcome.failure.exception, errors.CleanupFailed)
     assert lives(child)

@@ -6,7 +6,7 @@ import os
 import re
 import sys
 
-from .._platform.pids import command_line, descends_from, parent_of
+from .._platform.pids import command_line, descends_from, parent_of, process_facts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,8 +33,10 @@ def _is_fork_server(pid: int) -> bool:
     parent = parent_of(pid)
     if parent is None or not runs_fork_server(pid) or runs_fork_server(parent):
         return False
-    # A child whose server was killed looks like one, but for its new parent.
-    return descends_from(pid, os.getpid())
+    # A child whose server was killed looks like one, but for its parent: one that ends just
+    # now, and then another one.
+    facts = process_facts(parent)
+    return facts is not None and not facts.ending and descends_from(pid, os.getpid())
 
 
 def kept_directories() -> set[str]:
