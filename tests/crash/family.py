@@ -72,7 +72,8 @@ class Family:
 
     def _wait(self, pid: int) -> None:
         try:
-            _, status = os.waitpid(pid, 0)
+            while os.WIFSTOPPED(status := os.waitpid(pid, os.WUNTRACED)[1]):
+                os.kill(pid, signal.SIGCONT)  # it was stopped when all were calm already
         except ChildProcessError:
             return  # its parent waited for it
         self._shim.note("gone", value=pid)

@@ -153,11 +153,14 @@ class Pairs(Explorer):
             second.hears()
             first = Player(self, schedule.first, schedule.at, Harm(STOP))
             first.hears()
-            if first.runs_into_a_stop():
+            if met := first.runs_into_a_stop():
                 self._meet(second, schedule.end)
                 first.finishes()
                 second.finishes()
             self._shim.calm()
+            if not met and any(map(is_stop, self._shim.events())):
+                # A guardian, when the first was done already: too late to meet anybody.
+                os.kill(self._stopped(), signal.SIGCONT)
             for player in (first, second):
                 player.send_home()
             for player in (first, second):
