@@ -45,7 +45,8 @@ def packed_error(error: BaseException, state: State) -> bytes:
     for kind, outcome in _OUTCOMES.items():
         if isinstance(error, outcome):
             # These say that they are built-in, and so cannot be pickled.
-            return pickling.dumps((kind, (error.msg, error.pytrace), text))
+            told: Any = error
+            return pickling.dumps((kind, (told.msg, told.pytrace), text))
     try:
         pickled = pickling.dumps((None, error, text))
         if type(pickling.loads(pickled)[1]) is type(error):
