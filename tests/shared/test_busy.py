@@ -28,10 +28,9 @@ errors: list[BaseException] = []
 interrupted = Event()
 
 
-def test_leaving_waits_for_what_is_being_made(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What a thread has recorded and not yet made when another one leaves is cleaned as well."""
+@pytest.fixture
+def slow(monkeypatch: pytest.MonkeyPatch) -> tuple[Event, Event]:
+    """Files are recorded, which is told, and made when the second event tells so."""
     recorded, go_on = Event(), Event()
     create = makers.create_file
 
@@ -41,6 +40,12 @@ def test_leaving_waits_for_what_is_being_made(
         return create(location, data)
 
     monkeypatch.setattr(makers, "create_file", slowly)
+    return recorded, go_on
+
+
+def test_leaving_waits_for_what_is_being_made(tmp_path: Path, slow: tuple[Event, Event]) -> None:
+    """What a thread has recorded and not yet made when another one leaves is cleaned as well."""
+    recorded, go_on = slow
     scope = Scope("s")
     making = Thread(target=scope.file, args=(tmp_path / "x",))
     making.start()
@@ -171,18 +176,10 @@ def test_threads_that_join_and_leave_all_the_time(tmp_path: Path) -> None:
 
 
 def test_the_time_to_leave_counts_for_other_threads(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, slow: tuple[Event, Event]
 ) -> None:
     """Where another thread does not come to an end in time, this process stays in, and says so."""
-    recorded, go_on = Event(), Event()
-    create = makers.create_file
-
-    def slowly(location: str, data: Any) -> Any:
-        recorded.set()
-        assert go_on.wait(30)
-        return create(location, data)
-
-    monkeypatch.setattr(makers, "create_file", slowly)
+    recorded, go_on = slow
     scope = Scope("s")
     making = Thread(target=scope.file, args=(tmp_path / "x",))
     making.start()
