@@ -78,8 +78,8 @@ ENDS = {
         pid = os.fork()
         if not pid:
             scope = begin()
+            say("pid", os.getpid())      # before it is ready
             wait_for_death()
-        say("pid", pid)
         os.waitpid(pid, 0)
         say("killed")
         input()
