@@ -4,12 +4,12 @@
     while run_interrupted(scenario, moment, handler, watched):
         moment += 1
 
-A traced frame calls a C function of CPython's own (the one behind
-`_thread.interrupt_main`) just before an instruction is executed.  That marks
-SIGINT as arrived, and CPython runs its Python handler at the next point where it
-would have run it anyway, so exactly what a user's Ctrl-C can do is tried, and
-nothing that it cannot do.  (An exception raised by the trace function itself
-would also fall between instructions that no signal can come between.)
+A traced frame calls `_thread.interrupt_main`, by way of C code only, just before
+an instruction is executed.  That marks SIGINT as arrived, and CPython runs its
+Python handler at the next point where it would have run it anyway, so exactly what
+a user's Ctrl-C can do is tried, and nothing that it cannot do.  (An exception
+raised by the trace function itself would also fall between instructions that no
+signal can come between.)
 
 Instructions that run no other code and give signals no turn are not counted: a
 signal before one of them is a signal before the next one that is.
@@ -17,7 +17,8 @@ signal before one of them is a signal before the next one that is.
 
 from __future__ import annotations
 
-import ctypes
+import _thread
+import io
 import signal
 import sys
 from dis import opname
@@ -30,18 +31,20 @@ if TYPE_CHECKING:
 
 UNEVENTFUL = ("LOAD_FAST", "LOAD_CONST", "LOAD_GLOBAL", "LOAD_DEREF", "STORE_FAST", "STORE_DEREF")
 UNEVENTFUL += ("POP_TOP", "PUSH_", "COPY", "SWAP", "BUILD_TUPLE", "BUILD_LIST", "NOP", "IS_OP")
-TRACE_ARGUMENTS = (ctypes.py_object, ctypes.py_object, ctypes.py_object)
 
 
-def _as_trace_function(name: str) -> Callable[[FrameType, str, object], None]:
-    """A C function without parameters, callable by the tracer: the arguments are dropped."""
-    function = ctypes.PyDLL(None)[name]
-    function.argtypes, function.restype = TRACE_ARGUMENTS, None
-    return function
+class _Marker(io.IOBase):
+    """Its `__exit__` is C code that only calls `close()`: here, to mark SIGINT as arrived."""
+
+    close = _thread.interrupt_main
+    closed = True  # nothing is to be done when it is collected
 
 
-_mark_sigint = _as_trace_function("PyErr_SetInterrupt")
-_do_nothing = _as_trace_function("Py_IsInitialized")
+# Trace functions in C, whatever they are called with.  Not made by ctypes: from Python 3.14
+# its calls are audited, and a hook in Python (filelock has one) would give the signal a
+# turn where a user's Ctrl-C has none.
+_mark_sigint = _Marker().__exit__
+_do_nothing = memoryview(b"").__exit__
 
 
 def run_interrupted(
