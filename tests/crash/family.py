@@ -72,8 +72,7 @@ class Family:
 
     def _wait(self, pid: int) -> None:
         try:
-            while os.WIFSTOPPED(status := os.waitpid(pid, os.WUNTRACED)[1]):
-                os.kill(pid, signal.SIGCONT)  # it was stopped when all were calm already
+            _, status = os.waitpid(pid, 0)
         except ChildProcessError:
             return  # its parent waited for it
         self._shim.note("gone", value=pid)

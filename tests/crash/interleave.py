@@ -157,8 +157,7 @@ class Pairs(Explorer):
                 self._meet(second, schedule.end)
                 first.finishes()
                 second.finishes()
-            self._shim.calm()
-            if not met and any(map(is_stop, self._shim.events())):
+            if self._shim.calm() and not met:
                 # A guardian, when the first was done already: too late to meet anybody.
                 os.kill(self._stopped(), signal.SIGCONT)
             for player in (first, second):

@@ -36,8 +36,17 @@ enum kind { PLAIN = 0, SPACE = 1, DESCRIPTOR = 2 }; /* what a call needs of the 
 
 #define TAPE_SIZE (4 << 20)
 #define ORDERS 4
+/* What becomes of an order: whoever is to do harm takes it first, and nobody takes what is
+ * called off.  DONE is for who waits for the harm: a stop is known by then. */
+enum fate { WAITING, TAKEN, DONE, CALLED_OFF };
 /* What harm is to be done: shared, so that one and the same call of a generation meets it. */
-struct order { atomic_long count; volatile long at; int mode, number, who, owner; atomic_int taken; char bell[40]; };
+struct order {
+    atomic_long count;
+    long at;
+    int mode, number, who, owner;
+    atomic_int begun, fate; /* begun: the program that is to obey it */
+    char bell[40];
+};
 struct tape {
     atomic_long used;
     atomic_long orders;
@@ -119,27 +128,34 @@ void shim_arm(long at, int mode, int number, int who) {
     struct order *new = &tape->order[atomic_fetch_add(&tape->orders, 1) % ORDERS];
     *new = (struct order){ .at = at, .mode = mode, .number = number, .who = who, .owner = me() };
     if (bell >= 0) snprintf(new->bell, sizeof new->bell, "/proc/%d/fd/%d", me(), bell);
-    atomic_store(&new->taken, !(who & PROGRAM));
+    atomic_store(&new->begun, !(who & PROGRAM));
     if (!(who & PROGRAM)) obey(new);
 }
 /* A program begins: is it the one that its parent has armed? */
 static void take_order(void) {
     for (int i = 0; i < ORDERS; i++) {
         struct order *found = &tape->order[i];
-        if (found->owner == raw(SYS_getppid) && found->who & PROGRAM && !atomic_exchange(&found->taken, 1)) {
+        if (found->owner == raw(SYS_getppid) && found->who & PROGRAM && !atomic_exchange(&found->begun, 1)) {
             obey(found);
             return;
         }
     }
 }
 void shim_disarm(void) { order = NULL; }
-/* No more harm, in whichever process. */
-void shim_calm(void) { for (int i = 0; i < ORDERS; i++) { tape->order[i].at = 0; tape->order[i].mode = NOTHING; } }
+/* No more harm, in whichever process; whether one stops, or is just about to. */
+int shim_calm(void) {
+    int stops = 0;
+    for (int i = 0; i < ORDERS; i++) {
+        int before = atomic_exchange(&tape->order[i].fate, CALLED_OFF);
+        stops |= tape->order[i].mode == STOP && (before == TAKEN || before == DONE);
+    }
+    return stops;
+}
 /* Whether the harm that this process ordered was done. */
 int shim_harmed(void) {
     for (int i = 0; i < ORDERS; i++) {
         struct order *found = &tape->order[i];
-        if (found->owner == me() && found->at && atomic_load(&found->count) >= found->at) return 1;
+        if (found->owner == me() && atomic_load(&found->fate) == DONE) return 1;
     }
     return 0;
 }
@@ -174,12 +190,24 @@ static void die(const char *name) {
     for (;;) raw(SYS_pause);
 }
 
+/* Whether this process may do the harm; for good is as often as it likes. */
+static int take(struct order *o) {
+    int fate = WAITING;
+    if (atomic_compare_exchange_strong(&o->fate, &fate, TAKEN)) return 1;
+    return o->mode == FAIL_ON && fate != CALLED_OFF;
+}
+static void done(struct order *o, const char *name) {
+    int fate = TAKEN; /* else it was called off meanwhile, and stays so */
+    note("fault", o->mode == FAIL || o->mode == FAIL_ON ? o->number : o->mode, name, "", 0);
+    atomic_compare_exchange_strong(&o->fate, &fate, DONE);
+}
+
 /* Say that this process stops here, by whichever descriptor, to whoever watches its first one. */
-static void stop(const char *name) {
-    long to = raw(SYS_openat, AT_FDCWD, order->bell, O_WRONLY | O_CLOEXEC);
+static void stop(struct order *o, const char *name) {
+    long to = raw(SYS_openat, AT_FDCWD, o->bell, O_WRONLY | O_CLOEXEC);
     raw(SYS_write, to, "s", 1L);
     raw(SYS_close, to);
-    note("fault", STOP, name, "", 0);
+    done(o, name);
     raw(SYS_kill, me(), SIGSTOP);
 }
 
@@ -191,13 +219,13 @@ static int meet(const char *name, int kind) {
     long this = atomic_fetch_add(&o->count, 1) + 1;
     if (o->mode == FAIL_ON) {
         int needs = o->number == EMFILE ? DESCRIPTOR : SPACE;
-        if (this < o->at || !(kind & needs)) return NOTHING;
-        note("fault", o->number, name, "", 0);
+        if (this < o->at || !(kind & needs) || !take(o)) return NOTHING;
+        done(o, name);
         return FAIL;
     }
-    if (this != o->at) return NOTHING;
-    if (o->mode == STOP) { stop(name); return NOTHING; }
-    note("fault", o->mode, name, "", 0);
+    if (this != o->at || !take(o)) return NOTHING;
+    if (o->mode == STOP) { stop(o, name); return NOTHING; }
+    done(o, name);
     if (o->mode == KILL_BEFORE) die(name);
     return o->mode;
 }

@@ -89,7 +89,7 @@ class Shim:
         self.rewind = library.shim_rewind
         self.bell = library.shim_bell
         self.disarm = library.shim_disarm  # this process, from now on
-        self.calm = library.shim_calm  # all processes
+        self._calm = library.shim_calm
 
     def arm(self, at: int, harm: Harm, who: int = ITSELF) -> None:
         """Have harm done at the `at`-th call from now on, to this process or to one after it."""
@@ -98,6 +98,10 @@ class Shim:
     def harmed(self) -> bool:
         """Whether the harm that this process has asked for was done, to whomever."""
         return bool(self._harmed())
+
+    def calm(self) -> bool:
+        """Call off all harm, in all processes; whether one has stopped, or is about to."""
+        return bool(self._calm())
 
     def met(self) -> int:
         """How many calls were counted since the tape was rewound."""

@@ -74,6 +74,40 @@ for _ in range(2):
             os.rmdir(name)
 """
 
+STOP_SCRIPT = """
+import os, signal, sys
+from crash.family import state_of
+from crash.shim import CHILD, STOP, Harm, Shim
+os.chdir(sys.argv[1])
+shim = Shim()
+told, said = os.pipe()
+shim.bell(said)
+os.set_blocking(said, False)
+try:
+    while True:
+        os.write(said, bytes(4096))
+except BlockingIOError:
+    os.set_blocking(said, True)
+shim.arm(1, Harm(STOP), CHILD)
+if sys.argv[2] == "called off":
+    print(shim.calm())
+child = os.fork()
+if not child:
+    os.mkdir("made")
+    os._exit(0)
+while not shim.met():
+    continue
+print(shim.harmed())
+if sys.argv[2] == "stops":
+    while not os.read(told, 4096).endswith(b"s"):
+        continue
+    while state_of(child) != "T":
+        continue
+    print(shim.harmed(), shim.calm())
+    os.kill(child, signal.SIGCONT)
+print(os.waitpid(child, 0)[1], *os.listdir())
+"""
+
 
 @pytest.fixture
 def harmed(shimmed: Shimmed, tmp_path: Path) -> Callable[..., tuple[int, list[str], list[str]]]:
@@ -151,6 +185,19 @@ def test_programs(shimmed: Shimmed, tmp_path: Path, who: int, made: str) -> None
     ended = shimmed("-c", PROGRAM_SCRIPT, str(base), str(who))
     assert not ended.stderr
     assert ended.stdout.splitlines() == [f"{made} True", "0 0a 0b 1a 1b 2a 2b True"]
+
+
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [("stops", ["False", "True True", "0 made"]), ("called off", ["False", "False", "0 made"])],
+)
+def test_stopping(shimmed: Shimmed, tmp_path: Path, what: str, said: list[str]) -> None:
+    """Whoever waits for a stop goes on once it was told; what is called off never stops."""
+    base = tmp_path / "base"
+    base.mkdir()
+    ended = shimmed("-c", STOP_SCRIPT, str(base), what)
+    assert not ended.stderr
+    assert ended.stdout.splitlines() == said
 
 
 @pytest.mark.parametrize(("how_many", "outcome"), [("some", "skipped"), ("all", "error")])
