@@ -171,7 +171,9 @@ class Ledger:
             thing.data.update(fields[1])
             thing.complete = True
         for number in fields[0] if verb in ("done", "kept") else ():
-            setattr(self.things[f"{token}.{number}"], verb, True)
+            thing = self.things[f"{token}.{number}"]
+            if not thing.done:  # else it came too late: somebody released it first
+                setattr(thing, verb, True)
 
     def _from(self, event: Event) -> None:
         scope, name = os.path.split(event.text)

@@ -106,6 +106,23 @@ def test_what_is_on_the_disk(tape: Tape) -> None:
     assert wrong.endswith("left is left")
 
 
+def test_what_was_to_be_kept(tape: Tape) -> None:
+    """I1: what is kept stays; not what somebody had released before, and recorded that."""
+    for name, number, kept_first in ("early", 1, True), ("late", 2, False):
+        tape.make(ONE, number, name)
+        tape.add("keep", ONE, tape.area / name)
+        tape.add("release", OTHER, tape.area / name)
+        marks = [["kept", [number]], ["done", [number]]]
+        for mark in marks if kept_first else reversed(marks):
+            if mark[0] == "done":
+                tape.lock(OTHER)
+                tape.add("remove", OTHER, tape.area / name)
+            tape.record(OTHER, mark, token=ONE)
+    wrong = tape.judged()
+    assert [one for one in wrong if "late" in one] == []
+    assert [one for one in wrong if "early) was to be kept, and was cleaned" in one] != []
+
+
 def test_a_record_that_goes_first(tape: Tape) -> None:
     """I1: the scope is removed, and something that stood in it is still there."""
     tape.make(ONE, 1, "first")

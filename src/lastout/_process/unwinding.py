@@ -83,10 +83,10 @@ class Unwinding:
                 failure = self._run_within(limit, claimed, handler.name)
             else:
                 # Ctrl-C raises at calls and jumps only: not between these two lines.
-                claimed[0] = None
+                del claimed[0]
                 func(*args, **kwargs)
         except BaseException as error:
-            unstarted, claimed[0] = claimed[0], None
+            unstarted = _take(claimed)
             if unstarted is not None:
                 stack.put_back(unstarted)
             if unstarted is not None or entry is None:
@@ -121,9 +121,13 @@ class Unwinding:
                 runner.append(me)
                 unwinders.add(me)
             try:
-                entry, claimed[0] = claimed[0], None
-                if entry is not None:  # else Ctrl-C came first and it was put back
-                    entry[0](*entry[1], **entry[2])
+                try:  # as in `_take`, without a call that would give Ctrl-C a moment
+                    entry = claimed[0]
+                    del claimed[0]
+                except IndexError:  # Ctrl-C came first, and it was put back
+                    return
+                assert entry is not None
+                entry[0](*entry[1], **entry[2])
             finally:
                 unwinders.difference_update(runner)
 
@@ -137,6 +141,16 @@ class Unwinding:
         self._outcomes.append(Outcome(name, seconds, Failure(failure) if failure else None))
         if failure is not None:
             self._show(failure, entry[0])
+
+
+def _take(claimed: list[Entry | None]) -> Entry | None:
+    """What was claimed, unless it has been taken: two threads never get it both."""
+    try:
+        entry = claimed[0]
+        del claimed[0]  # of two threads without a GIL, only one can
+    except IndexError:
+        return None
+    return entry
 
 
 def overrun(name: str, seconds: float) -> Outcome:

@@ -94,7 +94,9 @@ class Artifact:
         _keeper(self).release(self)
 
     def keep(self) -> None:
-        """Forget it: nobody will clean it.
+        """Forget it: nobody will clean it; nothing if it was cleaned already.
+
+        When another process releases it at the same moment, either may be first.
 
         Raises:
             UsageError: this process is not in its scope.
