@@ -28,8 +28,9 @@ def test_the_examples_of_a_module_are_true(module: str, program: Callable[..., P
         """
         import doctest, importlib, sys
 
-        module = importlib.import_module(sys.argv[1])
-        raise SystemExit(doctest.testmod(module, optionflags=doctest.ELLIPSIS).failed)
+        if __name__ == "__main__":  # not in a child by spawn or forkserver
+            module = importlib.import_module(sys.argv[1])
+            raise SystemExit(doctest.testmod(module, optionflags=doctest.ELLIPSIS).failed)
         """,
         args=[module],
     )

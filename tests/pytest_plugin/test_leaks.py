@@ -6,11 +6,14 @@ import os
 import re
 import shutil
 import signal
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
 import lastout
+from lastout.pytest_plugin.helpers import is_helper, runs_fork_server
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -281,9 +284,18 @@ def test_a_fork_server(
     cleanup(ran.lines)
     assert ran.counts == {"passed": 5, "errors": 3}, ran.out
     found = re.findall(r"::(test_\w+) left behind:\n  process: \d+ (.*)", ran.out)
-    assert [name for name, _ in found] == ["test_child", "test_orphan", "test_file_of_that_name"]
+    assert [name for name, _ in found] == ["test_child", "test_orphan", "test_file_of_that_name"], ran.out
     assert [f"{package}.forkserver" in command for _, command in found] == [True, True, False]
     assert "pymp-" not in ran.out
+
+
+@pytest.mark.parametrize("first", ["", "import sys; "])
+def test_how_a_fork_server_is_started(first: str) -> None:
+    """It is known by its text, with the import that Python 3.14 and 3.15 put before it."""
+    text = f"{first}from multiprocessing.forkserver import main; __import__('sys').stdin.read()"
+    with subprocess.Popen([sys.executable, "-c", text], stdin=subprocess.PIPE) as server:
+        assert runs_fork_server(server.pid)
+        assert is_helper(server.pid)
 
 
 @pytest.mark.parametrize("mode", ["warn", "error"])

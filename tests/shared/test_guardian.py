@@ -197,7 +197,7 @@ def test_it_is_on_its_own(guarded: Scope) -> None:
 
 @pytest.mark.unmeasured(reason="it takes memory of the guardian")
 def test_it_is_small(guarded: Scope) -> None:
-    """It has at most 12 MB resident, also after it has seen members come, go and be killed."""
+    """It has at most 14 MB resident, also after it has seen members come, go and be killed."""
     for _ in range(20):
         pid = os.fork()
         if not pid:
@@ -208,7 +208,9 @@ def test_it_is_small(guarded: Scope) -> None:
     one = guardian(guarded)
     status = Path(f"/proc/{one.pid}/status").read_text()
     sizes = dict(line.split(":", 1) for line in status.splitlines())
-    assert int(sizes["VmRSS"].split()[0]) <= 12_000  # kB
+    # Of its own are 6 MB; the rest are files of Python, more of them with 3.14: 13 MB in all.
+    most = 12_000 if sys.version_info < (3, 14) and "t" not in sys.abiflags else 14_000
+    assert int(sizes["VmRSS"].split()[0]) <= most  # kB
     assert one.exe() == os.path.realpath(sys.executable)
     words = one.cmdline()
     assert words[1:3] == ["-I", "-S"]

@@ -12,9 +12,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
 
-# `python -c TEXT`, as multiprocessing, multiprocess and loky start them.
+# `python -c TEXT`, as multiprocessing, multiprocess and loky start them; Python 3.14.10 and
+# 3.15.2 have it import `sys` first.
 _TRACKER: Final = re.compile(rb"from [\w.]+\.(resource|semaphore)_tracker import main\b")
-_FORK_SERVER: Final = re.compile(rb"from [\w.]+\.forkserver import main\b")
+_FORK_SERVER: Final = re.compile(rb"(import sys; )?from [\w.]+\.forkserver import main\b")
 _GUARDIAN: Final = b"lastout-guardian"
 
 
