@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SECONDS = 60
+# All are errors but the one of a pool that forks the next worker on a thread of its own.
+WARNINGS = ("-W", "error", "-W", "ignore:This process (pid=:DeprecationWarning")
 
 # What a test changes of the example, in a forked worker too.
 CHANGED = """
@@ -64,7 +66,7 @@ class Example:
         source = Path(lastout.__path__[0]).parent
         paths = [str(source), *([str(EXAMPLES)] if change is not None else [])]
         process = subprocess.Popen(
-            [sys.executable, "-W", "error", *program, *map(str, args)],
+            [sys.executable, *WARNINGS, *program, *map(str, args)],
             env={**os.environ, "TMPDIR": str(self.temporary), "PYTHONPATH": os.pathsep.join(paths)},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

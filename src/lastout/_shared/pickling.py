@@ -8,10 +8,11 @@ run time or found in no place that another process would look.
 
 from __future__ import annotations
 
+import marshal
 import sys
 import threading
 from io import BytesIO, IOBase
-from types import BuiltinMethodType, FunctionType, MethodType
+from types import BuiltinMethodType, CodeType, FunctionType, MethodType
 
 import dill
 
@@ -76,6 +77,8 @@ def module_can_be_imported(name: str) -> bool:
 class _Pickler(dill.Pickler):  # type: ignore[misc]
     """dill's pickler, which by itself takes only `__main__` for what others cannot import."""
 
+    dispatch = dill.Pickler.dispatch.copy()
+
     def __init__(self, file: BytesIO, strictly: bool) -> None:
         # Only the globals that a function uses, not those of its whole module.
         super().__init__(file, recurse=True)
@@ -108,6 +111,14 @@ class _Pickler(dill.Pickler):  # type: ignore[misc]
         if home not in self._importable:
             self._importable[home] = module_can_be_imported(home)
         return not self._importable[home]
+
+
+def _save_code(pickler: _Pickler, code: CodeType) -> None:
+    # dill 0.4.1 does it by `co_lnotab`, which Python 3.15 has no more.
+    pickler.save_reduce(marshal.loads, (marshal.dumps(code),), obj=code)
+
+
+_Pickler.dispatch[CodeType] = _save_code
 
 
 def dumps(value: object, strictly: bool = False) -> bytes:
