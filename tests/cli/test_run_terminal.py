@@ -15,21 +15,17 @@ from support.shell import PROMPT
 if TYPE_CHECKING:
     from support.shell import Shell
 
-# Says which signals it felt, and ends when it has felt as many as it is told to.
+# Says which signals it felt, and ends when it has felt as many as it is told to.  It has them
+# blocked: one that comes just before it waits is not lost, as it would be with `pause`.
 PROGRAM = """
 import signal, sys
-count = 0
-def feel(signum, _):
-    global count
-    count += 1
-    print("felt", signal.Signals(signum).name, count, flush=True)
-    if count == int(sys.argv[1]):
-        sys.exit(9)
-for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGCONT, signal.SIGWINCH):
-    signal.signal(signum, feel)
+felt = {signal.SIGINT, signal.SIGTERM, signal.SIGCONT, signal.SIGWINCH}
+signal.pthread_sigmask(signal.SIG_BLOCK, felt)
 print("running", flush=True)
-while True:
-    signal.pause()
+for count in range(1, int(sys.argv[1]) + 1):
+    signum = signal.sigwait(felt)
+    print("felt", signal.Signals(signum).name, count, flush=True)
+sys.exit(9)
 """
 
 
