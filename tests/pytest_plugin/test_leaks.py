@@ -292,8 +292,13 @@ def test_a_fork_server(
 @pytest.mark.parametrize("first", ["", "import sys; "])
 def test_how_a_fork_server_is_started(first: str) -> None:
     """It is known by its text, with the import that Python 3.14 and 3.15 put before it."""
-    text = f"{first}from multiprocessing.forkserver import main; __import__('sys').stdin.read()"
-    with subprocess.Popen([sys.executable, "-c", text], stdin=subprocess.PIPE) as server:
+    text = f"{first}from multiprocessing.forkserver import main; print('ready'); input()"
+    command = [sys.executable, "-u", "-c", text]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as server:
+        assert server.stdout
+        server.stdout.readline()  # before that, its command line may not be there yet
         assert runs_fork_server(server.pid)
         assert is_helper(server.pid)
 

@@ -207,14 +207,15 @@ def test_children_leave_it_alone(
                 assert child.exitcode == 0
             memory.close()
         """
-    child = program(script)
-    ended = child.end()
-    assert (ended.status, ended.err) == (0, "")
-    assert memory.given.buf[0] == 2
-    assert semaphore.given.get_value() == 2
-    memory.given.close()
-    memory.clean()
-    semaphore.clean()
+    try:
+        ended = program(script).end()
+        assert (ended.status, ended.err) == (0, "")
+        assert memory.given.buf[0] == 2
+        assert semaphore.given.get_value() == 2
+    finally:
+        memory.given.close()
+        memory.clean()
+        semaphore.clean()
 
 
 def test_a_killed_maker_leaves_it_to_us(program: Callable[..., Program]) -> None:

@@ -131,7 +131,9 @@ def _pack(handler: Handler, package: str) -> Parcel | None:
         failure = error
     if failure or of_main:
         try:
-            parcel.append(_by_value(tuple(handler)))
+            from . import by_value  # dill, which takes long to import
+
+            parcel.append(by_value.dumps(tuple(handler)))
         except Exception as error:
             failure = failure or error
     for arrived, ways in _arrived:
@@ -154,12 +156,6 @@ def _by_package(value: object, package: str) -> bytes:
     from importlib import import_module
 
     return bytes(import_module(f"{package}.reduction").ForkingPickler.dumps(value))
-
-
-def _by_value(value: object) -> bytes:
-    from importlib import import_module
-
-    return bytes(import_module("dill").dumps(value, recurse=True))
 
 
 def arrive(package: str, parcels: list[Parcel]) -> Carrier:

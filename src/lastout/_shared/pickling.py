@@ -8,13 +8,14 @@ run time or found in no place that another process would look.
 
 from __future__ import annotations
 
-import marshal
 import sys
 import threading
 from io import BytesIO, IOBase
-from types import BuiltinMethodType, CodeType, FunctionType, MethodType
+from types import BuiltinMethodType, FunctionType, MethodType
 
 import dill
+
+from .._process import by_value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -74,10 +75,8 @@ def module_can_be_imported(name: str) -> bool:
     return False
 
 
-class _Pickler(dill.Pickler):  # type: ignore[misc]
+class _Pickler(by_value.Pickler):
     """dill's pickler, which by itself takes only `__main__` for what others cannot import."""
-
-    dispatch = dill.Pickler.dispatch.copy()
 
     def __init__(self, file: BytesIO, strictly: bool) -> None:
         # Only the globals that a function uses, not those of its whole module.
@@ -111,14 +110,6 @@ class _Pickler(dill.Pickler):  # type: ignore[misc]
         if home not in self._importable:
             self._importable[home] = module_can_be_imported(home)
         return not self._importable[home]
-
-
-def _save_code(pickler: _Pickler, code: CodeType) -> None:
-    # dill 0.4.1 does it by `co_lnotab`, which Python 3.15 has no more.
-    pickler.save_reduce(marshal.loads, (marshal.dumps(code),), obj=code)
-
-
-_Pickler.dispatch[CodeType] = _save_code
 
 
 def dumps(value: object, strictly: bool = False) -> bytes:

@@ -1,0 +1,33 @@
+"""Pickling by value: functions with all that they use, for a process that cannot import them."""
+
+from __future__ import annotations
+
+import marshal
+from io import BytesIO
+from types import CodeType
+
+import dill
+
+
+class Pickler(dill.Pickler):  # type: ignore[misc]
+    """dill's pickler, but for code: dill 0.4.1 asks for a `co_lnotab`, which 3.15 has no more."""
+
+    dispatch = dill.Pickler.dispatch.copy()
+
+    def save_code(self, code: CodeType) -> None:
+        """By marshal, which is there for it; like dill's way, only for the same Python."""
+        self.save_reduce(marshal.loads, (marshal.dumps(code),), obj=code)
+
+
+Pickler.dispatch[CodeType] = Pickler.save_code
+
+
+def dumps(value: object) -> bytes:
+    """Pickle a value; of a function's globals only those that it uses.
+
+    Raises:
+        Exception: whatever keeps it from being pickled.
+    """
+    file = BytesIO()
+    Pickler(file, recurse=True).dump(value)
+    return file.getvalue()
