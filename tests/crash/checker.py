@@ -51,6 +51,7 @@ class Ledger:
         self.dead: set[int] = set()
         self.parents: dict[int, int] = {}  # of forked processes, in the order of their births
         self.programs: dict[int, tuple[int, str]] = {}  # parent, and artifact token
+        self.starters: dict[int, int] = {}  # who is that parent, even if it was killed at once
         self.lockers: dict[str, tuple[int, int]] = {}  # scope: who locked it last, how many did
         self.released: set[str] = set()
         self.wanted: set[str] = set()
@@ -77,7 +78,7 @@ class Ledger:
         self.parents[event.pid] = event.value
 
     def _program(self, event: Event) -> None:
-        self.programs[event.pid] = (event.value, event.text)
+        self.programs[event.pid] = (self.starters.get(event.pid, event.value), event.text)
         for thing in self.things.values():
             if event.text and thing.place == event.text and thing.token in self.members:
                 self._pass_down(self.members[thing.token].pid, event.pid)
@@ -214,6 +215,7 @@ class Ledger:
             self._wrong("I1", f"{path} was made, and nobody had recorded it")
 
     def _exec(self, event: Event) -> None:
+        self.starters.setdefault(event.pid, event.value)
         argv = event.more.decode(errors="surrogateescape").split("\0")[:-1]
         for thing in self.things.values():
             if thing.data.get("argv") == argv and thing.kind == "popen":

@@ -409,7 +409,7 @@ int execve(const char *a, char *const argv[], char *const env[]) {
         strcpy(words + length, argv[i]);
         length += strlen(argv[i]) + 1;
     }
-    if (!raw(SYS_access, a, X_OK)) note("exec", 0, a, words, length);
+    if (!raw(SYS_access, a, X_OK)) note("exec", (int)raw(SYS_getppid), a, words, length);
     return real(a, argv, env);
 }
 

@@ -229,6 +229,21 @@ def test_a_wait_that_was_not_over(tape: Tape) -> None:
     assert tape.judged() == []
 
 
+@pytest.mark.parametrize("starter", [ONE, JUDGE])
+def test_whose_program_it_is(tape: Tape, starter: int) -> None:
+    """What a program cleans counts for who started it, also when that one is killed at once."""
+    tape.make(ONE, 1, "first")
+    tape.make(OTHER, 2, "second")
+    for member in (ONE, OTHER):
+        tape.add("gone", JUDGE, value=member)
+    tape.add("exec", THIRD, value=starter)
+    tape.add("program", THIRD, value=JUDGE)
+    tape.lock(JUDGE)
+    tape.add("remove", THIRD, tape.area / "first")
+    tape.add("remove", JUDGE, tape.area / "second")
+    assert [wrong[:2] for wrong in tape.judged()] == (["I3"] if starter == JUDGE else [])
+
+
 def test_without_the_lock(tape: Tape) -> None:
     """I4: somebody cleans a shared thing, and another one had locked the scope."""
     tape.make(ONE, 1, "first")
