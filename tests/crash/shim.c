@@ -54,8 +54,9 @@ struct tape {
     struct order order[ORDERS];
     char text[TAPE_SIZE - 16 - 4096 - ORDERS * sizeof(struct order)];
 };
-/* `whole` is set last: an entry of one that was killed while writing is left out. */
-struct entry { int size; atomic_int whole; int pid; int value; };
+/* `whole` is set last: an entry of one that was killed while writing is left out; and `size`
+ * first: it is known where the next one begins. */
+struct entry { atomic_int size; atomic_int whole; int pid; int value; };
 static struct tape *tape;
 static int bell = -1;
 
@@ -70,11 +71,12 @@ static int me(void) { return (int)raw(SYS_getpid); }
 
 static void note(const char *what, int value, const char *first, const void *more, size_t length) {
     if (!tape) return;
-    size_t size = strlen(what) + strlen(first) + 2 + length;
-    size = (sizeof(struct entry) + size + 7) & ~(size_t)7;
-    long at = atomic_fetch_add(&tape->used, (long)size);
-    if (at + size > sizeof tape->text) abort();
+    size_t size = sizeof(struct entry) + strlen(what) + strlen(first) + 2 + length;
+    size_t room = (size + 7) & ~(size_t)7;
+    long at = atomic_fetch_add(&tape->used, (long)room);
+    if (at + room > sizeof tape->text) abort();
     struct entry *entry = (struct entry *)(tape->text + at);
+    atomic_store(&entry->size, (int)size);
     char *text = (char *)(entry + 1);
     entry->pid = me();
     entry->value = value;
@@ -83,7 +85,6 @@ static void note(const char *what, int value, const char *first, const void *mor
     memcpy(text, first, strlen(first) + 1);
     text += strlen(first) + 1;
     if (length) memcpy(text, more, length);
-    entry->size = (int)(text + length - (char *)entry);
     atomic_store(&entry->whole, 1);
 }
 
