@@ -49,25 +49,27 @@ def is_seen(sabotage: Sabotage) -> bool:
     with copy() as directory:
         applied(sabotage, directory / "src" / "lastout")
         return any(
-            passes_unbroken(tests, calls) and fails(tests, calls, directory)
+            passes_unbroken(tests, calls, sabotage.steps)
+            and fails(tests, calls, sabotage.steps, directory)
             for calls, tests in product(_CALLS, sabotage.seen_by)
         )
 
 
 @cache
-def passes_unbroken(tests: str, calls: str) -> bool:
+def passes_unbroken(tests: str, calls: str, steps: str) -> bool:
     """Whether they pass with nothing broken: else that they fail would tell nothing."""
     with copy() as directory:
-        passes = not fails(tests, calls, directory)
+        passes = not fails(tests, calls, steps, directory)
     if not passes:
         _red.add(tests)
         print("FAILS WITHOUT ANY BREAK", tests, flush=True)
     return passes
 
 
-def fails(tests: str, calls: str, directory: Path) -> bool:
+def fails(tests: str, calls: str, steps: str, directory: Path) -> bool:
     """Whether one of these tests fails with the copy of lastout in `directory`."""
     environment = {**os.environ, "PYTHONPATH": str(directory / "src"), "LASTOUT_CRASH": calls}
+    environment["LASTOUT_CRASH_STEPS"] = steps
     options = ["-x", "-q", "-o", "timeout=1200", "-p", "no:cacheprovider"]
     options.append(f"--basetemp={directory / 'tests'}")
     ran = subprocess.run(

@@ -19,6 +19,7 @@ class Sabotage(NamedTuple):
         old: what stands there, once.
         new: what is put in its place.
         seen_by: the tests of which at least one must fail.
+        steps: how the steps begin that the crash tests need to look at.
     """
 
     breaks: str
@@ -26,6 +27,7 @@ class Sabotage(NamedTuple):
     old: str
     new: str
     seen_by: tuple[str, ...]
+    steps: str = ""
 
 
 SABOTAGES = (
@@ -77,6 +79,7 @@ SABOTAGES = (
         "return membership.publish_for_another()",
         "return None",
         (f"{POINTS}[fork]", PAIRS),
+        "fork",
     ),
     Sabotage(
         "I2: whoever lost its descriptors is taken for dead",
@@ -112,6 +115,7 @@ SABOTAGES = (
         "            _wait_for(lock, path, deadline)\n",
         "",
         (PAIRS,),
+        "leave",
     ),
     Sabotage(
         "I4: what is done is done again",
@@ -126,6 +130,7 @@ SABOTAGES = (
         "if _still_there(scope, root, directory):",
         "if True:",
         (PAIRS,),
+        "join",
     ),
     Sabotage(
         "I5: who leaves frees its lock only after others have decided",
@@ -133,6 +138,7 @@ SABOTAGES = (
         "            us.lease.give_up()\n",
         "",
         (PAIRS,),
+        "leave",
     ),
     Sabotage(
         "I6: what others can write to is trusted",
