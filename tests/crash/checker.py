@@ -17,6 +17,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .shim import KILL_AFTER, KILL_BEFORE, STOP, TEAR
 from .things import Member, Thing, records
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 FREE = "free-"  # how files begin that a step makes itself, for commands and functions to remove
 _EXCLUSIVE, _UNLOCK = 2, 8  # flock(2)
+_ENDS_OR_STOPS = (KILL_BEFORE, KILL_AFTER, TEAR, STOP)  # other faults are error numbers
 
 
 class Ledger:
@@ -53,6 +55,7 @@ class Ledger:
         self.programs: dict[int, tuple[int, str]] = {}  # parent, and artifact token
         self.starters: dict[int, int] = {}  # who is that parent, even if it was killed at once
         self.lockers: dict[str, tuple[int, int]] = {}  # scope: who locked it last, how many did
+        self.refused = False  # whether the system refused something
         self.released: set[str] = set()
         self.wanted: set[str] = set()
         self.places: dict[int, dict[str, str]] = {}  # of who said so: where functions clean
@@ -70,7 +73,10 @@ class Ledger:
         self.violations.append(f"{promise}: {text}")
 
     def _nothing(self, event: Event) -> None:
-        """Of no interest to a judge: a fault, a phase."""
+        """Of no interest to a judge: a phase."""
+
+    def _fault(self, event: Event) -> None:
+        self.refused |= event.value not in _ENDS_OR_STOPS
 
     # Who lives.
 
@@ -320,6 +326,12 @@ class Ledger:
 
     def _release(self, event: Event) -> None:
         self.released.add(event.text)
+
+    def _uses(self, event: Event) -> None:
+        """A child uses what its parent had when it forked; if refused, it may be no member."""
+        for thing in self.things.values():
+            if thing.place == event.text and thing.gone and not self.refused:
+                self._wrong("I2", f"{thing} is gone, and {event.pid} was forked to use it")
 
     def _keep(self, event: Event) -> None:
         self.wanted.add(event.text)

@@ -57,10 +57,11 @@ def _spawn(world: World) -> Iterator[None]:
 
 def _fork(world: World, leave: bool, wait: bool) -> Iterator[None]:
     scope = world.join()
-    furnish(scope, world)
+    outer = furnish(scope, world)[0]
     yield
     pid = os.fork()
     if not pid:
+        world.shim.note("uses", str(outer))
         scope.file(world.path("childs"), lifetime="member")
         scope.file(world.path("shared"))
         return

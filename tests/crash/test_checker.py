@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from typing import TYPE_CHECKING
 from zlib import crc32
@@ -9,7 +10,7 @@ from zlib import crc32
 import pytest
 
 from .checker import Ledger
-from .shim import Event
+from .shim import STOP, Event
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -161,6 +162,19 @@ def test_the_journal_of_the_living(tape: Tape) -> None:
     tape.add("remove", OTHER, f"{tape.root}/s/t{ONE}.journal")
     (wrong,) = tape.judged()
     assert wrong.startswith("I2")
+
+
+@pytest.mark.parametrize(("fault", "found"), [(STOP, ["I2"]), (errno.EMFILE, [])])
+def test_what_a_child_was_to_use(tape: Tape, fault: int, found: list[str]) -> None:
+    """I2: what a parent had is gone before its child uses it, and nothing was refused."""
+    tape.make(ONE, 1, "first")
+    tape.leave(OTHER)
+    tape.add("born", THIRD, value=ONE)
+    tape.add("fault", ONE, value=fault)
+    tape.lock(ONE)
+    tape.add("remove", ONE, tape.area / "first")
+    tape.add("uses", THIRD, tape.area / "first")
+    assert [wrong[:2] for wrong in tape.judged()] == found
 
 
 def test_the_end_of_a_member(tape: Tape) -> None:

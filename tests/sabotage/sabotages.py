@@ -133,12 +133,12 @@ SABOTAGES = (
         "join",
     ),
     Sabotage(
-        "I5: who leaves frees its lock only after others have decided",
-        "_shared/leave.py",
-        "            us.lease.give_up()\n",
-        "",
-        (PAIRS,),
-        "leave",
+        "I5: a journal can be seen before it is locked, so a new child looks dead",
+        "backends/journals.py",
+        "if not lock_descriptor(self.descriptor.number, blocking=False):",
+        "if False:",
+        (f"{POINTS}[fork]", PAIRS),
+        "fork",
     ),
     Sabotage(
         "I6: what others can write to is trusted",
