@@ -60,7 +60,8 @@ def typing(session: nox.Session) -> None:
 def coverage(session: nox.Session) -> None:
     """Coverage of the tests on each Python, with all its processes and threads counted in."""
     session.notify("figure")  # once, of all Pythons together, whatever becomes of the tests
-    session.install(COVERAGE, ".[test]")
+    # In place: what lies among other packages is theirs to coverage.py, in the jobs of guardians.
+    session.install(COVERAGE, "-e", ".[test]")
     where = "import sysconfig; print(sysconfig.get_path('purelib'))"
     library = str(session.run("python", "-c", where, silent=True)).strip()
     shutil.copy("tests/support/covered.py", library)
