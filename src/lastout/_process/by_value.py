@@ -8,18 +8,23 @@ from types import CodeType
 
 import dill
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 
 class Pickler(dill.Pickler):  # type: ignore[misc]
     """dill's pickler, but for code: dill 0.4.1 asks for a `co_lnotab`, which 3.15 has no more."""
 
     dispatch = dill.Pickler.dispatch.copy()
 
-    def save_code(self, code: CodeType) -> None:
-        """By marshal, which is there for it; like dill's way, only for the same Python."""
-        self.save_reduce(marshal.loads, (marshal.dumps(code),), obj=code)
+
+def _save_code(pickler: Any, code: CodeType) -> None:
+    # By marshal, which is there for it; like dill's way, it is only for the same Python.
+    pickler.save_reduce(marshal.loads, (marshal.dumps(code),), obj=code)
 
 
-Pickler.dispatch[CodeType] = Pickler.save_code
+Pickler.dispatch[CodeType] = _save_code
 
 
 def dumps(value: object) -> bytes:
