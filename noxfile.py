@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 import nox
@@ -28,6 +29,15 @@ MYPY = "mypy==2.4.1"
 START = "import os; os.getenv('COVERAGE_PROCESS_START') and __import__('covered')\n"  # a .pth file
 MEASURED = Path(".coverage.d").absolute()  # a folder of data for each Python
 PYRIGHT = "pyright[nodejs]==1.1.414"  # with its own node, from PyPI: nothing else is downloaded
+
+
+def _usual(path: str) -> dict[str, str]:
+    """The environment for pytest after `create_tmp`, which moves TMPDIR into the checkout.
+
+    There the suites that tests run would find our pyproject.toml, and paths of sockets
+    would be too long.
+    """
+    return {"PATH": path, "TMPDIR": tempfile.gettempdir()}
 
 
 @nox.session(python=PYTHONS)
@@ -107,7 +117,7 @@ def minimums(session: nox.Session) -> None:
     session.run("uv", "pip", "list", env=to_it)
     path = os.pathsep.join([str(fresh / "bin"), os.environ["PATH"]])
     python = str(fresh / "bin" / "python")
-    session.run(python, "-m", "pytest", *session.posargs, env={"PATH": path}, external=True)
+    session.run(python, "-m", "pytest", *session.posargs, env=_usual(path), external=True)
 
 
 @nox.session(name="next", python=False)
@@ -194,4 +204,4 @@ def package(session: nox.Session) -> None:
     session.run(python, "-m", "pip", "install", "-q", f"{wheel}[test]", external=True)
     # Only this environment's own packages: nox puts its directory first on PATH.
     path = os.pathsep.join([str(Path(python).parent), os.environ["PATH"]])
-    session.run(python, "-m", "pytest", *session.posargs, env={"PATH": path}, external=True)
+    session.run(python, "-m", "pytest", *session.posargs, env=_usual(path), external=True)
