@@ -31,13 +31,18 @@ MEASURED = Path(".coverage.d").absolute()  # a folder of data for each Python
 PYRIGHT = "pyright[nodejs]==1.1.414"  # with its own node, from PyPI: nothing else is downloaded
 
 
-def _usual(path: str) -> dict[str, str]:
-    """The environment for pytest after `create_tmp`, which moves TMPDIR into the checkout.
+def _run_tests(session: nox.Session, python: Path) -> None:
+    """Run the tests in an environment of their own, not in that of the session.
 
-    There the suites that tests run would find our pyproject.toml, and paths of sockets
-    would be too long.
+    `create_tmp` moves TMPDIR into the checkout, where the suites that tests run would find
+    our pyproject.toml, and paths of sockets would be too long; nox puts its own directory
+    first on PATH.
     """
-    return {"PATH": path, "TMPDIR": tempfile.gettempdir()}
+    env = {
+        "PATH": os.pathsep.join([str(python.parent), os.environ["PATH"]]),
+        "TMPDIR": tempfile.gettempdir(),
+    }
+    session.run(str(python), "-m", "pytest", *session.posargs, env=env, external=True)
 
 
 @nox.session(python=PYTHONS)
@@ -115,9 +120,7 @@ def minimums(session: nox.Session) -> None:
     to_it = {"VIRTUAL_ENV": str(fresh)}
     session.run("uv", "pip", "install", "--resolution", "lowest-direct", ".[test]", env=to_it)
     session.run("uv", "pip", "list", env=to_it)
-    path = os.pathsep.join([str(fresh / "bin"), os.environ["PATH"]])
-    python = str(fresh / "bin" / "python")
-    session.run(python, "-m", "pytest", *session.posargs, env=_usual(path), external=True)
+    _run_tests(session, fresh / "bin" / "python")
 
 
 @nox.session(name="next", python=False)
@@ -202,6 +205,4 @@ def package(session: nox.Session) -> None:
     session.run("python", "-m", "venv", "--clear", str(fresh))
     python = str(fresh / ("Scripts" if sys.platform == "win32" else "bin") / "python")
     session.run(python, "-m", "pip", "install", "-q", f"{wheel}[test]", external=True)
-    # Only this environment's own packages: nox puts its directory first on PATH.
-    path = os.pathsep.join([str(Path(python).parent), os.environ["PATH"]])
-    session.run(python, "-m", "pytest", *session.posargs, env=_usual(path), external=True)
+    _run_tests(session, Path(python))
