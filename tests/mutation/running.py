@@ -149,7 +149,9 @@ class Copy:
 
 
 def _is_in_project(path: str) -> bool:
-    return Path(path).is_relative_to(PROJECT)
+    """Whether it is a path of ours; nox puts its environments into the project too."""
+    found = Path(path)
+    return found.is_relative_to(PROJECT) and not found.is_relative_to(sys.prefix)
 
 
 def _look_for_shared_memory_in(place: Path) -> None:
