@@ -64,7 +64,7 @@ TARGETS = (
     ),
     Target(
         "_shared/survey.py",
-        ("tests/shared/test_reaper.py",),
+        ("tests/shared/test_survey.py", "tests/shared/test_reaper.py"),
         (*_SCOPES, "tests/shared/test_release.py", "tests/shared/test_joining.py"),
     ),
     Target(
