@@ -72,7 +72,7 @@ class Leaks:
     def _new(self, kind: str) -> dict[str, str]:
         before = self._before.get(kind, {})
         now = {key: what for key, what in self._looks[kind]().items() if key not in before}
-        return in_nobodys_hands(now) if kind == "shared memory" else now
+        return _in_nobodys_hands(now) if kind == "shared memory" else now
 
     def _processes(self) -> dict[str, str]:
         """Processes begun since: children of this one, and all with this test's mark."""
@@ -149,7 +149,7 @@ def _shared_memory() -> dict[str, str]:
     return {name: f"{SHARED_MEMORY}/{name}" for name in names}
 
 
-def in_nobodys_hands(found: dict[str, str]) -> dict[str, str]:
+def _in_nobodys_hands(found: dict[str, str]) -> dict[str, str]:
     """Those of ours that no process has mapped: others on this machine use /dev/shm too."""
     if not found:
         return {}

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import lastout
 
-from .leaks import MARK, SHARED_MEMORY, in_nobodys_hands
+from .leaks import MARK, SHARED_MEMORY
 from .verdict import Verdict
 from .waiting import eventually
 
@@ -54,7 +54,6 @@ class Storm:
     ) -> None:
         self.seed = seed
         self.area = area
-        self._semaphores = _semaphores()  # of others
         self.sent: Counter[str] = Counter()
         self._draw = random.Random(f"storm/{seed}")
         self._mark = f"{MARK}={os.environ[MARK]}".encode()
@@ -90,7 +89,6 @@ class Storm:
         """
         inherited = list(self._inherited())
         assert eventually(lambda: not self._kill_all(), 30.0, step=0.02), self._living()
-        self._remove_semaphores()
         report = lastout.reap(name="storm")
         verdict = Verdict(self._log.read_text().splitlines())
         verdict.wrong += inherited
@@ -186,12 +184,6 @@ class Storm:
             _ = child.running  # so that it is waited for
         return living
 
-    def _remove_semaphores(self) -> None:
-        """Remove those of its pools: their resource trackers, which would have, are killed too."""
-        new = {name: path for name, path in _semaphores().items() if name not in self._semaphores}
-        for path in in_nobodys_hands(new).values():
-            Path(path).unlink(missing_ok=True)
-
     def _left(self, root: Path) -> list[str]:
         mark = f"storm-{os.environ[MARK][:8]}"
         found: list[Any] = [*self.area.rglob("*"), *(root.iterdir() if root.is_dir() else ())]
@@ -199,13 +191,12 @@ class Storm:
         return [str(path) for path in found] + [f"{who}: {pid}" for pid, who in self._ours()]
 
 
-def _semaphores() -> dict[str, str]:
-    return {path.name: str(path) for path in SHARED_MEMORY.glob("sem.*")}
-
-
 def _role(environment: list[bytes], words: list[bytes]) -> str:
     if any(b"lastout._shared.watch" in word for word in words):
         return "guardian"
+    # Of multiprocessing and of loky: they end with the last member, and remove its semaphores.
+    if any(b"resource_tracker import" in word for word in words):
+        return "tracker"
     if any(entry.startswith(b"LASTOUT_ARTIFACT=") for entry in environment):
         return "artifact"
     # Commands and functions that clean: whoever kills these has to expect to see them again.
