@@ -167,6 +167,7 @@ def test_what_cannot_be_told_stays(hall: Hall, refused: Exception | None) -> Non
     assert [one.location for one in ordered] == ["/s", "/f", "/b"]
     assert edges == {}
     [problem] = survey.problems
+    assert (problem.name, problem.seconds) == ("journal b", 0.0)
     assert problem.failure is not None
     assert isinstance(problem.failure.exception, type(refused) if refused else JournalTooNew)
 
