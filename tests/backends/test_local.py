@@ -433,6 +433,27 @@ def errno_raised(number: int) -> None:
     raise OSError(number, os.strerror(number))
 
 
+def test_two_delete_the_same_garbage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What another process has just deleted, of what a sweep left, is deleted."""
+    (tmp_path / "garbage").mkdir(0o700)
+    (tmp_path / "garbage" / "journal").touch()
+    root = os.open(tmp_path, os.O_RDONLY)
+
+    def after_another(remove: Callable[..., None]) -> Callable[..., None]:
+        def both(name: str, *, dir_fd: int) -> None:
+            remove(name, dir_fd=dir_fd)
+            remove(name, dir_fd=dir_fd)
+
+        return both
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "unlink", after_another(os.unlink))
+        patch.setattr(os, "rmdir", after_another(os.rmdir))
+        assert journals.delete(root, "garbage", str(tmp_path / "garbage"), "s") is None
+    os.close(root)
+    assert os.listdir(tmp_path) == []
+
+
 def test_forks_that_cannot_be_locked_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who could not lock forks out, because one hangs, lets none in."""
     monkeypatch.setattr(descriptors, "_PATIENCE", 0.01)

@@ -14,7 +14,8 @@ import pytest
 import lastout
 from lastout._shared import journal
 from lastout.cli.history import history
-from lastout.cli.timeline import put
+from lastout.cli.timeline import check, put
+from lastout.errors import UsageError
 
 from .test_history import made, mark, member
 from .test_looking import killed
@@ -185,3 +186,10 @@ def test_one_that_is_alive(tmp_path: Path) -> None:
     past = history({"a": member("a", 1, 10) + made(20, 1)}, 50, ["a"])
     put("living", past, str(tmp_path / "x.svg"))
     assert "pid 1: alive" in tips((tmp_path / "x.svg").read_text())
+
+
+def test_a_place_that_may_not_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the picture may not be written is told before anything is run."""
+    monkeypatch.setattr(os, "access", lambda *_: False)  # root always may
+    with pytest.raises(UsageError, match="you may not write there"):
+        check(str(tmp_path / "run.svg"))

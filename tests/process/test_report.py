@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import sys
 
 import pytest
 
@@ -99,6 +100,15 @@ def test_failure_keeps_the_traceback_as_text() -> None:
     assert "in failure" in wrong.traceback
     wrong.exception.__traceback__ = None
     assert "in failure" in wrong.traceback
+
+
+def test_failure_without_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the module that makes it cannot be loaded any more, the exception itself is told."""
+    monkeypatch.setitem(sys.modules, "traceback", None)  # as without a descriptor left
+    assert (
+        failure(ValueError("x")).traceback
+        == "ValueError: ValueError('x') (no traceback could be made)\n"
+    )
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))

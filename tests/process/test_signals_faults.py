@@ -66,6 +66,29 @@ def test_a_child_without_a_thread(program: Start) -> None:
     assert "can't start new thread" in ended.err
 
 
+def test_handled_in_the_moment_of_a_fork(program: Start) -> None:
+    """A child handles signals itself, though its parent began to after lastout saw the fork."""
+    child = program(
+        """
+        import os, signal
+        from say import say
+
+        # Hooks before a fork run in reverse order: this one after those of lastout.
+        os.register_at_fork(before=lambda: lastout.handle_signals())
+        import lastout
+
+        pid = os.fork()
+        if not pid:
+            lastout.register(say, "child")
+            os.kill(os.getpid(), signal.SIGTERM)
+            signal.pause()
+        say(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+        """
+    )
+    assert child.end().status == 0
+    assert child.lines == ["child", str(-signal.SIGTERM)]
+
+
 @pytest.mark.parametrize("stream", ["None", "open(os.devnull)"])
 def test_a_stream_that_cannot_be_flushed(program: Start, stream: str) -> None:
     """Without a standard output the process dies of the signal all the same."""

@@ -415,32 +415,65 @@ def test_a_fork_while_another_thread_unwinds(stack: Watched, stuck: threading.Ev
 
 
 class Shifty(list[object]):
-    """Entries of which, at the first look at the topmost one, something else becomes."""
+    """Entries of which, at one of the looks at the topmost one, something else becomes."""
 
-    def __init__(self, entries: list[object], happens: Callable[[Shifty], None]) -> None:
+    def __init__(self, entries: list[object], look: int, happens: Callable[[Shifty], None]) -> None:
         super().__init__(entries)
-        self.happens: Callable[[Shifty], None] | None = happens
+        self.looks = look
+        self.happens = happens
 
     def __getitem__(self, place: object) -> object:
-        if place == 1 and self.happens:
-            happens, self.happens = self.happens, None
-            happens(self)
+        if place == 1:
+            self.looks -= 1
+            if self.looks == 0:
+                self.happens(self)
         return super().__getitem__(place)  # type: ignore[index]
 
 
+@pytest.mark.parametrize("look", [1, 2], ids=["before it is claimed", "while it is claimed"])
 @pytest.mark.parametrize(
     ("happens", "runs"),
     [(list[object].clear, []), (lambda entries: entries.__setitem__(1, None), ["below"])],
     ids=["unwound", "removed"],
 )
 def test_gone_while_it_is_claimed(
-    stack: Watched, happens: Callable[[Shifty], None], runs: list[object]
+    stack: Watched, happens: Callable[[Shifty], None], runs: list[object], look: int
 ) -> None:
     """A handler that a signal handler takes in the moment in which it would run, is left out."""
     stack.add("below", "top")
-    stack.entries = Shifty(list(stack.entries), happens)  # type: ignore[assignment]
+    shifty = Shifty(list(stack.entries), look, happens)
+    stack.entries = shifty  # type: ignore[assignment]
     stack.run()
+    assert shifty.looks <= 0
     assert stack.log == runs
+
+
+def test_something_waits_below_a_hole(stack: Watched) -> None:
+    """Where the topmost handler is being removed, the one below it is waiting."""
+    stack.add("below")
+    stack.entries.append(None)
+    assert stack.waiting()
+    stack.run()
+    assert not stack.waiting()
+
+
+def test_ctrl_c_while_another_thread_has_the_lock(stack: Watched) -> None:
+    """What comes while a change waits for its turn comes out, and changes nothing."""
+
+    class Taken:
+        def acquire(self) -> None:
+            raise KeyboardInterrupt
+
+        def release(self) -> None:
+            raise RuntimeError("cannot release un-acquired lock")
+
+    stack.add("one")
+    edit, stack._edit = stack._edit, Taken()  # type: ignore[assignment]
+    with pytest.raises(KeyboardInterrupt):
+        stack.clear()
+    stack._edit = edit
+    stack.run()
+    assert stack.log == ["one"]
 
 
 def test_somebody_comes_back_while_holes_are_closed(stack: Watched) -> None:

@@ -22,7 +22,7 @@ from lastout.pytest_plugin.exits import ExitRegistry
 from lastout.pytest_plugin.halves import Halves
 from lastout.pytest_plugin.leaks import Leaks
 from lastout.pytest_plugin.packing import packed_error
-from lastout.pytest_plugin.parameters import _equal
+from lastout.pytest_plugin.parameters import UNKNOWN, Parameters, _equal
 from lastout.pytest_plugin.shared import _check
 from lastout.pytest_plugin.standin import reap_all
 
@@ -348,3 +348,14 @@ def test_processes_that_are_not_looked_for() -> None:
     owner: Any = SimpleNamespace(paths={(traces.SCOPE, "/nowhere")})
     assert Leaks._found(leaks, owner, frozenset()) == []
     assert list(Leaks._children(leaks)) == []
+
+
+def test_a_parameter_that_is_like_no_other() -> None:
+    """One that does not equal its own copy is written down as unknown, and fails whoever asks."""
+    board: Any = SimpleNamespace(locked=lambda _: nullcontext(), params=lambda _: None)
+    origins: Any = SimpleNamespace(params=lambda names: {name: object() for name in names})
+    definition: Any = "tests/conftest.py::tree"
+    parameters = Parameters(board, origins)
+    assert parameters.asked(definition, {"backend"}) == {"backend": UNKNOWN}
+    with pytest.raises(UsageError, match="asks for 'backend' by getfixturevalue"):
+        parameters.check(definition, {"backend": 0}, "gw0")

@@ -6,6 +6,7 @@ import json
 import os
 import pickle
 import shutil
+import signal
 import sys
 import threading
 import types
@@ -79,6 +80,28 @@ def test_one_that_ends_before_it_is_held(ended: int) -> None:
 def test_one_that_ends_while_it_is_waited_for(ended: int) -> None:
     """Waiting for processes of which one has ended already lasts only its time."""
     waiting._sleep_until_one_ends([ended, None, os.getpid()], 0.01)
+
+
+def test_the_session_of_one_that_has_ended(ended: int) -> None:
+    """A process that has ended is in no session."""
+    assert groups.session_of(ended) is None
+    assert groups.session_of(os.getpid()) == os.getsid(0)
+
+
+def test_a_worker_that_ends_before_it_is_told() -> None:
+    """An orphan that has ended when it is to be told so is left in peace."""
+    pid = os.fork()
+    if not pid:
+        signal.pause()
+        os._exit(0)
+    held = pids.hold_process(pid)
+    try:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        orphans._send(held, signal.SIGTERM)
+        assert groups.has_ended(held)
+    finally:
+        os.close(held)
 
 
 @pytest.mark.parametrize(
@@ -157,6 +180,52 @@ def test_a_scope_that_is_left_while_it_is_joined(monkeypatch: pytest.MonkeyPatch
     assert left == [scope.path]
     assert scope.path in joining.joined
     scope.leave()
+
+
+def test_a_copy_of_another_process() -> None:
+    """A process that was forked without telling us has no part in its parent's membership."""
+    with lastout.Scope("s") as scope:
+        member = joining.joined[scope.path]
+        member._pid += 1
+        assert len(member.leave()) == len(scope.leave()) == 0
+        member._pid -= 1
+        assert member.joined
+
+
+def test_two_threads_leave_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who waits behind another thread that leaves by the same scope has nothing left to do."""
+    guarded = membership.Membership.guarded
+    scope = lastout.Scope("s")
+    reports = []
+
+    def late(member: membership.Membership, seconds: float) -> Any:
+        patch.undo()
+        reports.append(scope.leave())
+        return guarded(member, seconds)
+
+    with monkeypatch.context() as patch:
+        scope.directory()
+        patch.setattr(membership.Membership, "guarded", late)
+        reports.append(scope.leave())
+    assert [len(report) for report in reports] == [1, 0]
+
+
+def test_ctrl_c_just_after_leaving(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A scope that was left when Ctrl-C came is left, and is not left again."""
+    leave = membership.Membership.leave
+    scope = lastout.Scope("s")
+
+    def interrupted(member: membership.Membership, timeout: float | None = None) -> Any:
+        leave(member, timeout)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(membership.Membership, "leave", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            scope.leave()
+    assert scope.path not in joining.joined
+    with pytest.raises(errors.UsageError, match="left"):
+        scope.directory()
 
 
 def test_a_living_member_that_cannot_be_read() -> None:
