@@ -34,6 +34,7 @@ SCRIPT = """
     if __name__ == "__main__":
         storm.main(*sys.argv[1:])
 """
+_PF_KTHREAD = 0x200000  # Linux, `struct task_struct.flags`
 _PROGRAMS = "artifact", "cleanup"  # that are no members
 SIGNALS = ["KILL", "KILL", "KILL", "TERM", "TERM", "STOP", "CONT", "guardian"]
 
@@ -154,16 +155,23 @@ class Storm:
 
     def _ours(self) -> Iterator[tuple[int, str]]:
         """Pid and role of all processes that belong to this storm."""
+        return ((pid, role) for pid, role in self._processes() if role != "unclear")
+
+    def _processes(self) -> Iterator[tuple[int, str]]:
+        """The same, and all others that cannot be told from ours at the moment."""
         for entry in Path("/proc").iterdir():
             if entry.name.isdigit() and int(entry.name) != os.getpid():
                 with contextlib.suppress(OSError):
-                    environment = (entry / "environ").read_bytes().split(b"\0")
+                    environment, words = _told(entry / "environ"), _told(entry / "cmdline")
                     if self._mark in environment:
-                        words = (entry / "cmdline").read_bytes().split(b"\0")
                         yield int(entry.name), _role(environment, words)
+                    elif environment == words == [b""] and _is_changing(entry):
+                        yield int(entry.name), "unclear"
 
     def _living(self) -> list[int]:
-        return [pid for pid, role in self._ours() if role == "member"]
+        """Who may be a member: one that is just ending has no memory any more, but its locks."""
+        roles = ("member", "unclear")
+        return [pid for pid, role in self._processes() if role in roles]
 
     def _inherited(self) -> Iterator[str]:
         """What programs that were started, for or by a cleanup too, have open of lastout's."""
@@ -189,6 +197,21 @@ class Storm:
         found: list[Any] = [*self.area.rglob("*"), *(root.iterdir() if root.is_dir() else ())]
         found += [path for path in SHARED_MEMORY.iterdir() if path.name.startswith(mark)]
         return [str(path) for path in found] + [f"{who}: {pid}" for pid, who in self._ours()]
+
+
+def _told(file: Path) -> list[bytes]:
+    try:
+        return file.read_bytes().split(b"\0")
+    except ProcessLookupError:  # it has no memory, or is gone altogether
+        return [b""]
+
+
+def _is_changing(entry: Path) -> bool:
+    """Whether it has no memory because it is just ending, or becoming another program."""
+    state, *rest = (entry / "stat").read_bytes().rpartition(b") ")[2].split()
+    flags, threads = int(rest[5]), int(rest[16])
+    # Of a process that ends the first thread may be dead before the others.
+    return not flags & _PF_KTHREAD and (state not in b"ZX" or threads > 1)
 
 
 def _role(environment: list[bytes], words: list[bytes]) -> str:
