@@ -27,7 +27,7 @@ MATPLOTLIB = "matplotlib>=3.9,<4"
 RIVALS = ["multiexit>=1.5", "loky>=3.5", "distributed>=2024.8", "psutil>=6"]
 MYPY = "mypy==2.4.1"
 START = "import os; os.getenv('COVERAGE_PROCESS_START') and __import__('covered')\n"  # a .pth file
-MEASURED = Path(".coverage.d").absolute()  # a folder of data for each Python
+MEASURED = Path(".coverage-data").absolute()  # a folder of data for each Python
 PYRIGHT = "pyright[nodejs]==1.1.414"  # with its own node, from PyPI: nothing else is downloaded
 
 

@@ -203,6 +203,31 @@ def test_handler_whose_module_is_missing_in_the_child(
     assert "elsewhere" in end.err
 
 
+def test_one_that_cannot_be_registered(program: Start) -> None:
+    """Where no thread is to be had for a handler's time limit that is shown; the others arrive."""
+    child = program(
+        """
+        from lastout._process import carrier, runner
+        from lastout._process.handler import Handler
+        from say import say
+
+        def refuse(_):
+            raise RuntimeError("can't start new thread")
+
+        sent = [
+            Handler(say, ("timed",), timeout=5.0, inherit=True),
+            Handler(say, ("plain",), inherit=True),
+        ]
+        parcels = [carrier._pack(handler, "multiprocessing") for handler in sent]
+        runner.reserve = refuse
+        carrier.arrive("multiprocessing", parcels)
+        """
+    )
+    ended = child.end()
+    assert (ended.status, child.lines) == (0, ["plain"])
+    assert "can't start new thread" in ended.err
+
+
 def test_forking_gets_no_finder(program: Start) -> None:
     """Without inheritable handlers nothing is put in the way of imports."""
     child = program(
