@@ -11,6 +11,8 @@ from __future__ import annotations
 from heapq import heapify, heappop, heappush
 from operator import attrgetter
 
+from .artifact import PATHS
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -103,8 +105,7 @@ def _inside(artifacts: Iterable[Artifact]) -> Iterable[tuple[str, str]]:
         if not place:
             continue
         # What runs in a directory is inside it; a directory is not inside itself.
-        at_path = artifact.location == place
-        start = place.rpartition("/")[0] if at_path else place
+        start = place.rpartition("/")[0] if artifact.kind in PATHS else place
         for outer in directories.get(_nearest(start, directories, nearest), ()):
             yield artifact.id, outer
 
