@@ -52,7 +52,7 @@ def test_a_name_that_only_begins_alike_is_not_inside() -> None:
     assert ids(plan.order([thing(1, "/data2"), thing(2, "/data")])) == ["m.2", "m.1"]
 
 
-@pytest.mark.parametrize("location", ["server", "/bin/server", "/d/e/server"])
+@pytest.mark.parametrize("location", ["server", "/bin/server", "/d/e/server", "/d"])
 def test_a_server_goes_before_the_directory_it_runs_in(location: str) -> None:
     """A process goes before the directory that it runs in, whoever made them."""
     server = thing(1, location, kind="popen", member="n", at=1, cwd="/d")
