@@ -445,11 +445,13 @@ def test_gone_while_it_is_claimed(
     stack.entries = shifty  # type: ignore[assignment]
     stack.run()
     assert shifty.looks <= 0
-    assert stack.log == runs
+    assert (stack.log, stack.shown) == (runs, [])
 
 
 def test_something_waits_below_a_hole(stack: Watched) -> None:
-    """Where the topmost handler is being removed, the one below it is waiting."""
+    """Where the topmost handler is being removed, the one below it is waiting, if there is one."""
+    stack.entries.append(None)
+    assert not stack.waiting()
     stack.add("below")
     stack.entries.append(None)
     assert stack.waiting()

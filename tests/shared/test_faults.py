@@ -193,9 +193,9 @@ def test_a_copy_of_another_process() -> None:
 
 
 def test_two_threads_leave_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who waits behind another thread that leaves by the same scope has nothing left to do."""
+    """Who waits behind another thread that leaves by the same scope gives back nothing again."""
     guarded = membership.Membership.guarded
-    scope = lastout.Scope("s")
+    scope, other = lastout.Scope("s"), lastout.Scope("s")
     reports = []
 
     def late(member: membership.Membership, seconds: float) -> Any:
@@ -204,10 +204,12 @@ def test_two_threads_leave_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
         return guarded(member, seconds)
 
     with monkeypatch.context() as patch:
-        scope.directory()
+        other.directory()
         patch.setattr(membership.Membership, "guarded", late)
         reports.append(scope.leave())
-    assert [len(report) for report in reports] == [1, 0]
+    assert [len(report) for report in reports] == [0, 0]
+    assert scope.path in joining.joined  # by the other one
+    assert len(other.leave()) == 1
 
 
 def test_ctrl_c_just_after_leaving(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -219,11 +221,13 @@ def test_ctrl_c_just_after_leaving(monkeypatch: pytest.MonkeyPatch) -> None:
         leave(member, timeout)
         raise KeyboardInterrupt
 
+    scope.directory()
     with monkeypatch.context() as patch:
         patch.setattr(membership.Membership, "leave", interrupted)
         with pytest.raises(KeyboardInterrupt):
             scope.leave()
     assert scope.path not in joining.joined
+    assert len(scope.leave()) == 0
     with pytest.raises(errors.UsageError, match="left"):
         scope.directory()
 
