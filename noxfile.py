@@ -149,7 +149,7 @@ def properties(session: nox.Session) -> None:
 
 @nox.session
 def model(session: nox.Session) -> None:
-    """All states of the protocol's model: needs spin and gcc; `-- --members 3` for more."""
+    """All states of the protocol's model; needs spin, gcc; `-- --quick`, `-- --members 3`."""
     session.install(".[test]")
     session.run("python", "-m", "pytest", "-s", "tests/model", *session.posargs)
 

@@ -28,11 +28,13 @@ class Found(NamedTuple):
     error: str
 
 
-def run(directory: Path, flags: str, megabytes: int = 4000, minutes: int = 60) -> Found:
+def run(
+    directory: Path, flags: str, megabytes: int = 4000, minutes: int = 60, *, optimize: str = "-O2"
+) -> Found:
     """Go through all states of the model that `flags` choose, up to an error or a limit."""
     _call(directory, "spin", *flags.split(), "-a", str(MODEL))
     limits = ["-DSAFETY", "-DCOLLAPSE", "-DVECTORSZ=2048", f"-DMEMLIM={megabytes}"]
-    _call(directory, "gcc", "-O2", *limits, "-w", "-o", "pan", "pan.c")
+    _call(directory, "gcc", optimize, *limits, "-w", "-o", "pan", "pan.c")
     done = subprocess.run(
         ["./pan", "-m100000", "-w26", f"-Q{minutes}"],
         cwd=directory,
