@@ -437,7 +437,7 @@ def test_two_delete_the_same_garbage(tmp_path: Path, monkeypatch: pytest.MonkeyP
     """What another process has just deleted, of what a sweep left, is deleted."""
     (tmp_path / "garbage").mkdir(0o700)
     (tmp_path / "garbage" / "journal").touch()
-    root = os.open(tmp_path, os.O_RDONLY)
+    root = descriptors.Descriptor(str(tmp_path), os.O_RDONLY)
 
     def after_another(remove: Callable[..., None]) -> Callable[..., None]:
         def both(name: str, *, dir_fd: int) -> None:
@@ -450,7 +450,7 @@ def test_two_delete_the_same_garbage(tmp_path: Path, monkeypatch: pytest.MonkeyP
         patch.setattr(os, "unlink", after_another(os.unlink))
         patch.setattr(os, "rmdir", after_another(os.rmdir))
         assert journals.delete(root, "garbage", str(tmp_path / "garbage"), "s") is None
-    os.close(root)
+    root.close()
     assert os.listdir(tmp_path) == []
 
 

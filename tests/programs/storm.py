@@ -4,6 +4,7 @@ What a process does is drawn from the seed and its place in the tree, so that a 
 gives the same decisions again; what the kernel makes of them differs.  Each one says
 what it does, before it does it where that matters:
 
+    joining PID                       a worker of a pool, which may end it before it is "up"
     up PLACE PID                      a member from now on, at the latest
     making ID PID KIND LIFETIME WHERE about to be recorded
     made ID PID AFTER                 recorded and made; AFTER goes before it, or "-"
@@ -22,6 +23,7 @@ import os
 import random
 import signal
 import sys
+from functools import partial
 from typing import Any
 
 import kin
@@ -100,7 +102,7 @@ class Process:
     def start(self, kind: str, args: tuple[object, ...]) -> None:
         """Start a child, and wait until it has ended, or its pool is broken."""
         try:
-            kin.start(kind, live, *args, initializer=self.scope.worker)
+            kin.start(kind, live, *args, initializer=partial(enter, self.scope.worker))
         except Exception as error:
             say("broken", kind, type(error).__name__)
 
@@ -200,6 +202,12 @@ def _target(name: str) -> str:
         return os.readlink(f"/proc/self/fd/{name}")
     except FileNotFoundError:  # that of the listing itself
         return ""
+
+
+def enter(join: Any, *_: object) -> None:
+    """A worker of a pool joins, and cleans up after the dead as it does so."""
+    say("joining", os.getpid())
+    join()
 
 
 def live(place: str, depth: int, seed: str, *_: object) -> None:

@@ -426,3 +426,66 @@ def test_a_fork_while_its_parent_cleans(program: Callable[..., Program], who: st
     ended = child.end(60)
     assert (ended.status, ended.err) == (0, "")
     assert child.lines == ["outside", "child 0"]
+
+
+HOLDING = """
+    import os, sys, threading
+    import lastout
+    from lastout._shared.hold import hold
+    from lastout.backends.local import LocalBackend
+    from say import say
+
+    def links():
+        for name in os.listdir("/proc/self/fd"):
+            try:
+                yield os.readlink(f"/proc/self/fd/{name}")
+            except FileNotFoundError:  # that of the listing
+                continue
+
+    scope = lastout.Scope("s")
+    there, done = threading.Event(), threading.Event()
+
+    def keep_it():
+        with hold(LocalBackend(), "s", scope.path):
+            there.set()
+            done.wait(30)
+
+    def wait_for_it():
+        from lastout.backends import local
+        local.sleep = lambda _: (there.set(), done.wait(30))
+        with hold(LocalBackend(), "s", scope.path):
+            pass
+
+    def use_it():
+        if sys.argv[1] == "waits":
+            with hold(LocalBackend(), "s", scope.path):
+                threading.Thread(target=wait_for_it).start()
+                look()
+        else:
+            threading.Thread(target=keep_it).start()
+            look()
+
+    def look():
+        there.wait(30)
+        pid = os.fork()
+        if not pid:
+            root = os.path.dirname(scope.path)
+            ours = [one for one in links() if one.startswith(root)]
+            say("open", *(os.path.splitext(one)[1] or os.path.basename(one) for one in ours))
+            os._exit(0)
+        done.set()
+        say("child", os.waitpid(pid, 0)[1])
+
+    use_it()
+"""
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="looks at /proc/self/fd")
+@pytest.mark.parametrize("thread", ["holds", "waits"])
+def test_a_fork_while_another_thread_has_it_open(
+    program: Callable[..., Program], thread: str
+) -> None:
+    """A child has its own journal open, not what another thread had of the scope at the fork."""
+    child = program(HOLDING, args=[thread])
+    ended = child.end(60)
+    assert (ended.status, child.lines) == (0, ["open .journal", "child 0"]), ended.err

@@ -44,12 +44,14 @@ class Verdict:
         lines: what its processes said, and `signal PID` before each signal that was sent.
 
     Attributes:
+        lines: what was said.
         things: all that was made, or was going to be.
         pids: all processes that were members.
         wrong: one line for each fault.
     """
 
     def __init__(self, lines: Iterable[str]) -> None:
+        self.lines = list(lines)
         self.things: dict[str, Thing] = {}
         self.pids: set[int] = set()
         self.wrong: list[str] = []
@@ -58,7 +60,8 @@ class Verdict:
         self._signalled: set[int] = set()
         self._at: defaultdict[str, set[int]] = defaultdict(set)  # place in the tree -> who
         self._left: set[int] = set()
-        for at, line in enumerate(lines):
+        self._joining: set[int] = set()
+        for at, line in enumerate(self.lines):
             verb, *words = line.split(maxsplit=5)
             hear = getattr(self, f"_hear_{verb}", None)
             if hear:
@@ -73,6 +76,9 @@ class Verdict:
 
     def _hear_signal(self, _at: int, pid: str) -> None:
         self._signalled.add(int(pid))
+
+    def _hear_joining(self, _at: int, pid: str) -> None:
+        self._joining.add(int(pid))
 
     def _hear_up(self, at: int, place: str, pid: str) -> None:
         self.pids.add(int(pid))
@@ -146,7 +152,9 @@ class Verdict:
 
     def _twice(self, name: str, thing: Thing) -> None:
         for (_, first), (_, second) in pairwise(thing.runs):
-            ended_well = first in self._left or first not in self.pids | {_ADOPTER}
+            # A pool that is broken kills its workers, those too that had nothing to do yet.
+            members = self.pids | self._joining | {_ADOPTER}
+            ended_well = first in self._left or first not in members
             by_one = first == second != _ADOPTER
             if by_one or (ended_well and first not in self._signalled):
                 self.wrong.append(f"{name} was cleaned by {first}, and again by {second}")

@@ -1,10 +1,11 @@
-"""Descriptors with a lock on them, and what a fork must not do to them.
+"""Descriptors of what lies in a scope, and what a fork must not do to them.
 
 A `flock` belongs to what was opened, and a fork makes two processes share
 that: a child that keeps a parent's descriptor open keeps its lock after the
 parent is dead.  So all of them are kept in one set, which a child closes
 (never unlocks: that would free the parent's), and no fork comes between the
-opening of one and its entry in the set.
+opening of one and its entry in the set.  Directories are kept there as well:
+another thread may fork while one cleans.
 
 Whoever closes all descriptors, as daemons do, closes ours too, and their
 numbers are handed out again.  So each remembers which file it is, and is asked
@@ -78,7 +79,7 @@ def _out_of_the_way(number: int) -> int:
 
 
 class Descriptor:
-    """A descriptor that was opened to be locked.
+    """A descriptor that forked children do not keep.
 
     Args:
         path: what to open, relative to `directory`.

@@ -9,6 +9,7 @@ import stat
 from .._identity import new_token
 from ..errors import RootRefused, SystemRefused
 from . import descriptors
+from .descriptors import Descriptor
 from .journals import ENDING, FileLease, delete, read_all, unlink
 from .root import check_ours, refusal, refusals
 
@@ -16,8 +17,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import TracebackType
     from typing import Final
-
-    from .descriptors import Descriptor
 
 GARBAGE: Final = "garbage-"
 
@@ -27,7 +26,9 @@ class HeldDirectory:
 
     __slots__ = ("_directory", "_lock", "_name", "_path", "_root")
 
-    def __init__(self, root: int, directory: int, lock: Descriptor, name: str, path: str) -> None:
+    def __init__(
+        self, root: Descriptor, directory: Descriptor, lock: Descriptor, name: str, path: str
+    ) -> None:
         self._root = root
         self._directory = directory
         self._lock = lock
@@ -43,15 +44,14 @@ class HeldDirectory:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._lock.number >= 0:
-            self._lock.close()
-            descriptors.let_go(self._directory)
-            descriptors.let_go(self._root)
+        self._lock.close()
+        self._directory.close()
+        self._root.close()
 
     def members(self) -> list[str]:
         """The tokens of all that have a journal here."""
         with refusals("list the scope", self._path):
-            names = os.listdir(self._directory)
+            names = os.listdir(self._directory.number)
         size = len(ENDING)
         return [name[:-size] for name in names if name.endswith(ENDING) and name[0] != "."]
 
@@ -61,7 +61,7 @@ class HeldDirectory:
         locked_out = descriptors.lock_out_forks()
         try:
             flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-            probe = os.open(member + ENDING, flags, dir_fd=self._directory)
+            probe = os.open(member + ENDING, flags, dir_fd=self._directory.number)
             try:
                 # Shared, as a guardian looks too: two that look do not see each other.
                 fcntl.flock(probe, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -86,58 +86,58 @@ class HeldDirectory:
     def read(self, member: str) -> bytes:
         """All that stands in its journal."""
         with refusals("read", self._journal(member)):
-            number = self._open(member, os.O_RDONLY)
+            journal = self._open(member, os.O_RDONLY)
             try:
-                return read_all(number)
+                return read_all(journal.number)
             finally:
-                descriptors.let_go(number)
+                journal.close()
 
     def append(self, member: str, records: bytes) -> None:
         """Add to the journal of another member."""
         with refusals("write", self._journal(member)):
-            number = self._open(member, os.O_WRONLY | os.O_APPEND)
+            journal = self._open(member, os.O_WRONLY | os.O_APPEND)
             try:
-                if os.write(number, records) != len(records):
+                if os.write(journal.number, records) != len(records):
                     raise SystemRefused(
                         f"cannot write all of {self._journal(member)!r}; free some space",
                         path=self._journal(member),
                     )
             finally:
-                descriptors.let_go(number)
+                journal.close()
 
     def forget(self, member: str) -> None:
         """Remove the journal of a member that is gone."""
         with refusals("remove", self._journal(member)):
-            unlink(member + ENDING, self._directory)
+            unlink(member + ENDING, self._directory.number)
 
     def sweep(self) -> OSError | None:
         """Remove the scope; why its remains could not be deleted, if so."""
         garbage = f"{GARBAGE}{new_token()}-{self._name}"
+        root = self._root.number
         with refusals("remove the scope", self._path):
-            os.rename(self._name, garbage, src_dir_fd=self._root, dst_dir_fd=self._root)
+            os.rename(self._name, garbage, src_dir_fd=root, dst_dir_fd=root)
         place = os.path.dirname(self._path)
         return delete(self._root, garbage, os.path.join(place, garbage), self._name)
 
     def _journal(self, member: str) -> str:
         return os.path.join(self._path, member + ENDING)
 
-    def _open(self, member: str, flags: int) -> int:
+    def _open(self, member: str, flags: int) -> Descriptor:
         # NONBLOCK: a planted fifo must not stop us.
-        flags |= os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+        flags |= os.O_NONBLOCK
         try:
-            number = os.open(member + ENDING, flags, dir_fd=self._directory)
+            journal = Descriptor(member + ENDING, flags, self._directory.number)
         except OSError as error:
             check_ours(os.lstat(self._journal(member)), self._journal(member))
             raise error
         try:
-            found = os.fstat(number)
-            check_ours(found, self._journal(member))
-            if not stat.S_ISREG(found.st_mode):
+            check_ours(journal.opened, self._journal(member))
+            if not stat.S_ISREG(journal.opened.st_mode):
                 raise RootRefused(
                     f"will not read {self._journal(member)!r}: it is not a file; remove it",
                     path=self._journal(member),
                 )
         except BaseException:
-            descriptors.let_go(number)
+            journal.close()
             raise
-        return number
+        return journal

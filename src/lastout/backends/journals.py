@@ -9,7 +9,7 @@ from time import sleep
 from filelock import lock_descriptor, unlock_descriptor
 
 from ..errors import RootRefused, ScopeGone, SystemRefused
-from .descriptors import Descriptor, let_go
+from .descriptors import Descriptor
 from .root import open_directory, refusal, refusals
 
 TYPE_CHECKING = False
@@ -31,20 +31,21 @@ class FileLease:
 
     __slots__ = ("_path", "descriptor", "member")
 
-    def __init__(self, directory: int, member: str, records: bytes, path: str) -> None:
+    def __init__(self, directory: Descriptor, member: str, records: bytes, path: str) -> None:
         self.member = member
         self._path = os.path.join(path, member + ENDING)
         hidden = f".{member}.new"
-        self.descriptor = Descriptor(hidden, _NEW, directory)
+        place = directory.number
+        self.descriptor = Descriptor(hidden, _NEW, place)
         try:
             # Published only when it is locked: one that can be seen and is free is dead.
             if not lock_descriptor(self.descriptor.number, blocking=False):
                 raise RootRefused(f"somebody locks our new journals in {path!r}", path=path)
             self._write(records)
-            os.rename(hidden, member + ENDING, src_dir_fd=directory, dst_dir_fd=directory)
+            os.rename(hidden, member + ENDING, src_dir_fd=place, dst_dir_fd=place)
         except BaseException:
             self.descriptor.close()
-            unlink(hidden, directory)
+            unlink(hidden, place)
             raise
 
     @property
@@ -166,7 +167,7 @@ def unlink(name: str, directory: int) -> None:
         return
 
 
-def delete(root: int, garbage: str, path: str, scope: str) -> OSError | None:
+def delete(root: Descriptor, garbage: str, path: str, scope: str) -> OSError | None:
     """Delete a swept scope; why it could not be, if so."""
     doing = f"delete what is left of the scope {scope!r},"
     try:
@@ -177,20 +178,20 @@ def delete(root: int, garbage: str, path: str, scope: str) -> OSError | None:
     return None
 
 
-def _delete(root: int, garbage: str, path: str, doing: str) -> None:
+def _delete(root: Descriptor, garbage: str, path: str, doing: str) -> None:
     # Files only, and no link is followed; another may be at it too.
     for _ in range(_LOOKS):
         directory = open_directory(garbage, root, path)
         if directory is None:
             return
         try:
-            for name in os.listdir(directory):
+            for name in os.listdir(directory.number):
                 with refusals(doing, f"{path}/{name}"):
-                    unlink(name, directory)
+                    unlink(name, directory.number)
         finally:
-            let_go(directory)
+            directory.close()
         try:
-            os.rmdir(garbage, dir_fd=root)
+            os.rmdir(garbage, dir_fd=root.number)
         except FileNotFoundError:
             return
         except OSError as error:

@@ -16,7 +16,7 @@ from time import sleep
 from filelock import lock_descriptor
 
 from ..errors import ScopeBusy, ScopeGone
-from .descriptors import Descriptor, let_go
+from .descriptors import Descriptor
 from .held import GARBAGE, HeldDirectory
 from .journals import FileLease, delete
 from .root import check_ours, find_root, open_directory, open_root, refusals
@@ -59,11 +59,14 @@ class LocalBackend:
         root = open_root(self.place, create)
         if root is None:
             return None
+        held = None
         try:
             with refusals("use the scope", path):
-                return _hold(root, scope, path, deadline, create)
+                held = _hold(root, scope, path, deadline, create)
+            return held
         finally:
-            let_go(root)
+            if held is None:
+                root.close()
 
     def publish(self, scope: str, member: str, records: bytes) -> FileLease:
         """A journal of one's own; see `Backend`."""
@@ -73,7 +76,7 @@ class LocalBackend:
             try:
                 return FileLease(directory, member, records, path)
             finally:
-                let_go(directory)
+                directory.close()
 
     def tidy(self, scope: str | None = None) -> list[tuple[str, OSError]]:
         """Delete the garbage of sweepers that were killed; see `Backend`."""
@@ -82,14 +85,14 @@ class LocalBackend:
             return []
         try:
             left: list[tuple[str, OSError]] = []
-            for name in sorted(os.listdir(root)):
+            for name in sorted(os.listdir(root.number)):
                 of = _swept(name)
                 if of and scope in (None, of):
                     error = delete(root, name, os.path.join(self.place, name), of)
                     left += [(of, error)] if error else []
             return left
         finally:
-            let_go(root)
+            root.close()
 
     def _named(self) -> list[tuple[str, bool]]:
         """What a scope could be called, and whether it is a directory, as scopes are."""
@@ -97,7 +100,7 @@ class LocalBackend:
         if root is None:
             return []
         try:
-            with os.scandir(root) as entries:
+            with os.scandir(root.number) as entries:
                 found = [
                     (entry.name, entry.is_dir(follow_symlinks=False))
                     for entry in entries
@@ -105,7 +108,7 @@ class LocalBackend:
                 ]
             return sorted(found)
         finally:
-            let_go(root)
+            root.close()
 
     def __repr__(self) -> str:
         return f"LocalBackend({self.place!r})"
@@ -119,7 +122,7 @@ def _swept(name: str) -> str:
 
 
 def _hold(
-    root: int, scope: str, path: str, deadline: Deadline, create: bool
+    root: Descriptor, scope: str, path: str, deadline: Deadline, create: bool
 ) -> HeldDirectory | None:
     while True:
         directory = open_directory(scope, root, path)
@@ -130,11 +133,11 @@ def _hold(
             continue
         lock = None
         try:
-            lock = Descriptor(_LOCK, os.O_RDWR | os.O_CREAT, directory)
+            lock = Descriptor(_LOCK, os.O_RDWR | os.O_CREAT, directory.number)
             check_ours(lock.opened, f"{path}/{_LOCK}")
             _wait_for(lock, path, deadline)
             if _still_there(scope, root, directory):
-                return HeldDirectory(os.dup(root), directory, lock, scope, path)
+                return HeldDirectory(root, directory, lock, scope, path)
         except BaseException as error:
             _let_go(lock, directory)
             if isinstance(error, FileNotFoundError):
@@ -143,27 +146,27 @@ def _hold(
         _let_go(lock, directory)  # it was swept while we waited
 
 
-def _let_go(lock: Descriptor | None, directory: int) -> None:
+def _let_go(lock: Descriptor | None, directory: Descriptor) -> None:
     if lock:
         lock.close()
-    let_go(directory)
+    directory.close()
 
 
-def _make_scope(scope: str, root: int) -> None:
+def _make_scope(scope: str, root: Descriptor) -> None:
     try:
-        os.mkdir(scope, 0o700, dir_fd=root)
+        os.mkdir(scope, 0o700, dir_fd=root.number)
     except FileExistsError:
         return  # another joiner was faster
 
 
-def _open_scope(root_path: str, scope: str, path: str) -> int:
+def _open_scope(root_path: str, scope: str, path: str) -> Descriptor:
     root = open_root(root_path, create=False)
     directory = None
     if root is not None:
         try:
             directory = open_directory(scope, root, path)
         finally:
-            let_go(root)
+            root.close()
     if directory is None:
         raise ScopeGone(f"the scope {path!r} is not there any more; join it anew", path=path)
     return directory
@@ -184,10 +187,8 @@ def _wait_for(lock: Descriptor, path: str, deadline: Deadline) -> None:
         pause = min(pause * 1.5, _LONGEST_PAUSE)
 
 
-def _still_there(scope: str, root: int, directory: int) -> bool:
-    mine = os.fstat(directory)
+def _still_there(scope: str, root: Descriptor, directory: Descriptor) -> bool:
     try:
-        there = os.stat(scope, dir_fd=root, follow_symlinks=False)
+        return directory.is_at(os.stat(scope, dir_fd=root.number, follow_symlinks=False))
     except FileNotFoundError:
         return False
-    return (there.st_dev, there.st_ino) == (mine.st_dev, mine.st_ino)

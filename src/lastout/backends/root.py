@@ -14,12 +14,13 @@ from errno import errorcode
 
 from .._platform import files
 from ..errors import LastoutError, RootRefused, SystemRefused, UsageError
+from .descriptors import Descriptor
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_FLAGS = os.O_RDONLY | os.O_DIRECTORY
 _LONGEST = 200  # bytes of a name; file systems allow 255, and it gets endings
 _HINTS = {
     "ENOSPC": "free some space",
@@ -120,11 +121,11 @@ def refusal(
     )
 
 
-def open_root(path: str, create: bool) -> int | None:
+def open_root(path: str, create: bool) -> Descriptor | None:
     """The root, open and checked; `None` if it is not there and is not to be made."""
     while True:
         try:
-            root = os.open(path, _FLAGS)
+            root = Descriptor(path, _FLAGS)
             break
         except FileNotFoundError:
             if not create:
@@ -136,28 +137,27 @@ def open_root(path: str, create: bool) -> int | None:
             _refuse_odd(path)
             raise refusal(error, "open the directory for scopes", path) from error
     try:
-        found = os.fstat(root)
-        check_ours(found, path)
-        _check_locks(found.st_dev, path)
+        check_ours(root.opened, path)
+        _check_locks(root.device, path)
     except BaseException:
-        os.close(root)
+        root.close()
         raise
     return root
 
 
-def open_directory(name: str, parent: int, path: str) -> int | None:
+def open_directory(name: str, parent: Descriptor, path: str) -> Descriptor | None:
     """A directory of ours in `parent`, open and checked; `None` if it is not there."""
     try:
-        directory = os.open(name, _FLAGS, dir_fd=parent)
+        directory = Descriptor(name, _FLAGS, parent.number)
     except FileNotFoundError:
         return None
     except OSError:
         _refuse_odd(path)
         raise
     try:
-        check_ours(os.fstat(directory), path)
+        check_ours(directory.opened, path)
     except BaseException:
-        os.close(directory)
+        directory.close()
         raise
     return directory
 
