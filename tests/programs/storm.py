@@ -9,6 +9,7 @@ what it does, before it does it where that matters:
     making ID PID KIND LIFETIME WHERE about to be recorded
     made ID PID AFTER                 recorded and made; AFTER goes before it, or "-"
     releasing ID PID                  may be cleaned from now on
+    ending PID                        its exit handlers run, also because a pool ends it
     leaving PLACE PID, left PLACE PID or ends in another way; has left
     ran ID PID                        cleaned by that process
     lost WHERE PID                    not there, though its maker had neither left nor released it
@@ -72,6 +73,8 @@ class Process:
 
     def live(self) -> None:
         """All of its life, but for the end."""
+        # Runs before its scope is left: what is registered last runs first.
+        lastout.register(say, "ending", os.getpid())
         if self.draw.random() < 0.5:
             lastout.handle_signals()
         say("up", self.place, os.getpid())

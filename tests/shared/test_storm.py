@@ -45,6 +45,11 @@ def test_the_judge_sees_nothing_where_nothing_is() -> None:
     assert wrong(*UP, *GONE, "ran x 2", "signal 2", "ran x 9") == ""
     others = "up a 3", "making x 3 command scope -", "made x 3 -", "leaving a 3"
     assert wrong(*others, "ran x 1", "ran x 1", "ran x 9") == ""
+    # What it had begun went on without it, and was slower than the next one.
+    assert wrong(*others, "ran x 9", "ran x 1") == ""
+    assert wrong(*UP, *GONE, "signal 2", "ran x 9", "ran x 2") == ""
+    # A worker that only joined, and was ended by its pool.
+    assert wrong(*UP, *GONE, "joining 3", "ran x 3", "ran x 9") == ""
 
 
 def test_the_judge_sees_a_leak() -> None:
@@ -57,6 +62,8 @@ def test_the_judge_sees_what_is_cleaned_twice() -> None:
     assert "again" in wrong(*UP, *GONE, "ran x 2", "left b 2", "ran x 9")
     assert "again" in wrong(*UP, *GONE, "ran x 2", "ran x 2")
     assert "again" in wrong(*UP, *GONE, "ran x 8", "ran x 9")
+    assert "again" in wrong(*UP, *GONE, "ran x 9", "signal 2", "ran x 2")
+    assert "again" in wrong(*UP, *GONE, "ran x 8", "ran x 1", "ran x 9")
 
 
 def test_the_judge_sees_what_is_cleaned_under_somebody() -> None:
@@ -83,3 +90,6 @@ def test_the_judge_believes_what_processes_saw() -> None:
     assert "no scope" in wrong(*UP, "outside a.0 3", *GONE, "ran x 2")
     assert wrong(*UP, "signal 1", "outside a.0 3", *GONE, "ran x 2") == ""
     assert "ScopeGone" in wrong(*UP, "failed a 1 ScopeGone: it", *GONE, "ran x 2")
+    # It was ended by its pool, or as an orphan, and is just leaving.
+    assert wrong(*UP, "ending 1", "failed a 1 UsageError: it", *GONE, "ran x 2") == ""
+    assert wrong(*UP, "ending 1", "outside a.0 3", "lost /f 1", *GONE, "ran x 2") == ""

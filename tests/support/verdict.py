@@ -8,7 +8,7 @@ to have been a member from its "up" to its last word before anybody sent it a si
 from __future__ import annotations
 
 from collections import defaultdict
-from itertools import pairwise
+from itertools import combinations, pairwise
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -57,7 +57,8 @@ class Verdict:
         self.wrong: list[str] = []
         self._up: dict[int, int] = {}
         self._last: dict[int, int] = {}  # when each was surely still a member
-        self._signalled: set[int] = set()
+        self._signalled: dict[int, int] = {}  # since when
+        self._ending: set[int] = set()
         self._at: defaultdict[str, set[int]] = defaultdict(set)  # place in the tree -> who
         self._left: set[int] = set()
         self._joining: set[int] = set()
@@ -71,11 +72,18 @@ class Verdict:
     # Hearing.
 
     def _alive(self, pid: str, at: int) -> None:
-        if int(pid) not in self._signalled:
+        if self._is_free(pid):
             self._last[int(pid)] = at
 
-    def _hear_signal(self, _at: int, pid: str) -> None:
-        self._signalled.add(int(pid))
+    def _is_free(self, pid: str) -> bool:
+        """Whether nobody ends it: not this storm, and neither its pool nor a guardian."""
+        return int(pid) not in self._signalled and int(pid) not in self._ending
+
+    def _hear_signal(self, at: int, pid: str) -> None:
+        self._signalled.setdefault(int(pid), at)
+
+    def _hear_ending(self, _at: int, pid: str) -> None:
+        self._ending.add(int(pid))
 
     def _hear_joining(self, _at: int, pid: str) -> None:
         self._joining.add(int(pid))
@@ -113,7 +121,7 @@ class Verdict:
             self.wrong.append(f"{name} was cleaned, and never made")
 
     def _hear_lost(self, _at: int, where: str, pid: str) -> None:
-        if int(pid) not in self._signalled:
+        if self._is_free(pid):
             self.wrong.append(f"{where} was gone under {pid}")
 
     def _hear_open(self, _at: int, pid: str, *what: str) -> None:
@@ -122,11 +130,11 @@ class Verdict:
 
     def _hear_outside(self, _at: int, place: str, pid: str) -> None:
         """Only one that a signal has made leave starts others without a scope."""
-        if not self._at[place.rpartition(".")[0]] & self._signalled:
+        if not self._at[place.rpartition(".")[0]] & (self._signalled.keys() | self._ending):
             self.wrong.append(f"{place} ({pid}) was in no scope")
 
     def _hear_failed(self, _at: int, place: str, pid: str, *error: str) -> None:
-        if int(pid) not in self._signalled:
+        if self._is_free(pid):
             self.wrong.append(f"{place} ({pid}) failed: {' '.join(error)}")
 
     # Judging.
@@ -151,13 +159,18 @@ class Verdict:
                 self.wrong.append(f"{name} was cleaned by {cleaner} under {pid}")
 
     def _twice(self, name: str, thing: Thing) -> None:
-        for (_, first), (_, second) in pairwise(thing.runs):
-            # A pool that is broken kills its workers, those too that had nothing to do yet.
-            members = self.pids | self._joining | {_ADOPTER}
-            ended_well = first in self._left or first not in members
-            by_one = first == second != _ADOPTER
-            if by_one or (ended_well and first not in self._signalled):
+        for (at, first), (later, second) in combinations(thing.runs, 2):
+            # What the second one had begun may have said so only after its death.
+            fine = self._may_be_killed(first, later) or self._may_be_killed(second, at)
+            if first == second != _ADOPTER or not fine:
                 self.wrong.append(f"{name} was cleaned by {first}, and again by {second}")
+
+    def _may_be_killed(self, pid: int, before: int) -> bool:
+        """Whether somebody may have killed it before that: the storm, or its own pool."""
+        if pid in self._signalled:
+            return self._signalled[pid] < before
+        # A pool that is broken kills its workers, those too that had nothing to do yet.
+        return pid in self.pids | self._joining | {_ADOPTER} and pid not in self._left
 
     def _too_early(self, name: str, thing: Thing, earlier: Thing) -> None:
         if thing.runs and earlier.made is not None:
