@@ -232,7 +232,8 @@ def test_interrupt_of_a_loop_is_asyncio_s(program: Start) -> None:
     async def main():
         say("ready")
         try:
-            await asyncio.sleep(60)
+            while True:  # Python sees a signal that came just before it waits only afterwards
+                await asyncio.sleep(0.1)
         finally:
             say("cancelled")
     lastout.register(say, "handler")
