@@ -99,6 +99,11 @@ def run(*args: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def compares(line: str) -> bool:
+    """Whether it has a ratio, or says that there is none: on a busy machine a difference drowns."""
+    return bool({"x", "-"} & set(line.split()))
+
+
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], Path]:
     """What a quick look at everything prints, and the file that it writes."""
@@ -114,7 +119,7 @@ def test_a_quick_look_prints_every_line(results: tuple[list[str], Path]) -> None
     assert [line for line in lines if line in LINES] == list(LINES)
     for what, rival in (comparison for subject in LINES.values() for comparison in subject):
         [line] = [line for line in lines if line.startswith(f"{what}  ") and f" {rival}  " in line]
-        assert " x" in line
+        assert compares(line)
 
 
 def test_the_results_are_written_down(results: tuple[list[str], Path]) -> None:
@@ -125,7 +130,7 @@ def test_the_results_are_written_down(results: tuple[list[str], Path]) -> None:
     assert {"processor", "cores", "kernel", "python", "file system"} <= set(whole["machine"])
     assert list(whole["subjects"]) == list(LINES)
     facts = [line for subject in whole["subjects"].values() for line in subject["lines"]]
-    assert len(facts) == sum(" x" in line for line in lines)
+    assert len(facts) == sum(map(compares, lines))
     spreads = [fact[side] for fact in facts for side in ("ours", "its") if "low" in fact[side]]
     assert spreads
     assert all(s["low"] <= s["median"] <= s["high"] and s["rounds"] > 0 for s in spreads)

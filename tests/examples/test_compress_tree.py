@@ -242,7 +242,7 @@ def test_what_killed_workers_had_is_cleaned(
     assert NOTHING_LEFT in run.out
     assert f"\n{FILES} files, " in run.out
     killed = {row[0]: row[-6:-1] for row in run.workers if row[-1] == "SIGKILL"}
-    assert list(killed.values()) == [KILLED] * 2
+    assert list(killed.values()) == [KILLED] * 2, run.out
     *scratch, directory, memory = run.cleaned
     # Each worker's own directory once, then what they shared, the last one made first.
     assert len({what for what, *_ in scratch}) == len(scratch) == len(run.workers)
