@@ -430,6 +430,7 @@ def test_a_fork_while_its_parent_cleans(program: Callable[..., Program], who: st
 
 HOLDING = """
     import os, sys, threading
+    from contextlib import nullcontext
     import lastout
     from lastout._shared.hold import hold
     from lastout.backends.local import LocalBackend
@@ -456,17 +457,10 @@ HOLDING = """
         with hold(LocalBackend(), "s", scope.path):
             pass
 
-    def use_it():
-        if sys.argv[1] == "waits":
-            with hold(LocalBackend(), "s", scope.path):
-                threading.Thread(target=wait_for_it).start()
-                look()
-        else:
-            threading.Thread(target=keep_it).start()
-            look()
-
-    def look():
-        there.wait(30)
+    waits = sys.argv[1] == "waits"
+    with hold(LocalBackend(), "s", scope.path) if waits else nullcontext():
+        threading.Thread(target=wait_for_it if waits else keep_it).start()
+        assert there.wait(30)
         pid = os.fork()
         if not pid:
             root = os.path.dirname(scope.path)
@@ -475,8 +469,6 @@ HOLDING = """
             os._exit(0)
         done.set()
         say("child", os.waitpid(pid, 0)[1])
-
-    use_it()
 """
 
 
