@@ -1,4 +1,4 @@
-"""A module that a forkserver imports before it has any child: it registers there."""
+"""A module that a fork server imports before it has any child: it registers for them."""
 
 from __future__ import annotations
 

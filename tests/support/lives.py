@@ -38,8 +38,9 @@ class Lives:
 
     @property
     def over(self) -> bool:
-        """Whether each process ran as many handlers as it registered, or more."""
-        return all(len(life.ran) >= len(life.registered) for life in self.by_pid.values())
+        """Whether each process that did work ran as many handlers as it registered, or more."""
+        working = (life for life in self.by_pid.values() if life.lived)
+        return all(len(life.ran) >= len(life.registered) for life in working)
 
     def of(self, name: str) -> list[Life]:
         """The processes that did the work `name`."""
@@ -48,17 +49,33 @@ class Lives:
     def check_all_ran_what_they_registered(self, inherited: Iterable[str] = ()) -> None:
         """Each process ran its own handlers once each, last in first out, and no others.
 
+        A fork server does no work of its own, and runs none; those that were registered in
+        it are its children's, who run them last.
+
         Args:
-            inherited: the handlers that each process has got besides, in whatever order; a
-                forkserver does no work of its own, and has those of what it has imported.
+            inherited: the handlers that each process has got besides, in whatever order.
         """
         wanted = Counter(inherited)
         for pid, life in self.by_pid.items():
+            if not life.lived and life.registered in ([], ["preloaded"]):
+                assert not life.ran, f"fork server {pid} of {self}"
+                continue
             own = [name for name in life.ran if name not in wanted]
+            if own[-1:] == ["preloaded"]:
+                del own[-1]
             assert own == life.registered[::-1], f"process {pid} of {self}"
             foreign = Counter(name for name in life.ran if name in wanted)
-            server = not life.lived and set(life.registered) <= {"preloaded"}
-            assert foreign == wanted or (server and foreign <= wanted), f"process {pid} of {self}"
+            assert foreign == wanted, f"process {pid} of {self}"
+
+    def check_what_was_preloaded(self, kinds: Iterable[str]) -> None:
+        """Just the children of a fork server that preloads a module run what that registered.
+
+        Args:
+            kinds: of which kind the process of each generation is, from the first child on.
+        """
+        for generation, kind in enumerate(kinds, 1):
+            for life in self.of(str(generation)):
+                assert life.ran.count("preloaded") == ("preload" in kind), f"{kind} of {self}"
 
     def __str__(self) -> str:
         return "".join(f"\n  {pid}: {vars(life)}" for pid, life in self.by_pid.items())

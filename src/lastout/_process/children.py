@@ -13,7 +13,8 @@ A child can begin and end in many ways, and no single hook sees all of them:
     `os._exit` of a package       its `Finalize` with the lowest priority
 
 So the same run-once entry, `registry.end`, is hung into all of them: whichever
-comes first runs the handlers, and the others find none.  "The packages" are
+comes first runs the handlers, and the others find none.  In a fork server it is hung
+into none: what was registered there is for its children (see `forkserver`).  "The packages" are
 multiprocessing and multiprocess, when they are loaded; they are never imported
 from here.  In a subinterpreter there is only atexit, which CPython runs at its
 end.
@@ -26,7 +27,7 @@ import os
 import sys
 
 from .._platform import HAS_FORK, in_main_interpreter, show_unraisable
-from . import PACKAGES, registry
+from . import PACKAGES, forkserver, registry
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ _LAST = -(10**9)  # the priority of a finalizer that runs after all others
 _noticing = False
 # Whether the registry was told of the latest fork, and all others were: in its child.
 _told = _ready = False
+# Whether the parent of this process is a fork server, in which lastout was used.
+_is_heir = False
 _followers: list[tuple[Callable[[], object], Callable[[], object], Callable[[], object]]] = []
 _called_back_by: set[str] = set()
 _finalizers: dict[str, tuple[int | None, Any]] = {}
@@ -60,6 +63,10 @@ def follow_forks(
 
 def arm() -> None:
     """Hang `registry.end` into every hook that there is in this process now."""
+    if forkserver.is_forkserver():
+        _notice_forks()
+        _call_back_after_bootstraps()
+        return
     _take_out_of_atexit()
     # Twice: the exception of a pending signal would come out of its very first
     # instruction, and the second call finds nothing to do.
@@ -105,6 +112,20 @@ def _finalize_last() -> None:
 def _after_bootstrap(_: object) -> None:
     """A package has begun its child and dropped the finalizers and, from 3.13, atexit's."""
     arm()
+    if _is_heir:
+        _guarded(registry.begin_as_heir)
+        for call in forkserver.take_deferred():
+            _guarded(call)
+
+
+def do_in_children(call: Callable[[], object]) -> None:
+    """In a fork server: have `call` called in each child, once its package has begun it.
+
+    Not earlier: until then the package puts signal handlers and the wakeup descriptor
+    back to what they were before it became a server.
+    """
+    forkserver.defer(call)
+    arm()
 
 
 def _notice_forks() -> None:
@@ -119,21 +140,26 @@ def _notice_forks() -> None:
 
 def _expect_child() -> None:
     # Not by its process id: the first process of two namespaces has the same.
-    global _told, _ready
-    _told = _ready = False
+    global _told, _ready, _is_heir
+    _told = _ready = _is_heir = False
+# Whether the parent of this process is a fork server, in which lastout was used.
+_is_heir = False
 
 
 def _in_child() -> None:
-    global _told, _ready
+    global _told, _ready, _is_heir
     if not _told:
-        registry.forked()
+        _is_heir = _is_heir or forkserver.is_forkserver()
+        registry.forked(keep=_is_heir)
+        forkserver.became_child()
         _told = True
     for name in PACKAGES:
         if name not in _called_back_by and f"{name}.util" in sys.modules:
             _guarded(_call_back_after_bootstraps)  # imported since the last registration
-    if (_followers or registry.is_inheriting()) and not _ready:
+    has_handlers = _is_heir or registry.is_inheriting()
+    if (_followers or has_handlers) and not _ready:
         done = [_guarded(in_child) for _, _, in_child in _followers]
-        if registry.is_inheriting():
+        if has_handlers:
             done.append(_guarded(arm))
         if all(done):  # Ctrl-C may have come in the middle of one
             _ready = True

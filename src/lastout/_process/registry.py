@@ -11,6 +11,7 @@ import sys
 
 from .._platform import show_unraisable
 from .deadline import Deadline, check_seconds
+from .forkserver import is_forkserver
 from .handler import Handler
 from .report import Report
 from .stack import Stack
@@ -155,16 +156,26 @@ def handler(
 def add(new: Handler) -> None:
     """Register a handler with its options."""
     if new.timeout is not None:
-        # Loaded now, not in the last moment of a process, where it may fail.
-        from .runner import reserve
-
-        reserve(_stack.timed() + 1)
+        _prepare_limits(_stack.timed() + 1)
     if _push is _first_push:
         arm_hooks()
     _stack.push(new)
-    if new.inherit:
-        for notice in _inherited:
-            notice()
+    if new.inherit and not is_forkserver():
+        _tell_inherited()
+
+
+def _prepare_limits(count: int) -> None:
+    """See to it that so many handlers with a time limit can run when this process ends."""
+    # Loaded now, not in the last moment of a process, where it may fail.
+    from .runner import reserve
+
+    if count and not is_forkserver():  # no handler runs in there
+        reserve(count)
+
+
+def _tell_inherited() -> None:
+    for notice in _inherited:
+        notice()
 
 
 def unwind(timeout: float | None = None) -> Report:
@@ -264,14 +275,28 @@ def _first_push(entry: Entry) -> None:
     _push(entry)
 
 
-def forked() -> None:
+def forked(keep: bool = False) -> None:
     """This is a forked child: its first registration finds the hooks not set.
 
     The stack forgets its parent's entries when it is used next.  A forked child pays
     for each page of memory that it touches, and most register nothing.
+
+    Args:
+        keep: whether the parent's entries are this child's: what a fork server has
+            registered was for its children.
     """
-    _stack.forked = True
+    if keep:
+        _stack.take_over()
+    else:
+        _stack.forked = True
     _look_again()
+
+
+def begin_as_heir() -> None:
+    """This child of a fork server has begun: see to what a registration would see to."""
+    _prepare_limits(_stack.timed())
+    if _stack.inheriting:
+        _tell_inherited()
 
 
 def _look_again() -> None:

@@ -22,6 +22,7 @@ import _thread
 import signal
 import sys
 import threading
+from functools import partial
 
 from .._platform import (
     HAS_FORK,
@@ -33,7 +34,8 @@ from .._platform import (
 )
 from ..errors import UsageError
 from . import PACKAGES, registry
-from .children import follow_forks
+from .children import do_in_children, follow_forks
+from .forkserver import is_forkserver
 from .runner import call_within
 from .watcher import Watcher
 
@@ -75,6 +77,12 @@ class SignalHandling:
         self.signals = signals
         self._before = before
         self._undone = False
+
+    def _begin_in_child(self, raise_in_main: bool) -> None:
+        """This process was forked by the fork server in which `handle_signals` was called."""
+        if not self._undone:
+            here = handle_signals(*self.signals, raise_in_main=raise_in_main)
+            self.signals, self._before = here.signals, here._before
 
     def restore(self) -> None:
         """Put the previous handlers back; nothing the second time.
@@ -144,6 +152,10 @@ def handle_signals(*signals: int, raise_in_main: bool = False) -> SignalHandling
         )
     wanted = [_check(signum) for signum in signals or (signal.SIGTERM, signal.SIGHUP)]
     _check_main_thread("handle_signals")
+    if is_forkserver():
+        handling = SignalHandling(tuple(wanted), {})
+        do_in_children(partial(handling._begin_in_child, raise_in_main))
+        return handling
     # Another may have taken a signal of ours since, and gone: asyncio leaves the default.
     found = {n: signal.getsignal(n) for n in wanted}
     new = {n: was for n, was in found.items() if was is not _on_signal or n not in _handled}

@@ -139,6 +139,10 @@ class Stack:
         self._start_afresh()
         self._replaced()
 
+    def take_over(self) -> None:
+        """Keep the parent's entries: this process runs them, and the parent does not."""
+        self._start_afresh()
+
     def unwind(
         self, deadline: Deadline, show: Callable[[BaseException, object], None] = show_unraisable
     ) -> list[Outcome]:

@@ -16,6 +16,7 @@ from ..errors import LastoutError
 from . import plan
 from .hold import hold
 from .journal import Journal
+from .lease import is_helper
 from .members import Member, member
 from .survey import Survey
 
@@ -46,12 +47,15 @@ class Size:
 class MemberView:
     """A member, and how many seconds ago it joined; `None` if that is not known any more.
 
-    `program` is what it runs, where it is a program that knows nothing of the scope.
+    Attributes:
+        program: what it runs, where it is a program that knows nothing of the scope.
+        helper: whether it only serves others, as a fork server does, and keeps nothing.
     """
 
     member: Member
     age: float | None
     program: str = ""
+    helper: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +89,13 @@ class ScopeView:
 
     @property
     def living(self) -> int:
-        """How many members are alive."""
-        return sum(one.member.alive for one in self.members)
+        """How many members are alive and keep the scope, so without helpers."""
+        return sum(one.member.alive and not one.helper for one in self.members)
+
+    @property
+    def dead(self) -> int:
+        """How many members are dead."""
+        return sum(not one.member.alive for one in self.members)
 
     @property
     def state(self) -> State:
@@ -171,9 +180,9 @@ def _members(survey: Survey, known: Mapping[str, Journal], now: int) -> list[Mem
         for artifact in journal.made.values()
         if "member" in artifact.data
     }
-    living = set(survey.living)
+    living = {*survey.living, *survey.helpers}
     views = []
-    for token in [*living, *(journal.token for journal in survey.gone)]:
+    for token in living | {journal.token for journal in survey.gone}:
         journal = known.get(token) or Journal(token)
         found, program = member(journal, token in living), ""
         if found.pid is None and token in started:
@@ -181,7 +190,10 @@ def _members(survey: Survey, known: Mapping[str, Journal], now: int) -> list[Mem
             found.pid, found.joined_ns = by.data.get("pid"), by.made_ns
             found.host = known[by.member].who.host
             program = " ".join(by.data["argv"])
-        views.append(MemberView(found, _age(journal, found.joined_ns, now), program))
+        helper = is_helper(token)
+        if helper and not program:
+            program = "fork server"
+        views.append(MemberView(found, _age(journal, found.joined_ns, now), program, helper))
     return sorted(views, key=lambda one: (one.member.joined_ns, one.member.token))
 
 

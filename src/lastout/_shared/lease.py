@@ -10,15 +10,29 @@ from __future__ import annotations
 
 import os
 
-from .._identity import comparable, is_running
+from .._identity import comparable, is_running, new_token
 from .._platform import interpreter_id
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Final
+
     from .journal import Journal
 
 # The members that this interpreter is; see `is_dead`.
 ours: set[str] = set()
+# A member says by its name that it only serves others: so it is known without a look inside.
+_HELPER: Final = "-helper"
+
+
+def new_helper_token() -> str:
+    """A name for a member that keeps no scope from ending, such as a fork server."""
+    return new_token() + _HELPER
+
+
+def is_helper(token: str) -> bool:
+    """Whether a member only serves others: once they have left, it keeps nothing."""
+    return token.endswith(_HELPER)
 
 
 def is_dead(journal: Journal) -> bool:

@@ -20,6 +20,7 @@ from .._identity import here, new_token
 from .._platform import show_unraisable
 from .._process import registry
 from .._process.deadline import Deadline
+from .._process.forkserver import is_forkserver
 from .._process.report import Report
 from ..backends import descriptors
 from ..errors import JournalTooNew, ScopeBusy
@@ -112,7 +113,8 @@ class Membership(Recording):
             self.joined = True
             leases.ours.add(self.token)
             keep_here(self.path, self)
-            registry.register(self.leave_at_exit)
+            if not is_forkserver():  # which runs no handlers: this one would be its children's
+                registry.register(self.leave_at_exit)
             self.guardian.look()
 
     def _try_to_join(self) -> bool:
@@ -129,7 +131,7 @@ class Membership(Recording):
             # It joined itself: to go on as another program is still to be here.
             who = here()
             who.image = 0
-            self.token = new_token()
+            self.token = leases.new_helper_token() if is_forkserver() else new_token()
             first = journals.header(self.token) + journals.join(monotonic_ns(), who)
             self.take(held.publish(self.token, first))
             return True

@@ -74,5 +74,6 @@ def _put_away(held: Held, survey: Survey, cleaned: set[str], last: bool, scope: 
             survey.problems.append(problem(scope, remains))
         return True
     for member in empty:
-        held.forget(member)
+        if member not in survey.helpers:  # it goes on, and may make more
+            held.forget(member)
     return False

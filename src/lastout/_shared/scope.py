@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import warnings
+from functools import partial
 
 from .._identity import new_token
 from .._platform import pids
+from .._process.children import do_in_children
 from .._process.deadline import check_seconds
+from .._process.forkserver import is_forkserver
 from .._process.report import Report
 from ..backends.local import LocalBackend
 from ..backends.root import check_name
@@ -20,12 +23,16 @@ from .workers import Worker
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
     from typing import Self
 
     from .artifact import Artifact
     from .members import Member
     from .membership import Membership
+
+# In a fork server: the scopes that were made there, and that only its children join.
+_deferred_here: list[Scope] = []
 
 
 class Scope(Making):
@@ -69,6 +76,8 @@ class Scope(Making):
     """
 
     # Those of a scope that was not made by its name.
+    _member: Membership | None = None
+    _deferred: Callable[[], None] | None = None
     _end_workers: bool | None = None
     _worker_grace: float = workers.GRACE
 
@@ -82,11 +91,32 @@ class Scope(Making):
         end_workers: bool | None = None,
         worker_grace: float = workers.GRACE,
     ) -> None:
-        self._since = ""
         wait = check_seconds(wait, "wait")
         self._end_workers, self._worker_grace = workers.check(end_workers, worker_grace)
-        name = new_token() if name is None else check_name(name)
-        member = joining.enter(LocalBackend(root), name)
+        checked = None if name is None else check_name(name)
+        self._join_or_defer(LocalBackend(root), checked, partial(self._join, guardian, wait))
+
+    def _join_or_defer(
+        self, backend: LocalBackend, name: str | None, join: Callable[[LocalBackend, str], None]
+    ) -> None:
+        """Join now; in a fork server leave that to its children, unless it is used here."""
+        if not is_forkserver():
+            join(backend, name or new_token())
+            return
+        self.name = name or new_token()
+        self.path = os.path.join(backend.place, self.name)
+        self._left, self._since = False, ""
+        self._deferred = partial(join, backend, self.name)
+        _deferred_here.append(self)
+        do_in_children(partial(self._join_in_child, partial(join, backend), name))
+
+    def _join_in_child(self, join: Callable[[str], None], name: str | None) -> None:
+        if self._deferred and not self._left:
+            self._deferred = None
+            join(name or new_token())  # as each spawned child makes one of its own
+
+    def _join(self, guardian: bool, wait: float | None, backend: LocalBackend, name: str) -> None:
+        member = joining.enter(backend, name)
         if wait is not None:
             member.patience = max(wait, member.patience or 0.0)
         self._stand_for(member, since=member.token)
@@ -96,6 +126,9 @@ class Scope(Making):
             except BaseException:  # Ctrl-C, or a warning that was made an error
                 self.leave()
                 raise
+
+    def _join_pinned(self, backend: LocalBackend, name: str) -> None:
+        self._stand_for(joining.enter(backend, name, pin=True))
 
     def _stand_for(self, member: Membership, since: str = "") -> None:
         self._member = member
@@ -141,7 +174,9 @@ class Scope(Making):
         """
         seconds = check_seconds(timeout, "timeout")
         member = self._member
-        if self._left or not member.is_here():
+        if self._deferred:
+            self._left = True  # and so is no child's to join
+        if self._left or member is None or not member.is_here():
             return Report()
         # Decided and done in one: another thread may be joining.
         with member.guarded(PATIENCE if seconds is None else seconds):
@@ -149,7 +184,7 @@ class Scope(Making):
                 return Report()
             self._left, before = True, member.holders()
             try:
-                self._give_back()
+                self._give_back(member)
                 return Report() if any(member.holders()) else member.leave(seconds)
             except BaseException:
                 if member.joined:  # Ctrl-C, or it was too busy: to be tried again
@@ -157,8 +192,7 @@ class Scope(Making):
                     member.shares, member.copied, member.pinned = before
                 raise
 
-    def _give_back(self) -> None:
-        member = self._member
+    def _give_back(self, member: Membership) -> None:
         if not self._since:
             member.pinned, member.copied = False, 0
         elif self._since == member.token:
@@ -190,7 +224,7 @@ class Scope(Making):
     @property
     def report(self) -> Report:
         """What was cleaned up after the dead on joining, and after leaving what was then."""
-        return self._member.report
+        return self._member.report if self._member else Report()
 
     @property
     def worker(self) -> Worker:
@@ -200,15 +234,22 @@ class Scope(Making):
         which they end if `end_workers` says so.
         """
         wanted = self._end_workers
+        if self._deferred:
+            place, name = os.path.split(self.path)
+            return Worker(place, name)  # of no child's: nobody ends with a fork server
         if wanted is None:
             wanted = self._membership().guardian.wanted and pids.can_hold_processes()
         place, name = os.path.split(self._membership().path)
         return Worker(place, name, self._worker_grace if wanted else None)
 
     def _membership(self) -> Membership:
-        if self._left or not self._member.joined:
+        if self._deferred and not self._left:
+            join, self._deferred = self._deferred, None
+            join()
+        member = self._member
+        if self._left or member is None or not member.joined:
             raise UsageError(f"this scope was left: {self!r}; join it anew, with Scope(name)")
-        return self._member
+        return member
 
     def __fspath__(self) -> str:
         return self.path
@@ -218,11 +259,12 @@ class Scope(Making):
         return f"<Scope {self.name!r} in {os.path.dirname(self.path)!r}, {state}>"
 
     def __reduce__(self) -> tuple[object, ...]:
-        self._membership()
+        if not self._deferred:
+            self._membership()
         return _rejoin, os.path.split(self.path)
 
     def __del__(self) -> None:
-        member = getattr(self, "_member", None)  # not there if joining failed
+        member = self._member  # None if joining failed
         if member and member.joined and not self._left and self._since == member.token:
             member.pinned = True
             member.shares -= 1
@@ -239,6 +281,8 @@ def current_scope() -> Scope:
         UsageError: there is neither, or that cannot be a scope.
         RootRefused, ScopeBusy, SystemRefused, JournalTooNew: it cannot be joined.
     """
+    if _deferred_here and is_forkserver():
+        _deferred_here[-1]._membership()
     latest = joining.latest()
     if latest:
         return _standing_for(latest)
@@ -257,7 +301,9 @@ def _rejoin(root: str, name: str) -> Scope:
     already = joining.joined.get(os.path.join(root, name))
     if already and already.joined:
         return _standing_for(already)
-    return _standing_for(joining.enter(LocalBackend(root), name, pin=True))
+    scope = Scope.__new__(Scope)
+    scope._join_or_defer(LocalBackend(root), name, scope._join_pinned)
+    return scope
 
 
 def _standing_for(membership: Membership) -> Scope:

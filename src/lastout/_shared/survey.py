@@ -24,6 +24,8 @@ class Survey:
     Attributes:
         living: the tokens of those that are alive, or cannot be told.
         gone: the journals of those that are dead or leave.
+        helpers: the tokens of those that are alive and keep nothing; where all others are
+            gone, they are among these.
         problems: journals that cannot be used, as failed outcomes.
     """
 
@@ -42,6 +44,18 @@ class Survey:
             # there now, and what its parent had may be the child's to use.
             if not sum(self._is_dead(member, leaving) for member in new):
                 break
+        self.helpers = frozenset(filter(lease.is_helper, self.living))
+        if len(self.helpers) == len(self.living):
+            self._dismiss_helpers()
+
+    def _dismiss_helpers(self) -> None:
+        """Nobody is left but them, and they keep nothing: whoever cleans takes them for gone."""
+        for member in self.helpers:
+            try:
+                self.gone.append(self.journal(member))
+            except (LastoutError, OSError):
+                continue  # it stays among the living, and was told of or is told next time
+            self.living.remove(member)
 
     def _is_dead(self, member: str, leaving: str) -> bool:
         """Look at one; whether it is dead, rather than leaving or alive."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 
+from .lease import is_helper
 from .survey import Survey
 
 TYPE_CHECKING = False
@@ -25,7 +26,7 @@ def wait_until_alone(membership: Membership, deadline: Deadline) -> bool:
     while True:
         with membership.hold() as held:
             survey = Survey(held, membership.path)
-            others = [token for token in survey.living if token != membership.token]
+            others = [t for t in survey.living if t != membership.token and not is_helper(t)]
             pids = [survey.journal(token).who.pid for token in others]
         if not others:
             return True

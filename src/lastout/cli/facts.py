@@ -45,6 +45,7 @@ def of_member(view: MemberView) -> dict[str, Any]:
         "host": member.host,
         "interpreter": member.interpreter,
         "program": view.program or None,
+        "helper": view.helper,
         "alive": member.alive,
         "age": _seconds(view.age),
         "unresolved": member.unresolved,

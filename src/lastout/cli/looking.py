@@ -15,7 +15,7 @@ from .tables import Column, Table, age, put, size
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import Namespace
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from .._shared.inspection import ArtifactView, MemberView, ScopeView
     from ..backends.base import Backend
@@ -95,7 +95,7 @@ def put_list(backend: LocalBackend, views: Sequence[ScopeView], as_json: bool) -
         return
     point_out_strays(backend)
     if views:
-        put([overview(views)])
+        put([overview(views), *_helpers(views)])
     else:
         tell(f"there are no scopes in {backend.place!r}")
     complain(views)
@@ -110,7 +110,7 @@ def overview(views: Sequence[ScopeView]) -> Table:
                 view.name,
                 view.state,
                 str(view.living),
-                str(len(view.members) - view.living),
+                str(view.dead),
                 str(len(view.artifacts)),
                 age(view.age),
             )
@@ -119,11 +119,21 @@ def overview(views: Sequence[ScopeView]) -> Table:
     )
 
 
+def _helpers(views: Sequence[ScopeView]) -> Iterator[str]:
+    """A line for each process that holds something and does not count as alive."""
+    for view in views:
+        for one in view.members:
+            if one.helper and one.member.alive and one.member.unresolved:
+                yield (
+                    f"{view.name}: the {one.program} {one.member.pid} holds"
+                    f" {one.member.unresolved} of these, until the last member leaves"
+                )
+
+
 def details(view: ScopeView) -> list[Table | str]:
     """One scope, its members, and its artifacts in the order in which they would go."""
-    dead = len(view.members) - view.living
     parts: list[Table | str] = [
-        f"{view.name}: {view.state}, {view.living} alive, {dead} dead",
+        f"{view.name}: {view.state}, {view.living} alive, {view.dead} dead",
         view.path,
     ]
     if view.members:
