@@ -46,26 +46,32 @@ class Lives:
         """The processes that did the work `name`."""
         return [life for life in self.by_pid.values() if name in life.lived]
 
-    def check_all_ran_what_they_registered(self, inherited: Iterable[str] = ()) -> None:
+    def check_all_ran_what_they_registered(
+        self, inherited: Iterable[str] = (), module_level: Iterable[str] = ("preloaded",)
+    ) -> None:
         """Each process ran its own handlers once each, last in first out, and no others.
 
-        A fork server does no work of its own, and runs none; those that were registered in
-        it are its children's, who run them last.
+        A fork server runs none; what modules registered in it runs last in its children.
 
         Args:
             inherited: the handlers that each process has got besides, in whatever order.
+            module_level: the handlers that a fork server may register.
         """
-        wanted = Counter(inherited)
+        wanted, of_modules = Counter(inherited), set(module_level)
         for pid, life in self.by_pid.items():
-            if not life.lived and life.registered in ([], ["preloaded"]):
-                assert not life.ran, f"fork server {pid} of {self}"
+            if self._may_be_server(life, of_modules):
                 continue
             own = [name for name in life.ran if name not in wanted]
-            if own[-1:] == ["preloaded"]:
-                del own[-1]
-            assert own == life.registered[::-1], f"process {pid} of {self}"
+            mine, of_server = own[: len(life.registered)], own[len(life.registered) :]
+            assert mine == life.registered[::-1], f"process {pid} of {self}"
+            assert len(of_server) == len({*of_server} - {*mine}), f"twice in {pid} of {self}"
+            assert of_modules.issuperset(of_server), f"{pid} of {self}"
             foreign = Counter(name for name in life.ran if name in wanted)
             assert foreign == wanted, f"process {pid} of {self}"
+
+    def _may_be_server(self, life: Life, of_modules: set[str]) -> bool:
+        at_work = set(life.lived) - {"main"}  # which is said at the module level as well
+        return not life.ran and not at_work and set(life.registered) <= of_modules
 
     def check_what_was_preloaded(self, kinds: Iterable[str]) -> None:
         """Just the children of a fork server that preloads a module run what that registered.
