@@ -24,10 +24,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+_MAIN = "__mp_main__"  # what a child, and a fork server, calls the main script
+
 # Whether this process is one; `None` until somebody asks.
 _is_one: bool | None = None
 # What its children are to do once they have begun.
 _deferred: list[Callable[[], object]] = []
+# What the main script has set up while the server imported it.
+_of_main: list[object] = []
 
 
 def is_forkserver() -> bool:
@@ -51,15 +55,37 @@ def _runs_server_of(package: str) -> bool:
     return getattr(server, "_forkserver_alive_fd", None) is None
 
 
+def note(what: object) -> None:
+    """In the fork server: remember this, if the main script itself has set it up."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__") != _MAIN:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return  # a module did, while it was imported
+        frame = frame.f_back
+    if frame.f_back is not None:
+        _of_main.append(what)
+
+
+def is_void(what: object) -> bool:
+    """Whether this comes from a main script that the server could not import to its end.
+
+    From Python 3.15 a server goes on without it then, and each child imports it anew.
+    """
+    imported = getattr(sys.modules.get("__main__"), "__name__", "") == _MAIN
+    return not imported and any(what is one for one in _of_main)
+
+
 def became_child() -> None:
     """This process was forked: it is no fork server, whatever its parent is."""
     global _is_one
     _is_one = False
+    _deferred[:] = [call for call in _deferred if not is_void(call)]
 
 
 def defer(call: Callable[[], object]) -> None:
     """Have `call` called in each child of this fork server, once that has begun."""
     _deferred.append(call)
+    note(call)
 
 
 def take_deferred() -> list[Callable[[], object]]:

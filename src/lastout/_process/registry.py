@@ -11,7 +11,7 @@ import sys
 
 from .._platform import show_unraisable
 from .deadline import Deadline, check_seconds
-from .forkserver import is_forkserver
+from .forkserver import is_forkserver, is_void, note
 from .handler import Handler
 from .report import Report
 from .stack import Stack
@@ -160,7 +160,9 @@ def add(new: Handler) -> None:
     if _push is _first_push:
         arm_hooks()
     _stack.push(new)
-    if new.inherit and not is_forkserver():
+    if is_forkserver():
+        note(new)
+    elif new.inherit:
         _tell_inherited()
 
 
@@ -267,7 +269,12 @@ def arm_hooks() -> None:
     _stack.notice_fork()
     for arm in _arm:
         arm()
-    _push = _stack.entries.append
+    _push = _push_for_children if is_forkserver() else _stack.entries.append
+
+
+def _push_for_children(entry: Entry) -> None:
+    _stack.entries.append(entry)
+    note(entry)
 
 
 def _first_push(entry: Entry) -> None:
@@ -286,7 +293,7 @@ def forked(keep: bool = False) -> None:
             registered was for its children.
     """
     if keep:
-        _stack.take_over()
+        _stack.take_over(is_void)
     else:
         _stack.forked = True
     _look_again()

@@ -139,9 +139,11 @@ class Stack:
         self._start_afresh()
         self._replaced()
 
-    def take_over(self) -> None:
-        """Keep the parent's entries: this process runs them, and the parent does not."""
+    def take_over(self, is_void: Callable[[object], bool]) -> None:
+        """Keep the parent's entries, but for void ones: this process runs them, not the parent."""
+        self.entries = [entry for entry in self.entries if not is_void(entry)]
         self._start_afresh()
+        self._replaced()
 
     def unwind(
         self, deadline: Deadline, show: Callable[[BaseException, object], None] = show_unraisable
