@@ -14,6 +14,7 @@ from itertools import count
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import TracebackType
     from typing import Any, NoReturn
 
 HAS_FORK = hasattr(os, "register_at_fork")
@@ -67,7 +68,9 @@ def interpreter_id() -> int:
     return int(interpreters.get_current())
 
 
-def show_unraisable(exception: BaseException, func: object) -> None:
+def show_unraisable(
+    exception: BaseException, func: object, traceback: TracebackType | None = None
+) -> None:
     """Show what an exit handler raised, exactly as this CPython's atexit does.
 
     It goes through `sys.unraisablehook`.  Up to 3.12 the handler is the hook's
@@ -77,7 +80,7 @@ def show_unraisable(exception: BaseException, func: object) -> None:
     if sys.version_info >= (3, 13):
         message, subject = f"{message} {safe_repr(func)}", None
     arguments = _unraisable_arguments(
-        (type(exception), exception, exception.__traceback__, message, subject)
+        (type(exception), exception, traceback or exception.__traceback__, message, subject)
     )
     try:
         sys.unraisablehook(arguments)
