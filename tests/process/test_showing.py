@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 import pytest
 
 import lastout
+from lastout._process import unwinding
 from lastout._process.deadline import Deadline
 from lastout._process.stack import Stack
-from support.stacks import WAIT, Watched, in_thread
+from support.stacks import WAIT, in_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -131,6 +131,20 @@ def test_a_hook_that_registers(told: Told) -> None:
     assert told.log == ["ZeroDivisionError", "late", "LookupError"]
 
 
+def test_a_hook_that_registers_without_end(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hook that registers a handler that fails, again and again, comes to an end."""
+    monkeypatch.setattr(unwinding, "_ENDLESS", 5)
+
+    def show(error: BaseException, func: object, traceback: TracebackType | None) -> None:
+        told.tell(error, func, traceback)
+        told.do(divide)
+
+    told.do(divide)
+    told.unwind(Deadline(), show)
+    assert told.log == [*["ZeroDivisionError"] * 6, "RuntimeError", "ZeroDivisionError"]
+    assert len(told) == 0
+
+
 def test_what_others_have_to_show(told: Told) -> None:
     """A failure that any thread tells of waits for the handlers that run, or is shown at once."""
     told.show(LookupError(), None, None, told.tell)
@@ -158,22 +172,26 @@ def test_interrupted(told: Told) -> None:
     assert told.log == ["ZeroDivisionError", "LookupError", "KeyboardInterrupt"]
 
 
-def test_a_fork_in_a_handler(stack: Watched) -> None:
+def test_a_fork_in_a_handler(program: Start) -> None:
     """A child that a handler forks shows what fails in it, and nothing of its parent's."""
-
-    def fork() -> None:
-        if (pid := os.fork()) == 0:
-            raise LookupError
-        assert os.waitpid(pid, 0)[1] == 0
-
-    stack.do(fork)
-    stack.do(divide)
-    me = os.getpid()
-    stack.run()
-    if os.getpid() != me:
-        kinds = [type(error) for error, _ in stack.shown]
-        os._exit(0 if kinds == [LookupError] else 1)
-    assert [type(error) for error, _ in stack.shown] == [ZeroDivisionError]
+    child = program(
+        """
+        import os, sys, lastout
+        from say import say
+        me, found = os.getpid(), []
+        sys.unraisablehook = lambda unraisable: found.append(unraisable.exc_type.__name__)
+        def fork():
+            if (pid := os.fork()) == 0:
+                raise LookupError
+            os.waitpid(pid, 0)
+        lastout.register(fork)
+        lastout.register(lambda: 1 / 0)
+        lastout.unwind()
+        say(os.getpid() == me, found)
+        """
+    )
+    assert child.end().status == 0
+    assert child.lines == ["False ['LookupError']", "True ['ZeroDivisionError']"]
 
 
 def test_where_stderr_was_closed(program: Start) -> None:

@@ -76,6 +76,8 @@ def show_unraisable(
     It goes through `sys.unraisablehook`.  Up to 3.12 the handler is the hook's
     `object`; from 3.13 that is `None` and the message names the handler.
     """
+    hook = getattr(sys, "unraisablehook", sys.__unraisablehook__)
+    call = _call_plainly if hook is sys.__unraisablehook__ and _is_plain(exception) else _call
     message, subject = "Exception ignored in atexit callback", func
     if sys.version_info >= (3, 13):
         message, subject = f"{message} {safe_repr(func)}", None
@@ -83,12 +85,36 @@ def show_unraisable(
         (type(exception), exception, traceback or exception.__traceback__, message, subject)
     )
     try:
-        sys.unraisablehook(arguments)
+        call(hook, arguments)
     except BaseException as error:
         # CPython does the same: a hook that fails is shown by the default one.
         failed = "Exception ignored in sys.unraisablehook"
-        fields = (type(error), error, error.__traceback__, failed, sys.unraisablehook)
+        fields = (type(error), error, error.__traceback__, failed, hook)
         sys.__unraisablehook__(_unraisable_arguments(fields))
+
+
+def _is_plain(exception: BaseException) -> bool:
+    """Whether CPython's C code prints for it what `traceback` would."""
+    more = exception.__cause__, exception.__context__, getattr(exception, "__notes__", None)
+    special = isinstance(exception, (BaseExceptionGroup, SyntaxError))
+    return bool(exception.args) and not any(more) and not special
+
+
+def _import_but_traceback(name: str, *details: Any) -> object:
+    if name == "traceback" and name not in sys.modules:
+        raise ImportError(name)
+    return __import__(name, *details)
+
+
+def _call(hook: Callable[[object], object], arguments: object) -> None:
+    hook(arguments)
+
+
+# The default hook of 3.15 loads `traceback`, and fifty modules with it, for colours; where
+# it cannot, it prints as that of 3.14 does.  C code imports by its caller's builtins.
+_call_plainly = type(_call)(
+    _call.__code__, {"__builtins__": {"__import__": _import_but_traceback}}
+)
 
 
 def safe_repr(value: object) -> str:

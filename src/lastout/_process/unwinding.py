@@ -106,10 +106,12 @@ class Unwinding:
 
     def _claim(self, claimed: list[Entry | None]) -> None:
         place = self._stack.claim(claimed, self._floor if self._closed else None)
-        if place < self._floor:
+        if place >= self._floor:
+            self._newcomers += 1
+        elif place >= 0:
             self._floor, self._newcomers = place, 0
         else:
-            self._newcomers += 1
+            self._floor = 0  # none is left; what failures that are shown add, is new
         if self._newcomers > _ENDLESS and not self._closed:
             self._closed = True
             why = "exit handlers are registered without end; new ones are forgotten from now on"
