@@ -282,3 +282,21 @@ def test_showing_tells_all(program: Callable[..., Program]) -> None:
     ended = child.end()
     assert "a note" in ended.err
     assert "the cause" in ended.err
+
+
+@pytest.mark.parametrize("module", ["lastout", "lastout.errors", "lastout.pytest_plugin"])
+def test_another_python_is_refused(program: Callable[..., Program], module: str) -> None:
+    """On a Python that is not CPython importing anything says so, and what to do instead."""
+    child = program(
+        f"""
+        import sys
+        from say import say
+        sys.implementation.name = "pypy"
+        try:
+            import {module}
+        except ImportError as error:
+            say(all(word in str(error) for word in ("pypy", "run it with CPython", "atexit")))
+        """
+    )
+    assert child.end().status == 0
+    assert child.lines == ["True"]

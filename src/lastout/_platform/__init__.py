@@ -17,6 +17,15 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Any, NoReturn
 
+if sys.implementation.name != "cpython":
+    # That no handler is lost and none runs twice rests on where CPython lets signals and
+    # threads come in.  PyPy does so anywhere, and has no pidfds.
+    raise ImportError(
+        f"lastout supports CPython only, and this is {sys.implementation.name}, where Ctrl-C can"
+        " lose an exit handler and programs cannot be ended safely; run it with CPython 3.11 or"
+        " later, or use the standard library's atexit and tempfile"
+    )
+
 HAS_FORK = hasattr(os, "register_at_fork")
 
 # CPython 3.12 refuses to start a thread once the interpreter has begun to end,
