@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,6 +13,7 @@ from lastout.errors import HandlerTimeout
 from lastout.integrations import asyncio as exits
 
 if TYPE_CHECKING:
+    import sys
     from collections.abc import Callable
 
     from support import Program

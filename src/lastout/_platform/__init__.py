@@ -115,15 +115,14 @@ def _import_but_traceback(name: str, *details: Any) -> object:
     return __import__(name, *details)
 
 
-def _call(hook: Callable[[object], object], arguments: object) -> None:
+def _call(hook: Callable[[Any], object], arguments: Any) -> None:
     hook(arguments)
 
 
 # The default hook of 3.15 loads `traceback`, and fifty modules with it, for colours; where
 # it cannot, it prints as that of 3.14 does.  C code imports by its caller's builtins.
-_call_plainly = type(_call)(
-    _call.__code__, {"__builtins__": {"__import__": _import_but_traceback}}
-)
+_function: Any = type(_call)
+_call_plainly = _function(_call.__code__, {"__builtins__": {"__import__": _import_but_traceback}})
 
 
 def safe_repr(value: object) -> str:

@@ -210,9 +210,7 @@ def run_exit_handlers() -> None:
         raise failures[-1].exception
 
 
-def _print_failure(
-    exception: BaseException, _: object, traceback: TracebackType | None
-) -> None:
+def _print_failure(exception: BaseException, _: object, traceback: TracebackType | None) -> None:
     if not isinstance(exception, SystemExit):
         # CPython's own: it takes no descriptor and next to no memory.
         sys.__excepthook__(type(exception), exception, traceback)

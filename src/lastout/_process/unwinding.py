@@ -31,9 +31,7 @@ _HOPELESS = 100
 class Unwinding:
     """One run through a stack, from the top to the bottom."""
 
-    def __init__(
-        self, stack: Stack, deadline: Deadline, show: Show, nested: bool = False
-    ) -> None:
+    def __init__(self, stack: Stack, deadline: Deadline, show: Show, nested: bool = False) -> None:
         """One that is `nested` in another leaves the showing to that."""
         self._stack = stack
         self._deadline = deadline
