@@ -90,7 +90,7 @@ class Witness:
     def unwind(self, seconds: float | None = None) -> None:
         self.unwinding += 1
         try:
-            self.stack.unwind(Deadline(seconds), lambda error, _: self.shown.append(error))
+            self.stack.unwind(Deadline(seconds), lambda error, *_: self.shown.append(error))
         finally:
             self.unwinding -= 1
 

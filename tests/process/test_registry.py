@@ -231,7 +231,7 @@ def test_unraisable_hook_gets_the_handler(program: Start) -> None:
         lastout.register(say, "below")
         lastout.register(fails)
         """,
-    ) == ["ZeroDivisionError True", "below"]
+    ) == ["below", "ZeroDivisionError True"]
 
 
 # --- options
@@ -449,8 +449,8 @@ def test_unwind_reports(program: Start) -> None:
         say(len(lastout.unwind()))
         """,
     ) == [
-        "shown SystemExit",
         "ran",
+        "shown SystemExit",
         "[('__main__.fails', 'failed'), ('say.say', 'done')] False 1 1",
         "0",
     ]

@@ -8,6 +8,7 @@ of each fork.  Nothing is hooked anywhere before the first registration.
 from __future__ import annotations
 
 import sys
+from time import monotonic
 
 from .._platform import show_unraisable
 from .deadline import Deadline, check_seconds
@@ -19,6 +20,7 @@ from .stack import Stack
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+    from types import TracebackType
     from typing import Any, ParamSpec, TypeVar, overload
 
     from .handler import Entry
@@ -183,15 +185,15 @@ def _tell_inherited() -> None:
 def unwind(timeout: float | None = None) -> Report:
     """Run every exit handler now, last in first out, and say what happened.
 
-    Nothing that a handler raises comes out of here: it is shown through
-    `sys.unraisablehook`, and it is in the report.
+    Nothing that a handler raises comes out of here: it is in the report, and is
+    shown through `sys.unraisablehook` when the last handler has run.
 
     Args:
         timeout: seconds for all of them together, or `None` for no limit.  One
             that takes too long is abandoned early enough for those behind it.
 
     Returns:
-        For each handler its name, seconds and outcome.
+        For each handler its name, seconds and outcome; and the seconds from begin to end.
 
     Raises:
         TypeError: `timeout` is not a number.
@@ -201,7 +203,9 @@ def unwind(timeout: float | None = None) -> Report:
     >>> lastout.unwind(timeout=5.0).ok
     True
     """
-    return Report(_stack.unwind(Deadline(check_seconds(timeout, "timeout"))))
+    deadline, started = Deadline(check_seconds(timeout, "timeout")), monotonic()
+    outcomes = _stack.unwind(deadline)
+    return Report(outcomes, monotonic() - started)
 
 
 def run_exit_handlers() -> None:
@@ -219,10 +223,15 @@ def run_exit_handlers() -> None:
         raise failures[-1].exception
 
 
-def _print_failure(exception: BaseException, _: object) -> None:
+def _print_failure(exception: BaseException, _: object, traceback: TracebackType | None) -> None:
     if not isinstance(exception, SystemExit):
         # CPython's own: it takes no descriptor and next to no memory.
-        sys.__excepthook__(type(exception), exception, exception.__traceback__)
+        sys.__excepthook__(type(exception), exception, traceback)
+
+
+def show(exception: BaseException, func: object, traceback: TracebackType | None) -> None:
+    """Show what came out of `func` when the last handler has run, or now where none runs."""
+    _stack.show(exception, func, traceback)
 
 
 def _run_exitfuncs() -> None:

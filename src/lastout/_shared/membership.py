@@ -17,7 +17,6 @@ from threading import RLock
 from time import monotonic_ns
 
 from .._identity import here, new_token
-from .._platform import show_unraisable
 from .._process import registry
 from .._process.deadline import Deadline
 from .._process.forkserver import is_forkserver
@@ -206,7 +205,8 @@ class Membership(Recording):
         """Leave because the process ends; each failure is shown."""
         for outcome in self.leave():
             if outcome.failure:
-                show_unraisable(outcome.failure.exception, self.leave_at_exit)
+                error = outcome.failure.exception
+                registry.show(error, self.leave_at_exit, error.__traceback__)
 
     def _stay(self) -> None:
         """Leaving came to nothing: what is not cleaned yet can be used, and left again."""
