@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, NoReturn
 
+try:  # in which no import is lazy
+    from _types import LazyImportType as _Lazy  # type: ignore[import-not-found,unused-ignore]
+except ImportError:  # before 3.15
+    _Lazy = None
+
 HAS_FORK = hasattr(os, "register_at_fork")
 
 # CPython 3.12 refuses to start a thread once the interpreter has begun to end,
@@ -140,3 +145,30 @@ def interpreter_has(module: str) -> bool:
     from importlib.util import find_spec
 
     return find_spec(module) is not None
+
+
+def load_now(*packages: str) -> None:
+    """Load what loaded modules of these packages have imported lazily (PEP 810), and so on in them.
+
+    A lazy import loads when one of its names is first used.  For what runs in a fork
+    or when a process ends that may be too late: there are no descriptors left, the
+    directory of the modules is gone, the interpreter imports nothing any more.
+
+    Args:
+        packages: names of packages, or of modules.
+
+    Raises:
+        ImportError: one cannot be loaded.
+    """
+    if _Lazy is None:
+        return
+    within = tuple(f"{package}." for package in packages)
+    seen: set[str] = set()
+    while new := [
+        name for name in {*sys.modules} - seen if name in packages or name.startswith(within)
+    ]:
+        seen.update(new)
+        for module in map(sys.modules.__getitem__, new):
+            for name, value in list(vars(module).items()):
+                if type(value) is _Lazy:
+                    getattr(module, name)  # the value in the place of its stand-in

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 
-from .._platform import show_unraisable
+from .._platform import load_now, show_unraisable
 from .deadline import Deadline, check_seconds
 from .handler import Handler
 from .report import Report
@@ -165,6 +165,8 @@ def add(new: Handler) -> None:
     if new.inherit:
         for notice in _inherited:
             notice()
+    if new.timeout is not None or new.inherit:
+        load_now("lastout._process")  # what that took
 
 
 def unwind(timeout: float | None = None) -> Report:
@@ -237,12 +239,14 @@ def inheritable() -> list[Handler]:
 
 def call_to_arm(arm: Callable[[], None]) -> None:
     """Have `arm` called at the first registration in this process."""
-    _arm.append(arm)
+    if arm not in _arm:
+        _arm.append(arm)
 
 
 def call_when_inherited(notice: Callable[[], None]) -> None:
     """Have `notice` called when an inheritable handler was registered."""
-    _inherited.append(notice)
+    if notice not in _inherited:
+        _inherited.append(notice)
 
 
 def call_after_end(callback: Callable[[], None]) -> None:
