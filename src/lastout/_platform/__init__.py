@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
 try:  # in which no import is lazy
-    from _types import LazyImportType as _Lazy  # type: ignore[import-not-found,unused-ignore]
+    from _types import LazyImportType  # type: ignore[import-not-found,unused-ignore]
 except ImportError:  # before 3.15
-    _Lazy = None
+    LazyImportType = None
 
 HAS_FORK = hasattr(os, "register_at_fork")
 
@@ -158,9 +158,9 @@ def load_now(*packages: str) -> None:
         packages: names of packages, or of modules.
 
     Raises:
-        ImportError: one cannot be loaded.
+        ImportError, OSError: one cannot be loaded.
     """
-    if _Lazy is None:
+    if LazyImportType is None:
         return
     within = tuple(f"{package}." for package in packages)
     seen: set[str] = set()
@@ -170,5 +170,5 @@ def load_now(*packages: str) -> None:
         seen.update(new)
         for module in map(sys.modules.__getitem__, new):
             for name, value in list(vars(module).items()):
-                if type(value) is _Lazy:
+                if type(value) is LazyImportType:
                     getattr(module, name)  # the value in the place of its stand-in

@@ -17,11 +17,12 @@ from threading import RLock
 from time import monotonic_ns
 
 from .._identity import here, new_token
-from .._platform import show_unraisable
+from .._platform import load_now, show_unraisable
 from .._process import registry
 from .._process.deadline import Deadline
 from .._process.report import Report
 from ..backends import descriptors
+from ..backends.root import refusals
 from ..errors import JournalTooNew, ScopeBusy
 from . import journal as journals
 from . import lease as leases
@@ -44,6 +45,16 @@ if TYPE_CHECKING:
 
 # The scopes that this process is in, in the order in which it joined them.
 joined: dict[str, Membership] = {}
+_all_loaded = False
+
+
+def _load_all(path: str) -> None:
+    """Load now what forks and leaving take: then it may be too late."""
+    global _all_loaded
+    if not _all_loaded:
+        with refusals("load what it takes to use the scope", path):
+            load_now("lastout._shared", "lastout.backends", "lastout._identity", "lastout._platform")
+        _all_loaded = True
 
 
 class Membership(Recording):
@@ -105,6 +116,7 @@ class Membership(Recording):
             if self.joined:
                 self._catch_up()
                 return
+            _load_all(self.path)
             self._begin()
             self.report = Report()
             while not self._try_to_join():
