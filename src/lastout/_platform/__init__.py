@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
 try:  # in which no import is lazy
-    from _types import LazyImportType  # type: ignore[import-not-found,unused-ignore]
+    from _types import LazyImportType as LazyImportType  # type: ignore[import-not-found,unused-ignore]
 except ImportError:  # before 3.15
     LazyImportType = None
 

@@ -53,7 +53,9 @@ def _load_all(path: str) -> None:
     global _all_loaded
     if not _all_loaded:
         with refusals("load what it takes to use the scope", path):
-            load_now("lastout._shared", "lastout.backends", "lastout._identity", "lastout._platform")
+            load_now(
+                "lastout._shared", "lastout.backends", "lastout._identity", "lastout._platform"
+            )
         _all_loaded = True
 
 
