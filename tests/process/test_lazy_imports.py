@@ -284,8 +284,11 @@ def test_workers_that_a_pool_ends_finish(program: Start, method: str) -> None:
 @lazy
 def test_each_module_loads(program: Start) -> None:
     """Each module of lastout can be loaded, and every name that it imports lazily as well."""
-    names = [".".join(path.relative_to(SOURCES[0].parent.parent).with_suffix("").parts)
-             for path in SOURCES if path.stem != "__main__"]
+    names = [
+        ".".join(path.relative_to(SOURCES[0].parent.parent).with_suffix("").parts)
+        for path in SOURCES
+        if path.stem != "__main__"
+    ]
     child = program(
         """
         import sys

@@ -38,6 +38,7 @@ from .release import Releaser
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Final
 
     from ..backends.base import Backend, Lease
     from .run import Clean
@@ -46,6 +47,8 @@ if TYPE_CHECKING:
 # The scopes that this process is in, in the order in which it joined them.
 joined: dict[str, Membership] = {}
 _all_loaded = False
+# A forked child runs a hook of filelock's, which is here.
+_LOCKS: Final = "filelock._core._fork"
 
 
 def _load_all(path: str) -> None:
@@ -53,9 +56,7 @@ def _load_all(path: str) -> None:
     global _all_loaded
     if not _all_loaded:
         with refusals("load what it takes to use the scope", path):
-            load_now(
-                "lastout._shared", "lastout.backends", "lastout._identity", "lastout._platform"
-            )
+            load_now("lastout._shared", "lastout.backends", "lastout._identity", _LOCKS)
         _all_loaded = True
 
 
