@@ -164,26 +164,48 @@ def test_subinterpreter_runs_its_handlers(program: Start, kind: str) -> None:
 
 @lazy
 def test_nothing_is_loaded_at_the_end(program: Start) -> None:
-    """Handlers run, fail and overrun though nothing of lastout's can be loaded any more."""
+    """Handlers run and fail though nothing of lastout's can be loaded any more."""
     child = program(
         NO_MORE
         + """
+    import sys
+    import lastout
+    from say import say
+
+    lastout.register(say, "ran")
+    lastout.register(divmod, 1, 0)
+    no_more()
+    """,
+        lazily=True,
+    )
+    end = child.end()
+    assert child.lines == ["ran"]
+    assert "ZeroDivisionError" in end.err
+
+
+@lazy
+def test_no_option_is_loaded_at_the_end(program: Start) -> None:
+    """Handlers overrun, and are inherited, though nothing can be loaded any more."""
+    child = program(
+        NO_MORE
+        + """
+    import os
     import sys
     import threading
     import lastout
     from say import say
 
     lastout.register(say, "ran")
-    lastout.register(divmod, 1, 0)
     lastout.handler(timeout=0.05)(threading.Event().wait)
     lastout.handler(inherit=True, args=("inherited",))(say)
     no_more()
+    if os.fork():
+        os.wait()
     """,
         lazily=True,
     )
     end = child.end()
-    assert child.lines == ["inherited", "ran"]
-    assert "ZeroDivisionError" in end.err
+    assert child.lines == ["inherited", "inherited", "ran"]
     assert "HandlerTimeout" in end.err
 
 
@@ -362,6 +384,32 @@ def test_callback_with_unused_lazy_names(program: Start) -> None:
     end = child.end()
     assert (end.status, end.err) == (0, "")
     assert child.lines == ["called [1] 0.5 b", "reaped True"]
+
+
+@lazy
+def test_a_lock_that_was_imported_lazily_is_not_copied(program: Start) -> None:
+    """What refuses to pickle locks refuses one that the globals name by a lazy import too."""
+    child = program(
+        """
+        from locks import lock
+        from say import say
+        from lastout._shared import pickling
+
+        def locked():
+            with lock:
+                return 1
+
+        try:
+            pickling.dumps(locked, strictly=True)
+        except TypeError as error:
+            say(error)
+        """,
+        modules={"locks": "import threading\nlock = threading.Lock()\n"},
+        lazily=True,
+    )
+    end = child.end()
+    assert (end.status, end.err) == (0, "")
+    assert child.lines == ["cannot pickle '_thread.lock': a copy would not be the same one"]
 
 
 @lazy

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 
-from .._platform import load_now, show_unraisable
+from .._platform import show_unraisable
 from .deadline import Deadline, check_seconds
 from .handler import Handler
 from .report import Report
@@ -165,8 +165,6 @@ def add(new: Handler) -> None:
     if new.inherit:
         for notice in _inherited:
             notice()
-    if new.timeout is not None or new.inherit:
-        load_now("lastout._process")  # what that took
 
 
 def unwind(timeout: float | None = None) -> Report:
