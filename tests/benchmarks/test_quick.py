@@ -19,6 +19,8 @@ LINES = {
         ("import, over a bare interpreter", "import filelock"),
         ("import, over a bare interpreter", "import multiprocessing.util"),
         ("import, over a bare interpreter", "import weakref"),
+        ("start, with lastout imported", "a bare interpreter"),
+        ("start, with lastout.Scope loaded", "a bare interpreter"),
     ],
     "registry": [
         ("register", "atexit.register"),

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from .program import ALL_LAZILY
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -61,6 +63,21 @@ KNOWN: list[tuple[tuple[int, int], str, list[str]]] = [
         ],
     ),
 ]
+
+
+if ALL_LAZILY:
+    KNOWN.append(
+        (
+            (3, 15),
+            "loky 3.7.0 cannot be loaded with all imports lazy: it uses `multiprocessing.util`"
+            " without importing it, and nobody else has loaded that yet",
+            [
+                "tests/process/test_children.py::*loky*",
+                "tests/process/test_children.py::*joblib*",
+                "tests/shared/test_joining.py::test_pools[loky-spawn]",
+            ],
+        )
+    )
 
 
 def expect(items: Iterable[pytest.Item]) -> None:

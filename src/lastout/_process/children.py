@@ -45,6 +45,16 @@ _called_back_by: set[str] = set()
 _finalizers: dict[str, tuple[int | None, Any]] = {}
 
 
+def hook_up() -> None:
+    """Have the registry tell us of the first registration, and of what is to be inherited.
+
+    A call, not what importing this does: where all imports are lazy (PEP 810) nobody
+    would use a name of this module, and it would never be loaded.
+    """
+    registry.call_to_arm(arm)
+    registry.call_when_inherited(_plant_carriers)
+
+
 def follow_forks(
     before: Callable[[], object], in_parent: Callable[[], object], in_child: Callable[[], object]
 ) -> None:
@@ -189,7 +199,3 @@ def _plant_carriers() -> None:
     from .carrier import plant  # seldom needed
 
     plant()
-
-
-registry.call_to_arm(arm)
-registry.call_when_inherited(_plant_carriers)

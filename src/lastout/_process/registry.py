@@ -259,12 +259,14 @@ def inheritable() -> list[Handler]:
 
 def call_to_arm(arm: Callable[[], None]) -> None:
     """Have `arm` called at the first registration in this process."""
-    _arm.append(arm)
+    if arm not in _arm:
+        _arm.append(arm)
 
 
 def call_when_inherited(notice: Callable[[], None]) -> None:
     """Have `notice` called when an inheritable handler was registered."""
-    _inherited.append(notice)
+    if notice not in _inherited:
+        _inherited.append(notice)
 
 
 def call_after_end(callback: Callable[[], None]) -> None:

@@ -29,6 +29,7 @@ from .._platform import (
     default_action,
     die_of,
     in_main_interpreter,
+    load_now,
     prepare_to_die,
     show_unraisable,
 )
@@ -167,6 +168,7 @@ def handle_signals(*signals: int, raise_in_main: bool = False) -> SignalHandling
                 "back; leave that signal out",
                 signum=signum,
             )
+    load_now("lastout._process")
     prepare_to_die()
     registry.arm_hooks()
     if not _following:
