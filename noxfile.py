@@ -132,6 +132,14 @@ def next_pythons(session: nox.Session) -> None:
     session.run(".ci/next", str(place), *session.posargs, external=True)
 
 
+@nox.session(python=False)
+def freethreaded(session: nox.Session) -> None:
+    """The tests on a Python without a GIL, which it builds; `-- 3.14 tests/process` chooses."""
+    kept = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "lastout")
+    place = os.environ.get("LASTOUT_FREETHREADED") or kept / "freethreaded"
+    session.run(".ci/freethreaded", str(place), *session.posargs, external=True)
+
+
 @nox.session
 def stress(session: nox.Session) -> None:
     """Storms: many processes that end in every way at once; `-- -k name` chooses."""

@@ -68,7 +68,8 @@ class Stack:
 
     def __len__(self) -> int:
         self.notice_fork()
-        return len(self.entries) - self.entries.count(None)
+        entries = list(self.entries)  # other threads make holes between two looks
+        return len(entries) - entries.count(None)
 
     def push(self, entry: Entry) -> None:
         """Put an entry on top; plain ones may be appended to `entries` as well."""

@@ -233,10 +233,11 @@ class Membership(Recording):
         self.lease.give_up()
         self.joined = self.pinned = False
         self.guardian.forget()
-        joined.pop(self.path, None)
         leases.ours.discard(self.token)
         keep_here(self.path, None)
         registry.unregister(self.leave_at_exit)
+        # Last: from here on another thread can join anew, and what it sets stays.
+        joined.pop(self.path, None)
 
     @contextmanager
     def guarded(self, seconds: float) -> Iterator[None]:
