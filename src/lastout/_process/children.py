@@ -27,7 +27,7 @@ import os
 import sys
 
 from .._platform import HAS_FORK, in_main_interpreter, show_unraisable
-from . import PACKAGES, forkserver, registry
+from . import PACKAGES, forkserver, hooks, registry
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,8 +51,8 @@ def hook_up() -> None:
     A call, not what importing this does: where all imports are lazy (PEP 810) nobody
     would use a name of this module, and it would never be loaded.
     """
-    registry.call_to_arm(arm)
-    registry.call_when_inherited(_plant_carriers)
+    hooks.call_to_arm(arm)
+    hooks.call_when_inherited(_plant_carriers)
 
 
 def follow_forks(
@@ -152,6 +152,8 @@ def _expect_child() -> None:
     # Not by its process id: the first process of two namespaces has the same.
     global _told, _ready, _is_heir
     _told = _ready = _is_heir = False
+
+
 # Whether the parent of this process is a fork server, in which lastout was used.
 _is_heir = False
 

@@ -11,6 +11,7 @@ import sys
 from time import monotonic
 
 from .._platform import show_unraisable
+from . import hooks
 from .deadline import Deadline, check_seconds
 from .forkserver import is_forkserver, is_void, note
 from .handler import Handler
@@ -28,10 +29,6 @@ if TYPE_CHECKING:
     P = ParamSpec("P")
     R = TypeVar("R")
     F = TypeVar("F", bound=Callable[..., object])
-
-_arm: list[Callable[[], None]] = []
-_inherited: list[Callable[[], None]] = []
-_after_end: list[Callable[[], None]] = []
 
 
 def register(func: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Callable[P, R]:
@@ -165,7 +162,7 @@ def add(new: Handler) -> None:
     if is_forkserver():
         note(new)
     elif new.inherit:
-        _tell_inherited()
+        hooks.tell_inherited()
 
 
 def _prepare_limits(count: int) -> None:
@@ -175,11 +172,6 @@ def _prepare_limits(count: int) -> None:
 
     if count and not is_forkserver():  # no handler runs in there
         reserve(count)
-
-
-def _tell_inherited() -> None:
-    for notice in _inherited:
-        notice()
 
 
 def unwind(timeout: float | None = None) -> Report:
@@ -254,32 +246,11 @@ def inheritable() -> list[Handler]:
     return _stack.inheritable()
 
 
-# What children and signals hang themselves into.
-
-
-def call_to_arm(arm: Callable[[], None]) -> None:
-    """Have `arm` called at the first registration in this process."""
-    if arm not in _arm:
-        _arm.append(arm)
-
-
-def call_when_inherited(notice: Callable[[], None]) -> None:
-    """Have `notice` called when an inheritable handler was registered."""
-    if notice not in _inherited:
-        _inherited.append(notice)
-
-
-def call_after_end(callback: Callable[[], None]) -> None:
-    """Have `callback` called when the process ends and its handlers have run."""
-    _after_end.append(callback)
-
-
 def arm_hooks() -> None:
     """Set the hooks that run the handlers when this process ends."""
     global _push
     _stack.notice_fork()
-    for arm in _arm:
-        arm()
+    hooks.tell_armed()
     _push = _push_for_children if is_forkserver() else _stack.entries.append
 
 
@@ -314,7 +285,7 @@ def begin_as_heir() -> None:
     """This child of a fork server has begun: see to what a registration would see to."""
     _prepare_limits(_stack.timed())
     if _stack.inheriting:
-        _tell_inherited()
+        hooks.tell_inherited()
 
 
 def _look_again() -> None:
@@ -348,8 +319,7 @@ def end() -> None:
     """The process ends: run every handler; nothing comes out of here."""
     try:
         _stack.unwind(Deadline())
-        for callback in _after_end:
-            callback()
+        hooks.tell_ended()
     except BaseException as error:
         # SystemExit out of a finalizer of multiprocessing would end the
         # remaining ones and the joins.
