@@ -5,11 +5,15 @@ from __future__ import annotations
 import pickle
 import sys
 import traceback
+from typing import TYPE_CHECKING
 
 import pytest
 
 from lastout._process.report import Failure, Outcome, Report
 from lastout.errors import HandlerTimeout
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def failure(exception: BaseException) -> Failure:
@@ -118,10 +122,13 @@ def test_failure_makes_its_text_late(monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         patch.setitem(sys.modules, "traceback", None)  # it cannot be loaded
         wrong = failure(ValueError("here"))
-    original = traceback.format_exception
-    monkeypatch.setattr(
-        traceback, "format_exception", lambda *of: (made.append(of), original(*of))[1]
-    )
+    original: Callable[..., list[str]] = traceback.format_exception
+
+    def make(*of: object) -> list[str]:
+        made.append(of)
+        return original(*of)
+
+    monkeypatch.setattr(traceback, "format_exception", make)
     assert "in failure" in wrong.traceback == wrong.traceback
     assert len(made) == 1
 
