@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support import Program, known
+from support import Program, apart, known
 from support.leaks import KINDS, MARK, Leaks
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Declare our marks, and see to it that signals reach the programs that tests start."""
+    apart.have_own_shared_memory()
     # A shell ignores SIGINT and SIGQUIT for what it runs in the background, and nohup
     # SIGHUP; what is ignored stays so in all children.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

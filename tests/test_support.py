@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     Start = Callable[..., Program]
 
 
-# Other programs of this machine come and go in /dev/shm.
+# Without root that is the whole machine's, where other programs come and go.
 OURS = frozenset({"shared memory"})
 
 
@@ -92,6 +93,72 @@ def test_shared_memory_is_found(leaks: Leaks) -> None:
     found = leaks.found()
     os.unlink(f"/dev/shm/{memory.name}")
     assert line in found
+
+
+def test_shared_memory_of_a_program_is_found(leaks: Leaks, program: Start) -> None:
+    """What a program made, and nobody removed when it had ended, is a leak as well."""
+    child = program(
+        """
+        from multiprocessing import resource_tracker
+        from multiprocessing.shared_memory import SharedMemory
+
+        made = SharedMemory(create=True, size=64)
+        resource_tracker.unregister(f"/{made.name}", "shared_memory")
+        print(made.name)
+        """
+    )
+    place = f"/dev/shm/{child.end().out.strip()}"
+    found = leaks.found()
+    os.unlink(place)
+    assert f"shared memory: {place}" in found
+
+
+def test_what_others_make_is_no_leak(leaks: Leaks) -> None:
+    """Root's tests have a /dev/shm of their own: what a program outside leaves is not seen."""
+    if os.geteuid() != 0 or not (nsenter := shutil.which("nsenter")):
+        pytest.skip("needs root, and nsenter(1)")
+    outside = [nsenter, "--mount", f"--target={os.getppid()}"]
+    if os.readlink("/proc/self/ns/mnt") == os.readlink(f"/proc/{os.getppid()}/ns/mnt"):
+        pytest.skip("not allowed to mount anything here")
+    place = f"/dev/shm/others-{os.environ['LASTOUT_TEST']}"
+    subprocess.run([*outside, "touch", place], check=True)
+    try:
+        assert not [line for line in leaks.found() if place in line]
+    finally:
+        subprocess.run([*outside, "rm", place], check=True)
+
+
+def test_what_comes_and_goes_is_no_leak(
+    program: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where /dev/shm is the whole machine's, something new is always there, and nothing stays."""
+    place = tmp_path / "shm"
+    place.mkdir()
+    monkeypatch.setattr("support.leaks.SHARED_MEMORY", place)
+    leaks = Leaks(tmp_path / "root", os.environ["LASTOUT_TEST"], grace=2.0)
+    child = program(
+        """
+        import itertools, os, sys, time
+        from say import say
+
+        for number in itertools.count():
+            open(f"{sys.argv[1]}/{number + 1}", "w").close()
+            if number:
+                os.unlink(f"{sys.argv[1]}/{number}")
+            if number == 100:
+                say("busy")
+            time.sleep(0.001)
+        """,
+        args=[str(place)],
+    )
+    child.wait_for("busy")
+    everything_else = frozenset({"processes", "descriptors"})
+    assert leaks.found(everything_else) == []
+    child.kill()
+    child.end()
+    left = leaks.found(everything_else)
+    shutil.rmtree(place)
+    assert len(left) in (1, 2)  # what it was at when it was killed
 
 
 def test_a_program_is_told_and_says(program: Start) -> None:
