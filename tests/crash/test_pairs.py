@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 
+@pytest.mark.thorough(one_in=2)
 @pytest.mark.parametrize("half", [0, 1])
 def test_every_pair(explore: Callable[[str, Sequence[str]], list[str]], half: int) -> None:
     """Whatever happens between two calls, and whether the first goes on or not, nothing is lost."""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from support import Program
 
 
+@pytest.mark.thorough(one_in=2)
 @pytest.mark.parametrize("seed", [1, 4])  # with a guardian, and without
 def test_a_short_storm(program: Callable[..., Program], tmp_path: Path, seed: int) -> None:
     """However the processes of a scope are killed, all is cleaned once, in order, by the last."""

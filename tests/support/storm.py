@@ -165,9 +165,11 @@ class Storm:
                     environment, words = _told(entry / "environ"), _told(entry / "cmdline")
                     if self._mark in environment:
                         yield int(entry.name), _role(environment, words)
-                    elif environment == words == [b""] and _is_changing(entry):
-                        if _uses(entry, str(self.area.parent)):
-                            yield int(entry.name), "unclear"
+                    elif environment == words == [b""] and self._is_ending(entry):
+                        yield int(entry.name), "unclear"
+
+    def _is_ending(self, entry: Path) -> bool:
+        return _is_changing(entry) and _uses(entry, str(self.area.parent))
 
     def _living(self) -> list[int]:
         """Who may be a member: one that is just ending has no memory any more, but its locks."""
