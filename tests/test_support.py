@@ -11,15 +11,17 @@ import threading
 from contextlib import closing
 from multiprocessing import resource_tracker
 from multiprocessing.shared_memory import SharedMemory
-from typing import TYPE_CHECKING
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from support import quick
 from support.leaks import Leaks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from support import Program
 
@@ -235,3 +237,41 @@ def test_programs_run_the_same_python(program: Start) -> None:
     """The interpreter of a program is the tests' own."""
     ended = program("import sys; print(sys.version)").end()
     assert ended.out.strip() == sys.version.replace("\n", " ").strip()
+
+
+@pytest.mark.parametrize("one_in", [2, 3, 4, 5])
+@pytest.mark.parametrize("cases", [1, 2, 6, 44])
+def test_the_quick_runs_of_all_pythons_take_all_cases(cases: int, one_in: int) -> None:
+    """Each Python takes some cases of a thorough test, and the five of them take each case."""
+    taken = [
+        {place for place in range(cases) if quick.takes(place, cases, one_in, minor)}
+        for minor in range(11, 16)
+    ]
+    assert all(taken)
+    assert set.union(*taken) == set(range(cases))
+
+
+@pytest.mark.parametrize(
+    ("given", "spreads"),
+    [
+        ({}, True),
+        ({"args": ["tests/shared"]}, True),
+        ({"numprocesses": 0}, False),
+        ({"usepdb": True}, False),
+        ({"capture": "no"}, False),
+        ({"args": ["tests/test_support.py"]}, False),
+        ({"args": ["tests/test_support.py::test_a_thread_is_found"]}, False),
+        ({"workerinput": {}}, False),
+    ],
+    ids=str,
+)
+def test_tests_are_spread_where_nobody_wants_to_look_into_them(
+    given: dict[str, Any], spreads: bool
+) -> None:
+    """All processors are used, but not for what is debugged; and a worker starts no workers."""
+    options = {"usepdb": False, "trace": False, "capture": "fd", "collectonly": False, "dist": "no"}
+    option = SimpleNamespace(**{"numprocesses": None, **options, **given})
+    about = {"args": ["tests"], "invocation_params": SimpleNamespace(dir=Path.cwd()), **given}
+    quick.spread(SimpleNamespace(option=option, **about))  # type: ignore[arg-type]
+    assert bool(option.numprocesses) == spreads
+    assert option.dist == ("worksteal" if spreads else "no")

@@ -48,10 +48,13 @@ def _is_quick(item: pytest.Item, same: list[pytest.Item]) -> bool:
     if mark is None:
         return True
     step = mark.kwargs.get("one_in")
-    if step is None:
-        return False
-    step = min(step, len(same))
-    return same.index(item) % step == sys.version_info.minor % step
+    return step is not None and takes(same.index(item), len(same), step, sys.version_info.minor)
+
+
+def takes(place: int, cases: int, one_in: int, minor: int) -> bool:
+    """Whether the quick run of Python 3.`minor` takes the case at this place; each takes some."""
+    step = min(one_in, cases)
+    return place % step == minor % step
 
 
 def spread(config: pytest.Config) -> None:
