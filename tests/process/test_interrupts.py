@@ -239,6 +239,7 @@ def test_a_scenario_closes_gaps() -> None:
     assert len(witness.stack.entries) < before
 
 
+@pytest.mark.thorough(one_in=4)
 @pytest.mark.parametrize("act", ACTS, ids=lambda act: act.__name__)
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
 def test_no_moment_is_a_bad_one(
@@ -265,6 +266,7 @@ def test_no_moment_is_a_bad_one(
     assert moment > 5, "the tracer saw next to nothing of the stack"
 
 
+@pytest.mark.thorough(one_in=4)
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, Refusal])
 @pytest.mark.parametrize(
     "scenario", [unwind, unwind_nested, unwind_in_time], ids=lambda s: s.__name__
