@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,8 +31,8 @@ SLOW = ("dataclasses", "filelock", "logging", "multiprocessing", "typing")
 def lines(quick: bool) -> Iterator[Line]:
     """The seconds over a bare interpreter, ours and the rivals'."""
     names = ("lastout", *RIVALS)
-    cases = {name: lambda name=name: start(f"import {name}") for name in names}
-    cases["Scope"] = lambda: start("import lastout; lastout.Scope")
+    cases = {name: partial(start, f"import {name}") for name in names}
+    cases["Scope"] = partial(start, "import lastout; lastout.Scope")
     took = medians({"bare": lambda: start("pass"), **cases}, 5 if quick else 100)
     for rival in RIVALS:
         most = BUDGET if rival == RIVALS[0] else None
