@@ -26,10 +26,13 @@ if sys.implementation.name != "cpython":
         " later, or use the standard library's atexit and tempfile"
     )
 
-try:  # in which no import is lazy
-    from _types import LazyImportType as LazyImportType  # type: ignore[import-not-found,unused-ignore]
-except ImportError:  # before 3.15
-    LazyImportType = None
+# What stands for a lazy import (PEP 810) in the names of a module, until it is used.
+LazyImportType: Any = None
+if sys.version_info >= (3, 15):
+    # Not from `types`, which loads slowly.
+    import _types  # type: ignore[import-not-found,unused-ignore]
+
+    LazyImportType = _types.LazyImportType
 
 HAS_FORK = hasattr(os, "register_at_fork")
 
