@@ -45,6 +45,9 @@ def pytest_configure(config: pytest.Config) -> None:
         if signal.getsignal(signum) is signal.SIG_IGN:
             signal.signal(signum, signal.SIG_DFL)
     config.addinivalue_line("markers", quick.MARK)
+    if hasattr(config, "workerinput"):
+        # A worker of pytest-xdist has a thread of its own, beside which tests have to fork.
+        config.addinivalue_line("filterwarnings", "ignore:This process .*fork:DeprecationWarning")
     kinds = ", ".join(KINDS)
     config.addinivalue_line(
         "markers", f"leaks(*kinds, reason): the test has to leave something; kinds: {kinds}"

@@ -171,8 +171,7 @@ def test_a_stopped_one_hears_sigterm(start: Callable[..., Started]) -> None:
 def test_the_whole_group_ends(how: str, start: Callable[..., Started]) -> None:
     """Children of the process end too, stubborn ones included."""
     made = start(READY + PARENT_OF.format(code=STUBBORN) + "sys.stdin.read()", grace=0.2)
-    child = int(made.line())
-    assert made.line() == "ready"
+    (child,) = made.children(1)
     made.clean() if how == "by its parent" else made.from_elsewhere()
     assert not lives(child)
 
@@ -180,8 +179,7 @@ def test_the_whole_group_ends(how: str, start: Callable[..., Started]) -> None:
 def test_members_that_outlive_their_leader_end(start: Callable[..., Started]) -> None:
     """Where the leader is long gone its children are known by group and token."""
     made = start(READY + PARENT_OF.format(code=WAIT))
-    child = int(made.line())
-    assert made.line() == "ready"
+    (child,) = made.children(1)
     made.process.wait(10)
     assert lives(child)
     made.from_elsewhere()
@@ -394,8 +392,7 @@ def test_a_member_may_clean_its_own_group(start: Callable[..., Started]) -> None
         "print('cleaned', flush=True)"
     )
     made = start(READY + PARENT_OF.format(code=PAUSE) + cleaner)
-    child = int(made.line())
-    assert made.line() == "ready"
+    (child,) = made.children(1)
     assert made.process.stdin is not None
     made.process.stdin.write(json.dumps([made.location, made.data]).encode() + b"\n")
     made.process.stdin.flush()
