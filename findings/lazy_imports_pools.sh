@@ -8,9 +8,8 @@
 # Why: it uses multiprocessing.util by the package's name, which is there only because some other
 # module, imported before, had imported it; now that import has not happened yet.
 # So: a package that leans on an import made by another module breaks, at run time, and in one
-# order of imports only.  Where multiprocessing.util was loaded
-# before, loky loses its workers in a later place ("Bad file descriptor"): use the standard
-# library's pools with this option.
+# order of imports only.  Where multiprocessing.util was loaded before, loky loses its workers in
+# a later place ("Bad file descriptor"): use the standard library's pools with this option.
 set -euo pipefail
 
 python=${PYTHON:-python3.15}
