@@ -17,7 +17,8 @@ import nox
 nox.options.sessions = ["tests", "lint", "typing", "docs", "package"]
 nox.options.reuse_existing_virtualenvs = False
 
-PYTHONS = ["3.11", "3.12", "3.13"]
+PYTHONS = ["3.11", "3.12", "3.13", "3.14", "3.15"]
+WHOLE = ["--all", "-n0"]  # all tests, in one process: tests/support/quick.py
 SOURCES = ["src", "tests", "docs/conf.py", "noxfile.py"]
 RUFF = "ruff==0.17.6"
 IMPORT_LINTER = "import-linter==2.16"
@@ -47,7 +48,7 @@ def _run_tests(session: nox.Session, python: Path) -> None:
 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
-    """Run the tests against an installed lastout, as a user has it."""
+    """Run the tests against an installed lastout, as a user has it; `-- --all` for all of them."""
     session.install(".[test]")
     session.run("python", "-m", "pytest", *session.posargs)
 
@@ -89,7 +90,7 @@ def coverage(session: nox.Session) -> None:
     # Those measure time, or harm one process at each of its thousands of system calls.
     elsewhere = [f"--ignore=tests/{name}" for name in ("benchmarks", "crash", "sabotage")]
     try:
-        session.run("python", "-m", "pytest", *elsewhere, *session.posargs, env=measured)
+        session.run("python", "-m", "pytest", *WHOLE, *elsewhere, *session.posargs, env=measured)
     finally:
         session.run("coverage", "combine", "--quiet", silent=True, env=env)
 
@@ -127,16 +128,23 @@ def minimums(session: nox.Session) -> None:
 
 @nox.session(name="next", python=False)
 def next_pythons(session: nox.Session) -> None:
-    """The tests under Python 3.14 and 3.15, in a Debian of their own; as root, on Linux."""
-    place = os.environ.get("LASTOUT_DEBIAN") or session.cache_dir / "next"
-    session.run(".ci/next", str(place), *session.posargs, external=True)
+    """All tests under Python 3.13.8 or later, 3.14 and 3.15, in a Debian; as root, on Linux."""
+    session.run(".ci/next", *(session.posargs or ["--all"]), external=True)
+
+
+@nox.session(python=False)
+def freethreaded(session: nox.Session) -> None:
+    """The tests on a Python without a GIL, which it builds; `-- 3.14 tests/process` chooses."""
+    kept = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "lastout")
+    place = os.environ.get("LASTOUT_FREETHREADED") or kept / "freethreaded"
+    session.run(".ci/freethreaded", str(place), *session.posargs, external=True)
 
 
 @nox.session
 def stress(session: nox.Session) -> None:
     """Storms: many processes that end in every way at once; `-- -k name` chooses."""
     session.install(".[test]")
-    session.run("python", "-m", "pytest", "tests/stress", *session.posargs)
+    session.run("python", "-m", "pytest", *WHOLE, "tests/stress", *session.posargs)
 
 
 @nox.session
@@ -144,7 +152,7 @@ def properties(session: nox.Session) -> None:
     """Search for a counterexample for a long time; the tests do it for a few seconds."""
     session.install(".[test]")
     long = ["--hypothesis-profile=long", "-o", "timeout=0"]
-    session.run("python", "-m", "pytest", "tests/properties", *long, *session.posargs)
+    session.run("python", "-m", "pytest", *WHOLE, "tests/properties", *long, *session.posargs)
 
 
 @nox.session
@@ -159,7 +167,7 @@ def crash(session: nox.Session) -> None:
     """Each system call of each step killed, torn, failed, stopped (half an hour); needs gcc."""
     session.install(".[test]")
     env = {"LASTOUT_CRASH": "all"}
-    session.run("python", "-m", "pytest", "tests/crash", *session.posargs, env=env)
+    session.run("python", "-m", "pytest", *WHOLE, "tests/crash", *session.posargs, env=env)
 
 
 @nox.session

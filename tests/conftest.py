@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support import Program, known
+from support import Program, apart, known, quick
 from support.leaks import KINDS, MARK, Leaks
 
 if TYPE_CHECKING:
@@ -18,8 +18,25 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The whole of the tests, where the quick run is not enough."""
+    parser.addoption("--all", action="store_true", help="also what takes long: `nox -s tests`")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Use all processors."""
+    quick.spread(config)
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """Whether these are all tests."""
+    return "all tests" if config.getoption("--all") else "a quick run: --all takes the rest too"
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Declare our marks, and see to it that signals reach the programs that tests start."""
+    apart.have_own_shared_memory()
     # A shell ignores SIGINT and SIGQUIT for what it runs in the background, and nohup
     # SIGHUP; what is ignored stays so in all children.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -27,6 +44,7 @@ def pytest_configure(config: pytest.Config) -> None:
     for signum in (signal.SIGQUIT, signal.SIGHUP):
         if signal.getsignal(signum) is signal.SIG_IGN:
             signal.signal(signum, signal.SIG_DFL)
+    config.addinivalue_line("markers", quick.MARK)
     kinds = ", ".join(KINDS)
     config.addinivalue_line(
         "markers", f"leaks(*kinds, reason): the test has to leave something; kinds: {kinds}"
@@ -43,8 +61,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.skip(f"coverage is measured: {mark.kwargs['reason']}")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Expect what this Python is known to fail."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Choose what is run, and expect what this Python is known to fail."""
+    quick.choose(config, items)
     known.expect(items)
 
 

@@ -240,3 +240,63 @@ def test_threads_that_end_while_they_are_looked_at(patch: pytest.MonkeyPatch) ->
 def _is_defunct(child: Program) -> bool:
     with open(f"/proc/{child.pid}/stat", "rb") as stat_file:
         return b") Z " in stat_file.read()
+
+
+SHOW = """
+    import sys
+    from lastout._platform import show_unraisable
+    from say import say
+    def shown(error):
+        try:
+            raise error
+        except Exception as raised:
+            before = set(sys.modules)
+            show_unraisable(raised, print)
+            return len(set(sys.modules) - before)
+"""
+
+
+def test_showing_loads_next_to_nothing(program: Callable[..., Program]) -> None:
+    """Python's own hook shows a plain failure without loading its fifty modules."""
+    child = program(SHOW + '    say(shown(ValueError("plain")) <= 3)', isolated=True)
+    ended = child.end()
+    assert child.lines == ["True"]
+    assert "ValueError: plain" in ended.err
+    assert "in shown" in ended.err
+
+
+@pytest.mark.skipif(sys.version_info < (3, 15), reason="before, the hook never tells of them")
+def test_showing_tells_all(program: Callable[..., Program]) -> None:
+    """A failure with a cause or a note is shown with it, whatever that loads."""
+    child = program(
+        SHOW
+        + """
+    noted = ValueError("plain")
+    noted.add_note("a note")
+    caused = KeyError("effect")
+    caused.__cause__ = OSError("the cause")
+    shown(noted), shown(caused)
+    """,
+        isolated=True,
+    )
+    ended = child.end()
+    assert "a note" in ended.err
+    assert "the cause" in ended.err
+
+
+@pytest.mark.parametrize("module", ["lastout", "lastout.errors", "lastout.pytest_plugin"])
+def test_another_python_is_refused(program: Callable[..., Program], module: str) -> None:
+    """On a Python that is not CPython importing anything says so, and what to do instead."""
+    child = program(
+        f"""
+        import sys
+        from say import say
+        sys.implementation.name = "pypy"
+        try:
+            import {module}
+        except ImportError as error:
+            say(all(word in str(error) for word in ("pypy", "run it with CPython", "atexit")))
+        """
+    )
+    assert child.end().status == 0
+    assert child.lines == ["True"]

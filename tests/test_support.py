@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,22 +11,24 @@ import threading
 from contextlib import closing
 from multiprocessing import resource_tracker
 from multiprocessing.shared_memory import SharedMemory
-from typing import TYPE_CHECKING
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from support import quick
 from support.leaks import Leaks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from support import Program
 
     Start = Callable[..., Program]
 
 
-# Other programs of this machine come and go in /dev/shm.
+# Without root that is the whole machine's, where other programs come and go.
 OURS = frozenset({"shared memory"})
 
 
@@ -92,6 +95,72 @@ def test_shared_memory_is_found(leaks: Leaks) -> None:
     found = leaks.found()
     os.unlink(f"/dev/shm/{memory.name}")
     assert line in found
+
+
+def test_shared_memory_of_a_program_is_found(leaks: Leaks, program: Start) -> None:
+    """What a program made, and nobody removed when it had ended, is a leak as well."""
+    child = program(
+        """
+        from multiprocessing import resource_tracker
+        from multiprocessing.shared_memory import SharedMemory
+
+        made = SharedMemory(create=True, size=64)
+        resource_tracker.unregister(f"/{made.name}", "shared_memory")
+        print(made.name)
+        """
+    )
+    place = f"/dev/shm/{child.end().out.strip()}"
+    found = leaks.found()
+    os.unlink(place)
+    assert f"shared memory: {place}" in found
+
+
+def test_what_others_make_is_no_leak(leaks: Leaks) -> None:
+    """Root's tests have a /dev/shm of their own: what a program outside leaves is not seen."""
+    if os.geteuid() != 0 or not (nsenter := shutil.which("nsenter")):
+        pytest.skip("needs root, and nsenter(1)")
+    outside = [nsenter, "--mount", f"--target={os.getppid()}"]
+    if os.readlink("/proc/self/ns/mnt") == os.readlink(f"/proc/{os.getppid()}/ns/mnt"):
+        pytest.skip("not allowed to mount anything here")
+    place = f"/dev/shm/others-{os.environ['LASTOUT_TEST']}"
+    subprocess.run([*outside, "touch", place], check=True)
+    try:
+        assert not [line for line in leaks.found() if place in line]
+    finally:
+        subprocess.run([*outside, "rm", place], check=True)
+
+
+def test_what_comes_and_goes_is_no_leak(
+    program: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where /dev/shm is the whole machine's, something new is always there, and nothing stays."""
+    place = tmp_path / "shm"
+    place.mkdir()
+    monkeypatch.setattr("support.leaks.SHARED_MEMORY", place)
+    leaks = Leaks(tmp_path / "root", os.environ["LASTOUT_TEST"], grace=2.0)
+    child = program(
+        """
+        import itertools, os, sys, time
+        from say import say
+
+        for number in itertools.count():
+            open(f"{sys.argv[1]}/{number + 1}", "w").close()
+            if number:
+                os.unlink(f"{sys.argv[1]}/{number}")
+            if number == 100:
+                say("busy")
+            time.sleep(0.001)
+        """,
+        args=[str(place)],
+    )
+    child.wait_for("busy")
+    everything_else = frozenset({"processes", "descriptors"})
+    assert leaks.found(everything_else) == []
+    child.kill()
+    child.end()
+    left = leaks.found(everything_else)
+    shutil.rmtree(place)
+    assert len(left) in (1, 2)  # what it was at when it was killed
 
 
 def test_a_program_is_told_and_says(program: Start) -> None:
@@ -168,3 +237,41 @@ def test_programs_run_the_same_python(program: Start) -> None:
     """The interpreter of a program is the tests' own."""
     ended = program("import sys; print(sys.version)").end()
     assert ended.out.strip() == sys.version.replace("\n", " ").strip()
+
+
+@pytest.mark.parametrize("one_in", [2, 3, 4, 5])
+@pytest.mark.parametrize("cases", [1, 2, 6, 44])
+def test_the_quick_runs_of_all_pythons_take_all_cases(cases: int, one_in: int) -> None:
+    """Each Python takes some cases of a thorough test, and the five of them take each case."""
+    taken = [
+        {place for place in range(cases) if quick.takes(place, cases, one_in, minor)}
+        for minor in range(11, 16)
+    ]
+    assert all(taken)
+    assert set.union(*taken) == set(range(cases))
+
+
+@pytest.mark.parametrize(
+    ("given", "spreads"),
+    [
+        ({}, True),
+        ({"args": ["tests/shared"]}, True),
+        ({"numprocesses": 0}, False),
+        ({"usepdb": True}, False),
+        ({"capture": "no"}, False),
+        ({"args": ["tests/test_support.py"]}, False),
+        ({"args": ["tests/test_support.py::test_a_thread_is_found"]}, False),
+        ({"workerinput": {}}, False),
+    ],
+    ids=str,
+)
+def test_tests_are_spread_where_nobody_wants_to_look_into_them(
+    given: dict[str, Any], spreads: bool
+) -> None:
+    """All processors are used, but not for what is debugged; and a worker starts no workers."""
+    options = {"usepdb": False, "trace": False, "capture": "fd", "collectonly": False, "dist": "no"}
+    option = SimpleNamespace(**{"numprocesses": None, **options, **given})
+    about = {"args": ["tests"], "invocation_params": SimpleNamespace(dir=Path.cwd()), **given}
+    quick.spread(SimpleNamespace(option=option, **about))  # type: ignore[arg-type]
+    assert bool(option.numprocesses) == spreads
+    assert option.dist == ("worksteal" if spreads else "no")

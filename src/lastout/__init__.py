@@ -18,7 +18,8 @@ signal one.
 
 from __future__ import annotations
 
-from ._process import children as _children  # noqa: F401  (loaded for what it hooks up)
+from ._platform import load_now as _load_now
+from ._process import children as _children
 from ._process.registry import (
     _clear as _clear,
 )
@@ -94,3 +95,8 @@ def __getattr__(name: str) -> object:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *_LAZY})
+
+
+_children.hook_up()
+# The process half whole: it is needed when nothing can be loaded any more.
+_load_now(__name__)

@@ -19,6 +19,8 @@ LINES = {
         ("import, over a bare interpreter", "import filelock"),
         ("import, over a bare interpreter", "import multiprocessing.util"),
         ("import, over a bare interpreter", "import weakref"),
+        ("start, with lastout imported", "a bare interpreter"),
+        ("start, with lastout.Scope loaded", "a bare interpreter"),
     ],
     "registry": [
         ("register", "atexit.register"),
@@ -113,6 +115,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], Path]:
     return ended.stdout.splitlines(), file
 
 
+@pytest.mark.thorough
 def test_a_quick_look_prints_every_line(results: tuple[list[str], Path]) -> None:
     """`--quick` ends well, whatever was measured, and has a line for each comparison."""
     lines, _ = results
@@ -122,6 +125,7 @@ def test_a_quick_look_prints_every_line(results: tuple[list[str], Path]) -> None
         assert compares(line)
 
 
+@pytest.mark.thorough
 def test_the_results_are_written_down(results: tuple[list[str], Path]) -> None:
     """`--json` writes the machine, and each line with its medians and how far they lay apart."""
     lines, file = results
@@ -136,6 +140,7 @@ def test_the_results_are_written_down(results: tuple[list[str], Path]) -> None:
     assert all(s["low"] <= s["median"] <= s["high"] and s["rounds"] > 0 for s in spreads)
 
 
+@pytest.mark.thorough
 def test_the_results_can_be_drawn(results: tuple[list[str], Path], tmp_path: Path) -> None:
     """`benchmarks.plots` makes drawings of them that show text, and have no background."""
     if find_spec("matplotlib") is None:

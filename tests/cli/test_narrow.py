@@ -56,6 +56,7 @@ def numbers_beside(title: str, lines: list[str]) -> set[str]:
     return {line[-1] for line in words if line[:1] == [title]}
 
 
+@pytest.mark.thorough(one_in=3)
 @WIDTHS
 def test_one_scope(width: int, run: Run, killed: Path, shell: Shell) -> None:
     """`show` has every path, process id and number in whole."""
@@ -71,6 +72,7 @@ def test_one_scope(width: int, run: Run, killed: Path, shell: Shell) -> None:
     assert not killed.exists()
 
 
+@pytest.mark.thorough(one_in=3)
 @WIDTHS
 def test_all_scopes(width: int, shell: Shell) -> None:
     """`list` has each name in whole, and how many are in it."""
@@ -83,6 +85,7 @@ def test_all_scopes(width: int, shell: Shell) -> None:
     assert "123" in numbers_beside("ARTIFACTS", lines), lines
 
 
+@pytest.mark.thorough(one_in=3)
 @WIDTHS
 def test_what_is_reaped(width: int, killed: Path, shell: Shell) -> None:
     """`reap` and its dry run have each path in whole."""

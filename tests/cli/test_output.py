@@ -48,6 +48,7 @@ def ended(
         )
 
 
+@pytest.mark.thorough(one_in=4)
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 @pytest.mark.parametrize("arguments", PRINTING, ids=" ".join)
 def test_a_full_one(arguments: list[str], unbuffered: str) -> None:
@@ -73,6 +74,7 @@ def test_much_for_a_full_one() -> None:
     assert (shown.returncode, len(shown.stderr.splitlines())) == (2, 1), shown.stderr
 
 
+@pytest.mark.thorough(one_in=3)
 @pytest.mark.parametrize(
     ("arguments", "status"),
     [

@@ -68,6 +68,7 @@ def daemon(before: str = "pass", closes: bool = False, then: str = "signal.pause
 STUBBORN = "signal.signal(signal.SIGTERM, signal.SIG_IGN)"
 
 
+@pytest.mark.thorough(one_in=3)
 @pytest.mark.parametrize(
     ("command", "status"),
     [

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 ROOMS = ("join", "fork", "make", "release", "keep", "look", "leave", "reap", "remove", "guardian")
 
 
+@pytest.mark.thorough(one_in=5)
 @pytest.mark.parametrize("room", ROOMS)
 def test_every_call(explore: Callable[[str, Sequence[str]], list[str]], room: str) -> None:
     """Whatever is done to a step at whichever call, the next reap finds everything, and no more."""

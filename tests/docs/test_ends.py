@@ -175,6 +175,7 @@ def left(child: Program, event: str) -> list[str]:
     return [path for path in paths if os.path.exists(path)]
 
 
+@pytest.mark.thorough(one_in=3)
 @pytest.mark.parametrize("event", ENDS)
 def test_exit_handlers(event: str, program: Callable[..., Program]) -> None:
     """Exit handlers run, or are lost, as the first column says."""
@@ -183,6 +184,7 @@ def test_exit_handlers(event: str, program: Callable[..., Program]) -> None:
     finish(child, event)
 
 
+@pytest.mark.thorough(one_in=3)
 @pytest.mark.parametrize("event", ENDS)
 def test_in_a_scope(event: str, program: Callable[..., Program]) -> None:
     """What was made in a scope is cleaned by whom the second column says."""
@@ -192,6 +194,7 @@ def test_in_a_scope(event: str, program: Callable[..., Program]) -> None:
     assert not left(child, event)
 
 
+@pytest.mark.thorough(one_in=3)
 @pytest.mark.parametrize("event", ENDS)
 def test_with_a_guardian(event: str, program: Callable[..., Program]) -> None:
     """With a guardian it is cleaned by whom the third column says."""

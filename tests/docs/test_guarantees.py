@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+import sys
 from pathlib import Path
 from textwrap import dedent
 from typing import TYPE_CHECKING
@@ -111,6 +112,19 @@ SENT = {
 }
 
 
+each_import = pytest.mark.parametrize(
+    "lazily",
+    [
+        pytest.param(False, id="eager"),
+        pytest.param(
+            True,
+            id="lazy",
+            marks=pytest.mark.skipif(sys.version_info < (3, 15), reason="PEP 810 is of 3.15"),
+        ),
+    ],
+)
+
+
 def test_each_row_has_a_program() -> None:
     """The table and the programs of this test name the same events."""
     assert sorted(ROWS) == sorted(ENDS)
@@ -118,10 +132,13 @@ def test_each_row_has_a_program() -> None:
 
 @pytest.mark.parametrize("handled", [False, True], ids=["plain", "handle_signals"])
 @pytest.mark.parametrize("event", ENDS)
-def test_a_row_is_true(event: str, handled: bool, program: Callable[..., Program]) -> None:
+@each_import
+def test_a_row_is_true(
+    event: str, handled: bool, lazily: bool, program: Callable[..., Program]
+) -> None:
     """A process that ends by the event runs its handler once, or loses it, as the table says."""
     script = "\n".join(f"    {line}" for line in dedent(ENDS[event]).splitlines())
-    child = program(FRAME.format(handled=handled, script=script))
+    child = program(FRAME.format(handled=handled, script=script), lazily=lazily)
     if event in SENT:
         child.wait_for("ready")
         child.signal(SENT[event])

@@ -105,6 +105,62 @@ def _said(lines: list[str]) -> str:
     return "yes" if {f"ran {pid}", f"in the scope {pid}"} & {*lines} else "no"
 
 
+OF_DILL = Path(__file__).parents[2] / "docs" / "how-to" / "child-processes.md"
+ROWS_OF_DILL = re.findall(
+    r"^\| a (`Process`|job of a `Pool`)(?: that runs|,) (.+?) \| (\w+) \| (\w+) \| (\w+) \|$",
+    OF_DILL.read_text(),
+    re.MULTILINE,
+)
+FUNCTIONS = {"a function of a module": "os.getpid", "a lambda": "lambda: 1"}
+
+
+@pytest.mark.parametrize("method", COLUMNS[:3])
+@pytest.mark.parametrize("row", ROWS_OF_DILL, ids=lambda row: " ".join(row[:2]))
+def test_what_multiprocess_can_start(
+    program: Callable[..., Program], row: tuple[str, ...], method: str
+) -> None:
+    """On 3.15 `multiprocess` starts just what the table says, before that all of it."""
+    how, what, *cells = row
+    child = program(
+        f"""
+        import os, sys
+        import multiprocess
+        from say import say
+
+        def of_main():
+            pass
+
+        if __name__ == "__main__":
+            function = {FUNCTIONS.get(what, "of_main")}
+            context = multiprocess.get_context(sys.argv[1])
+            try:
+                if {how == "`Process`"}:
+                    process = context.Process(target=function)
+                    process.start()
+                    process.join()
+                    say("yes" if process.exitcode == 0 else "failed")
+                else:
+                    with context.Pool(1) as pool:
+                        pool.apply(function)
+                        pool.close()
+                        pool.join()
+                        say("yes")
+            except AttributeError as error:
+                assert error.name == "co_lnotab"
+                say("no")
+        """,
+        args=[method],
+    )
+    child.end()
+    expected = cells[COLUMNS.index(method)] if sys.version_info >= (3, 15) else "yes"
+    assert child.lines == [expected]
+
+
+def test_all_of_what_multiprocess_can_start_is_tried() -> None:
+    """The table of what it can start is found whole."""
+    assert len(ROWS_OF_DILL) == 6
+
+
 def test_the_default_start_methods(program: Callable[..., Program]) -> None:
     """Each package starts children as the table says, where nobody chooses."""
     child = program(

@@ -59,6 +59,7 @@ FILES = 24
 KILLED = ["lost", "by", "the", "kernel", "removed"]
 
 
+@pytest.mark.thorough(one_in=5)
 @pytest.mark.parametrize("end", ["close", "terminate"])
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("package", PACKAGES)
@@ -230,6 +231,7 @@ files.pack = pack
     assert others == [["flushed", "closed", "removed"]] * 2
 
 
+@pytest.mark.thorough(one_in=2)
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("package", PACKAGES)
 def test_what_killed_workers_had_is_cleaned(

@@ -64,8 +64,8 @@ def test_ctrl_c(stress: Start, slow: str, tmp_path: Path) -> None:
 
 @pytest.mark.unmeasured(reason="nox kills half a second after Ctrl-C")
 def test_within_nox_s_time(stress: Start) -> None:
-    """The session ends by itself before nox kills it, in one of three tries on a busy machine."""
-    for _ in range(3):
+    """The session ends by itself before nox kills it, in one of ten tries on a busy machine."""
+    for _ in range(10):
         session = stress("--slow-end", "60")
         began = monotonic()
         session.interrupt()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -29,6 +31,7 @@ def test_it_runs_without_xdist(program: Callable[..., Program]) -> None:
     assert ended.out.splitlines()[-1].startswith("31 passed")
 
 
+@pytest.mark.thorough
 def test_two_runs_with_killed_workers(program: Callable[..., Program]) -> None:
     """Workers are killed, and yet: one server for all tests, torn down once, nothing left."""
     args = [str(PROJECT / "kill_workers.py"), "--runs", "2", "--seed", "1"]

@@ -13,6 +13,7 @@ from lastout.errors import HandlerTimeout
 from lastout.integrations import asyncio as exits
 
 if TYPE_CHECKING:
+    import sys
     from collections.abc import Callable
 
     from support import Program
@@ -153,6 +154,44 @@ def test_one_that_fails(shown: list[object], error: BaseException) -> None:
     asyncio.run(main())
     assert log == ["first", "last"]
     assert [type(one) for one in shown] == [type(error)]
+
+
+def test_showing_waits_for_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A failure is shown after the last handler; what the hook registers then is run too."""
+    log = Log()
+
+    def hook(args: sys.UnraisableHookArgs) -> None:
+        log.append("shown")
+        exits.register(log.slowly, "late")
+
+    async def main() -> None:
+        exits.register(log.slowly, "last")
+        exits.register(log.fail, KeyError("k"))
+
+    monkeypatch.setattr("sys.unraisablehook", hook)
+    asyncio.run(main())
+    assert log == ["last", "shown", "late"]
+
+
+def test_showing_waits_for_the_process(program: Start) -> None:
+    """Where the process ends before its loop, a failure is shown after the process's handlers."""
+    child = program(
+        """
+        import asyncio, sys, lastout
+        from lastout.integrations import asyncio as exits
+        from say import say
+        sys.unraisablehook = lambda args: say("shown")
+        async def fails():
+            raise KeyError
+        async def main():
+            exits.register(fails)
+        lastout.register(say, "below")
+        loop = asyncio.new_event_loop()
+        loop.run_until_complete(main())
+        """
+    )
+    child.end()
+    assert child.lines == ["below", "shown"]
 
 
 def test_one_that_hangs(shown: list[object]) -> None:

@@ -164,12 +164,14 @@ def ended(child: Program) -> None:
 # The tests.
 
 
+@pytest.mark.thorough(one_in=4)
 @each
 def test_a_closed_pool(program: Start, pool: str, method: str) -> None:
     """A pool that is closed does with finalizers and things what the page says."""
     end(program, pool, method, "closed")
 
 
+@pytest.mark.thorough(one_in=4)
 @each_of_processes
 def test_a_terminated_pool(program: Start, pool: str, method: str) -> None:
     """A pool that is terminated does with finalizers and things what the page says."""
@@ -186,6 +188,7 @@ def end(program: Start, pool: str, method: str, event: str) -> None:
     compare(pool, seen)
 
 
+@pytest.mark.thorough(one_in=4)
 @each_of_processes
 def test_a_killed_worker(program: Start, pool: str, method: str) -> None:
     """A worker that is killed costs its job, its pool and its things what the page says."""

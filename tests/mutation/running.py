@@ -34,7 +34,7 @@ _MARK = "LASTOUT_MUTANT"
 _MEMORY = 4 << 30  # an endless loop may append to a list
 _BROKEN = 90
 _OPTIONS = (
-    *("-x", "-q", "--no-header", "-p", "no:cacheprovider"),
+    *("-x", "-q", "--no-header", "-p", "no:cacheprovider", "--all", "-n0"),
     "--hypothesis-profile=mutation",
     *("-W", "ignore::pytest.PytestAssertRewriteWarning"),  # hypothesis: loaded before, once
 )

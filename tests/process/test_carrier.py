@@ -254,7 +254,9 @@ def test_finder_goes_when_both_packages_are_here(program: Start) -> None:
         import lastout
         lastout.handler(print, inherit=True)
         lastout.unregister(print)
-        import multiprocessing, multiprocess, multiprocessing.context, multiprocess.context
+        from importlib import import_module
+        for package in ("multiprocessing", "multiprocess"):
+            import_module(f"{package}.context").reduction
         assert sys.meta_path == before, sys.meta_path
         """
     )
@@ -276,7 +278,8 @@ def test_an_import_does_not_fail_over_it(program: Start) -> None:
 
         lastout.handler(inherit=True, args=("at exit",))(say)
         carrier.plant = fails
-        import multiprocess.reduction
+        from importlib import import_module
+        import_module("multiprocess.reduction")
         say("imported")
         """
     )

@@ -92,6 +92,7 @@ def lives_of(family, kinds: list[str], ending: str = "return", order: str = ORDE
     return lives
 
 
+@pytest.mark.thorough(one_in=5)
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("kind", KINDS)
 def test_child_runs_its_own_handlers(family, kind: str, order: str) -> None:
@@ -103,6 +104,7 @@ def test_child_runs_its_own_handlers(family, kind: str, order: str) -> None:
 ENDINGS = {"sys.exit(3)": "3", "exception": "1", "SIGINT": "1"}
 
 
+@pytest.mark.thorough(one_in=5)
 @pytest.mark.parametrize("ending", ENDINGS)
 @pytest.mark.parametrize("kind", PLAIN + PROCESSES)
 def test_child_runs_its_handlers_however_it_ends(family, kind: str, ending: str) -> None:
@@ -117,6 +119,7 @@ def test_child_runs_its_handlers_however_it_ends(family, kind: str, ending: str)
 PARENTS = PLAIN + PROCESSES + [kind for kind in EXECUTORS if kind != "joblib"]
 
 
+@pytest.mark.thorough(one_in=2)
 @pytest.mark.parametrize("kind", PARENTS)
 def test_grandchild_of_the_same_kind(family, kind: str) -> None:
     """A grandchild runs its own handlers once, and so do its parent and its grandparent."""
@@ -144,6 +147,7 @@ ACROSS += [
 ]
 
 
+@pytest.mark.thorough(one_in=5)
 @pytest.mark.parametrize("kinds", ACROSS, ids=" > ".join)
 def test_grandchild_of_another_kind(family, kinds: tuple[str, str]) -> None:
     """A child of one package, which imports another and starts a child of its own with it."""
@@ -151,6 +155,7 @@ def test_grandchild_of_another_kind(family, kinds: tuple[str, str]) -> None:
     assert set(lives.statuses[2]) == {"0"}
 
 
+@pytest.mark.thorough(one_in=5)
 @pytest.mark.parametrize("kind", ["os.fork", *PROCESSES, *POOLS, *EXECUTORS])
 def test_child_started_on_a_thread(family, kind: str) -> None:
     """A child that another thread than the main one starts has its own handlers only."""
@@ -162,6 +167,7 @@ def test_child_started_on_a_thread(family, kind: str) -> None:
     assert lives.of("1")
 
 
+@pytest.mark.thorough(one_in=5)
 @pytest.mark.parametrize("module", ["decorated", "late"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_decorator_at_module_level(family, kind: str, module: str) -> None:
@@ -191,6 +197,7 @@ def inheriting(family, order: str, kinds: list[str]) -> None:
     lives.check_what_was_preloaded(kinds)
 
 
+@pytest.mark.thorough(one_in=5)
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "subprocess"])
 def test_child_inherits(family, kind: str, order: str) -> None:
@@ -198,12 +205,14 @@ def test_child_inherits(family, kind: str, order: str) -> None:
     inheriting(family, order, [kind])
 
 
+@pytest.mark.thorough(one_in=5)
 @pytest.mark.parametrize("kind", [kind for kind in PARENTS if kind != "subprocess"])
 def test_grandchild_inherits(family, kind: str) -> None:
     """A grandchild of the same kind gets them from its parent."""
     inheriting(family, ORDERS[0], [kind, kind])
 
 
+@pytest.mark.thorough(one_in=5)
 @pytest.mark.parametrize(
     "kinds", [pair for pair in ACROSS if "subprocess" not in pair], ids=" > ".join
 )
@@ -212,6 +221,7 @@ def test_grandchild_of_another_kind_inherits(family, kinds: tuple[str, str]) -> 
     inheriting(family, ORDERS[0], list(kinds))
 
 
+@pytest.mark.thorough(one_in=2)
 @pytest.mark.skipif(
     sys.version_info >= (3, 13),
     reason="3.13 joins in the child's atexit, where what was registered later runs first",

@@ -117,7 +117,8 @@ def test_a_handler_that_hangs_in_a_child(program: Start) -> None:
     lastout.register(said, "below")
     lastout.handler(timeout=0.1)(threading.Event().wait)
     """
-    child = program(MAIN, args=["multiprocessing"], modules={"early": early, "jobs": WORK, "role": ROLE})
+    modules = {"early": early, "jobs": WORK, "role": ROLE}
+    child = program(MAIN, args=["multiprocessing"], modules=modules)
     end = child.end()
     assert end.status == 0
     assert "did not finish within 0.1 s" in end.err
@@ -130,8 +131,7 @@ def test_registered_by_sitecustomize(program: Start, tmp_path: Path) -> None:
     sites.mkdir()
     # Whichever Python it is: the resource tracker of multiprocessing is one too.
     (sites / "sitecustomize.py").write_text(
-        "import lastout, os\n"
-        "lastout.register(lambda: __import__('say').say('ran', os.getpid()))\n"
+        "import lastout, os\nlastout.register(lambda: __import__('say').say('ran', os.getpid()))\n"
     )
     child = program(
         """
@@ -151,7 +151,7 @@ def test_registered_by_sitecustomize(program: Start, tmp_path: Path) -> None:
         env={"PYTHONPATH": os.pathsep.join([str(sites), str(tmp_path / "program0"), *sys.path])},
     )
     assert child.end() == (0, "", "")
-    pids = {role: pid for role, pid in map(str.split, child.lines)}
+    pids = dict(map(str.split, child.lines))
     assert child.lines.count(f"ran {pids['child']}") == 1
     assert child.lines.count(f"ran {child.pid}") == 1
     assert f"ran {pids['server']}" not in child.lines

@@ -231,7 +231,7 @@ def test_unraisable_hook_gets_the_handler(program: Start) -> None:
         lastout.register(say, "below")
         lastout.register(fails)
         """,
-    ) == ["ZeroDivisionError True", "below"]
+    ) == ["below", "ZeroDivisionError True"]
 
 
 # --- options
@@ -321,9 +321,9 @@ def test_who_wants_to_know_is_told_what_is_inherited(program: Start) -> None:
         program,
         """
         import lastout
-        from lastout._process import registry
+        from lastout._process import hooks
         from say import say
-        registry.call_when_inherited(lambda: say("told"))
+        hooks.call_when_inherited(lambda: say("told"))
         lastout.register(print), lastout.handler(print)
         say("registered")
         lastout.handler(inherit=True)(print)
@@ -337,9 +337,9 @@ def test_what_comes_after_the_end(program: Start) -> None:
         program,
         """
         import lastout
-        from lastout._process import registry
+        from lastout._process import hooks
         from say import say
-        registry.call_after_end(lambda: say("after"))
+        hooks.call_after_end(lambda: say("after"))
         lastout.register(say, "handler")
         lastout.unwind()
         lastout.register(say, "last handler")
@@ -355,10 +355,10 @@ def test_nothing_comes_out_of_the_end(program: Start) -> None:
         program,
         """
         import sys
-        from lastout._process import registry
+        from lastout._process import hooks, registry
         from say import say
         sys.unraisablehook = lambda shown: say(repr(shown.exc_value))
-        registry.call_after_end(lambda: sys.exit(3))
+        hooks.call_after_end(lambda: sys.exit(3))
         registry.end()
         say("goes on")
         """,
@@ -449,8 +449,8 @@ def test_unwind_reports(program: Start) -> None:
         say(len(lastout.unwind()))
         """,
     ) == [
-        "shown SystemExit",
         "ran",
+        "shown SystemExit",
         "[('__main__.fails', 'failed'), ('say.say', 'done')] False 1 1",
         "0",
     ]

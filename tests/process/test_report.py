@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import pickle
 import sys
+import traceback
+from typing import TYPE_CHECKING
 
 import pytest
 
 from lastout._process.report import Failure, Outcome, Report
 from lastout.errors import HandlerTimeout
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def failure(exception: BaseException) -> Failure:
@@ -47,9 +52,18 @@ def test_report_sorts_by_status() -> None:
 
 
 def test_report_adds_up_the_seconds() -> None:
-    """The seconds of a report are those of its outcomes together."""
+    """Where no whole time is given, the seconds of a report are those of its outcomes together."""
     assert ALL.seconds == 2.75
     assert Report().seconds == 0
+
+
+def test_report_has_the_whole_time() -> None:
+    """A report that was given its seconds keeps them, across a process border too."""
+    report = Report([DONE], 0.75)
+    assert report.seconds == 0.75
+    assert pickle.loads(pickle.dumps(report)).seconds == 0.75
+    assert report == Report([DONE], 0.75) != Report([DONE])
+    assert str(report).splitlines()[0] == "1 done in 0.750 s"
 
 
 @pytest.mark.parametrize(
@@ -100,6 +114,23 @@ def test_failure_keeps_the_traceback_as_text() -> None:
     assert "in failure" in wrong.traceback
     wrong.exception.__traceback__ = None
     assert "in failure" in wrong.traceback
+
+
+def test_failure_makes_its_text_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To make a failure loads nothing and makes no text; that is done once, when asked for it."""
+    made: list[object] = []
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "traceback", None)  # it cannot be loaded
+        wrong = failure(ValueError("here"))
+    original: Callable[..., list[str]] = traceback.format_exception
+
+    def make(*of: object) -> list[str]:
+        made.append(of)
+        return original(*of)
+
+    monkeypatch.setattr(traceback, "format_exception", make)
+    assert "in failure" in wrong.traceback == wrong.traceback
+    assert len(made) == 1
 
 
 def test_failure_without_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:

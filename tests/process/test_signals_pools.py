@@ -47,6 +47,7 @@ def finished_by_worker(child: Program) -> list[int]:
     return [child.lines.count(f"finished {pid}") for pid in workers]
 
 
+@pytest.mark.thorough(one_in=5)
 @pytest.mark.parametrize("state", ["idle", "busy"])
 @pytest.mark.parametrize("seconds", [0, 0.2])
 @pytest.mark.parametrize("method", METHODS)

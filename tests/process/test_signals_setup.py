@@ -128,7 +128,10 @@ def _mine(signum: int, frame: object) -> None:
     raise AssertionError("no signal was sent")
 
 
-@pytest.mark.parametrize("previous", [signal.SIG_DFL, signal.SIG_IGN, _mine], ids=str)
+PREVIOUS = {"default": signal.SIG_DFL, "ignored": signal.SIG_IGN, "a function": _mine}
+
+
+@pytest.mark.parametrize("previous", PREVIOUS.values(), ids=PREVIOUS)
 @pytest.mark.parametrize("raising", [False, True])
 def test_context_manager_restores_everything(previous: Any, raising: bool) -> None:
     """After the block the handlers, the wakeup descriptor and the threads are as before it."""

@@ -271,6 +271,22 @@ def test_whether_one_is_waiting(stack: Watched) -> None:
     assert not stack.waiting()
 
 
+class Holed(list):  # type: ignore[type-arg]
+    """Entries that other threads make holes in just when their number has been looked at."""
+
+    def __len__(self) -> int:
+        number = super().__len__()
+        self.extend([None, None])
+        return number
+
+
+def test_how_many_there_are_beside_other_threads(stack: Watched) -> None:
+    """Holes that come while handlers are counted are not counted."""
+    stack.add("one")
+    stack.entries = Holed(stack.entries)
+    assert len(stack) == 1
+
+
 def test_how_many_have_a_time_limit(stack: Watched) -> None:
     """Those with a time limit are counted, and no others."""
     stack.add("plain")

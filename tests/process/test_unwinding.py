@@ -371,7 +371,7 @@ def test_ctrl_c_just_before_a_handler_starts(stack: Watched) -> None:
     """A handler that was taken from the stack, and not started, is put back and runs once."""
     stack.add("below", "top")
     shown: list[BaseException] = []
-    stack.unwind(Impatient(), lambda error, _: shown.append(error))
+    stack.unwind(Impatient(), lambda error, *_: shown.append(error))
     assert stack.log == ["top", "below"]
     assert [type(error) for error in shown] == [KeyboardInterrupt]
 

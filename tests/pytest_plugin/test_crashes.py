@@ -330,6 +330,7 @@ def test_in_order_also_what_a_killed_worker_has_set_up(suite: Callable[..., Suit
     assert ran.lines == ["older up", "newer up", "newer down", "older down"], ran.out
 
 
+@pytest.mark.thorough(one_in=2)
 @pytest.mark.parametrize("restarts", ["--max-worker-restart=0", "--max-worker-restart=1"])
 def test_after_the_last_restart_nobody_is_waited_for(
     suite: Callable[..., Suite], restarts: str
@@ -380,6 +381,7 @@ def test_stop_at_the_first_failure(suite: Callable[..., Suite]) -> None:
     assert gone(ran.lines[-1])
 
 
+@pytest.mark.thorough(one_in=2)
 @pytest.mark.parametrize("to_whom", ["all", "controller"])
 def test_ctrl_c(suite: Callable[..., Suite], to_whom: str) -> None:
     """Ctrl-C tears down what stands behind a `yield`, once; so does SIGINT to the controller."""
@@ -491,6 +493,7 @@ def test_a_failure_reaches_all_workers_at_once(suite: Callable[..., Suite]) -> N
     assert "could not be set up by the worker gw" in ran.out
 
 
+@pytest.mark.thorough(one_in=4)
 @pytest.mark.parametrize(
     ("raises", "counts", "traced"),
     [

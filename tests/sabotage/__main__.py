@@ -70,7 +70,7 @@ def fails(tests: str, calls: str, steps: str, directory: Path) -> bool:
     """Whether one of these tests fails with the copy of lastout in `directory`."""
     environment = {**os.environ, "PYTHONPATH": str(directory / "src"), "LASTOUT_CRASH": calls}
     environment["LASTOUT_CRASH_STEPS"] = steps
-    options = ["-x", "-q", "-o", "timeout=1200", "-p", "no:cacheprovider"]
+    options = ["--all", "-n0", "-x", "-q", "-o", "timeout=1200", "-p", "no:cacheprovider"]
     options.append(f"--basetemp={directory / 'tests'}")
     ran = subprocess.run(
         [sys.executable, "-m", "pytest", *options, tests],

@@ -155,6 +155,13 @@ SABOTAGES = (
         (f"{OTHERS}::test_no_link_is_followed",),
     ),
     Sabotage(
+        "I5: a child takes for its own what another thread of its parent was just joining",
+        "_shared/handover.py",
+        "membership.counted_out or not (membership in handed or membership.is_here())",
+        "membership.counted_out",
+        ("tests/shared/test_races.py::test_a_fork_while_another_thread_joins",),
+    ),
+    Sabotage(
         "I6: what took another's place is removed",
         "_shared/paths.py",
         "elif inode is not None and",

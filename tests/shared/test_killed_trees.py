@@ -20,6 +20,7 @@ PARTS = {"parent": ["parent"], "workers": ["first", "second"], "guardian": ["gua
 ORDERS = [order for number in range(4) for order in permutations(PARTS, number)]
 
 
+@pytest.mark.thorough(one_in=5)
 @pytest.mark.parametrize("order", ORDERS, ids="-".join)
 def test_killed(order: tuple[str, ...], program: Callable[..., Program]) -> None:
     """After at most one reap no process, directory, socket or shared memory is left.

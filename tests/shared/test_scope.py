@@ -49,8 +49,11 @@ def journals(scope: Scope) -> bytes:
     return b"".join(path.read_bytes() for path in Path(scope).glob("*.journal"))
 
 
-def test_the_last_one_out_cleans_everything() -> None:
+def test_the_last_one_out_cleans_everything(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Directories, files, sockets, memory, processes: all are there inside, and gone after."""
+    monkeypatch.chdir(tmp_path)
     with Scope("s") as scope:
         directory = scope.directory()
         file = scope.file(directory / "notes")
@@ -61,7 +64,7 @@ def test_the_last_one_out_cleans_everything() -> None:
             [sys.executable, "-c", "input()"], stdin=subprocess.PIPE, cwd=directory
         )
         with socket.socket(socket.AF_UNIX) as server:
-            server.bind(os.fspath(path))
+            server.bind(os.path.relpath(path))  # the whole path may be too long for that
         Path(file).write_text("hello")
         memory.buf[0] = 7
         memory.close()

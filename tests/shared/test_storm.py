@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from support import eventually
+from support.leaks import MARK
 from support.storm import Storm
 from support.verdict import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from support import Program
 
 
+@pytest.mark.thorough(one_in=2)
 @pytest.mark.parametrize("seed", [1, 4])  # with a guardian, and without
 def test_a_short_storm(program: Callable[..., Program], tmp_path: Path, seed: int) -> None:
     """However the processes of a scope are killed, all is cleaned once, in order, by the last."""
@@ -25,6 +31,31 @@ def test_a_short_storm(program: Callable[..., Program], tmp_path: Path, seed: in
     assert verdict.wrong == []
     assert verdict.pids
     assert storm.sent
+
+
+HALF_DEAD = """
+import ctypes, threading, time
+threading.Thread(target=time.sleep, args=(600,)).start()
+print("ready", flush=True)
+ctypes.CDLL(None).pthread_exit(None)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
+def test_others_that_seem_to_be_ending(program: Callable[..., Program], tmp_path: Path) -> None:
+    """A process of somebody else whose first thread has ended, and the others not, is no member."""
+    environment = {name: value for name, value in os.environ.items() if name != MARK}
+    command = [sys.executable, "-c", HALF_DEAD]
+    with subprocess.Popen(command, cwd="/", env=environment, stdout=subprocess.PIPE) as others:
+        assert others.stdout is not None
+        assert others.stdout.readline() == b"ready\n"
+        stat = Path(f"/proc/{others.pid}/stat")
+        assert eventually(lambda: stat.read_text().rpartition(") ")[2].startswith("Z"))
+        try:
+            storm = Storm(program, tmp_path / "area", 1, trees=1, depth=0)
+            assert storm.end().wrong == []
+        finally:
+            others.kill()
 
 
 UP = ["up a 1", "up b 2", "making x 1 command scope -", "made x 1 -"]

@@ -63,11 +63,19 @@ class Leaks:
         return [line for kind in suspect for line in self._stays(kind)]
 
     def _stays(self, kind: str) -> list[str]:
-        # Others of this machine use /dev/shm too, and what they leave goes a little later.
+        """What is there all the time: others of this machine may come and go meanwhile."""
+        left = self._new(kind)
+
+        def is_gone() -> bool:
+            now = self._new(kind)
+            for key in left.keys() - now.keys():
+                del left[key]
+            return not left
+
+        # Without root they use the same /dev/shm, and what they leave goes a little later.
         grace = self._grace * (4 if kind == "shared memory" else 1)
-        if eventually(lambda: not self._new(kind), grace, step=0.02):
-            return []
-        return [f"{kind}: {what}" for what in self._new(kind).values()]
+        eventually(is_gone, grace, step=0.02)
+        return [f"{kind}: {what}" for what in left.values()]
 
     def _new(self, kind: str) -> dict[str, str]:
         before = self._before.get(kind, {})

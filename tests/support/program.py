@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 HERE = Path(__file__).parent
+ALL_LAZILY = os.environ.get("IMPORT_LAZILY") == "1"
 IMPORTED_FROM = str(Path(lastout.__path__[0]).parent)
 
 
@@ -42,6 +43,7 @@ class Program:
         env: variables set for it on top of the test's own; `None` takes one away.
         isolated: run it by `python -I -S`; lastout and `say` can be imported all the same.
         python: the interpreter.
+        lazily: import lazily all that can be (PEP 810), as all programs do for IMPORT_LAZILY=1.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class Program:
         env: Mapping[str, str | None] | None = None,
         isolated: bool = False,
         python: str = sys.executable,
+        lazily: bool = ALL_LAZILY,
     ) -> None:
         self.directory = directory
         directory.mkdir(parents=True, exist_ok=True)
@@ -72,6 +75,7 @@ class Program:
         # Held open for writing too, so that it never reports an end.
         self._bell = os.open(f"{self._log}.bell", os.O_RDWR | os.O_NONBLOCK)
         flags = ["-I", "-S"] if isolated else []
+        flags += ["-X", "lazy_imports=all"] if lazily else []  # spawned children have it too
         with (directory / "out").open("wb") as out, (directory / "err").open("wb") as err:
             # Files, not pipes: a grandchild that lives on cannot hold up the test.
             self._process = subprocess.Popen(

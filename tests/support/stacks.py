@@ -33,7 +33,7 @@ class Watched(Stack):
         self.push(Handler(func, timeout=timeout))
 
     def run(self, seconds: float | None = None) -> list[Outcome]:
-        return self.unwind(Deadline(seconds), lambda *shown: self.shown.append(shown))
+        return self.unwind(Deadline(seconds), lambda *shown: self.shown.append(shown[:2]))
 
 
 def in_thread(func: Callable[[], object]) -> threading.Thread:

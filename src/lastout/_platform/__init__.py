@@ -14,7 +14,25 @@ from itertools import count
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import TracebackType
     from typing import Any, NoReturn
+
+if sys.implementation.name != "cpython":
+    # That no handler is lost and none runs twice rests on where CPython lets signals and
+    # threads come in.  PyPy does so anywhere, and has no pidfds.
+    raise ImportError(
+        f"lastout supports CPython only, and this is {sys.implementation.name}, where Ctrl-C can"
+        " lose an exit handler and programs cannot be ended safely; run it with CPython 3.11 or"
+        " later, or use the standard library's atexit and tempfile"
+    )
+
+# What stands for a lazy import (PEP 810) in the names of a module, until it is used.
+LazyImportType: Any = None
+if sys.version_info >= (3, 15):
+    # Not from `types`, which loads slowly.
+    import _types  # type: ignore[import-not-found,unused-ignore]
+
+    LazyImportType = _types.LazyImportType
 
 HAS_FORK = hasattr(os, "register_at_fork")
 
@@ -67,25 +85,52 @@ def interpreter_id() -> int:
     return int(interpreters.get_current())
 
 
-def show_unraisable(exception: BaseException, func: object) -> None:
+def show_unraisable(
+    exception: BaseException, func: object, traceback: TracebackType | None = None
+) -> None:
     """Show what an exit handler raised, exactly as this CPython's atexit does.
 
     It goes through `sys.unraisablehook`.  Up to 3.12 the handler is the hook's
     `object`; from 3.13 that is `None` and the message names the handler.
     """
+    hook = getattr(sys, "unraisablehook", sys.__unraisablehook__)
+    call = _call_plainly if hook is sys.__unraisablehook__ and _is_plain(exception) else _call
     message, subject = "Exception ignored in atexit callback", func
     if sys.version_info >= (3, 13):
         message, subject = f"{message} {safe_repr(func)}", None
     arguments = _unraisable_arguments(
-        (type(exception), exception, exception.__traceback__, message, subject)
+        (type(exception), exception, traceback or exception.__traceback__, message, subject)
     )
     try:
-        sys.unraisablehook(arguments)
+        call(hook, arguments)
     except BaseException as error:
         # CPython does the same: a hook that fails is shown by the default one.
         failed = "Exception ignored in sys.unraisablehook"
-        fields = (type(error), error, error.__traceback__, failed, sys.unraisablehook)
+        fields = (type(error), error, error.__traceback__, failed, hook)
         sys.__unraisablehook__(_unraisable_arguments(fields))
+
+
+def _is_plain(exception: BaseException) -> bool:
+    """Whether CPython's C code prints for it what `traceback` would."""
+    more = exception.__cause__, exception.__context__, getattr(exception, "__notes__", None)
+    special = isinstance(exception, (BaseExceptionGroup, SyntaxError))
+    return bool(exception.args) and not any(more) and not special
+
+
+def _import_but_traceback(name: str, *details: Any) -> object:
+    if name == "traceback" and name not in sys.modules:
+        raise ImportError(name)
+    return __import__(name, *details)
+
+
+def _call(hook: Callable[[Any], object], arguments: Any) -> None:
+    hook(arguments)
+
+
+# The default hook of 3.15 loads `traceback`, and fifty modules with it, for colours; where
+# it cannot, it prints as that of 3.14 does.  C code imports by its caller's builtins.
+_function: Any = type(_call)
+_call_plainly = _function(_call.__code__, {"__builtins__": {"__import__": _import_but_traceback}})
 
 
 def safe_repr(value: object) -> str:
@@ -140,3 +185,30 @@ def interpreter_has(module: str) -> bool:
     from importlib.util import find_spec
 
     return find_spec(module) is not None
+
+
+def load_now(*packages: str) -> None:
+    """Load what loaded modules of these packages have imported lazily (PEP 810), and so on in them.
+
+    A lazy import loads when one of its names is first used.  For what runs in a fork
+    or when a process ends that may be too late: there are no descriptors left, the
+    directory of the modules is gone, the interpreter imports nothing any more.
+
+    Args:
+        packages: names of packages, or of modules.
+
+    Raises:
+        ImportError, OSError: one cannot be loaded.
+    """
+    if LazyImportType is None:
+        return
+    within = tuple(f"{package}." for package in packages)
+    seen: set[str] = set()
+    while new := [
+        name for name in {*sys.modules} - seen if name in packages or name.startswith(within)
+    ]:
+        seen.update(new)
+        for module in map(sys.modules.__getitem__, new):
+            for name, value in list(vars(module).items()):
+                if type(value) is LazyImportType:
+                    getattr(module, name)  # the value in the place of its stand-in

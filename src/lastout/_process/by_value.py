@@ -8,6 +8,8 @@ from types import CodeType
 
 import dill
 
+from .._platform import LazyImportType
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -17,6 +19,18 @@ class Pickler(dill.Pickler):  # type: ignore[misc]
     """dill's pickler, but for code: dill 0.4.1 asks for a `co_lnotab`, which 3.15 has no more."""
 
     dispatch = dill.Pickler.dispatch.copy()
+
+    def save(self, obj: Any, save_persistent_id: bool = True) -> None:
+        super().save(loaded(obj), save_persistent_id)
+
+
+def loaded(obj: Any) -> Any:
+    """What a lazy import (PEP 810) in the globals of a function stands for, anything else itself.
+
+    Raises:
+        Exception: it cannot be loaded.
+    """
+    return obj.resolve() if type(obj) is LazyImportType else obj
 
 
 def _save_code(pickler: Any, code: CodeType) -> None:

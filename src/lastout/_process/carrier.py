@@ -135,7 +135,7 @@ def _pack(handler: Handler, package: str) -> Parcel | None:
 
             parcel.append(by_value.dumps(tuple(handler)))
         except Exception as error:
-            failure = failure or error
+            failure = error  # it says more: this was the last way
     for arrived, ways in _arrived:
         if arrived is handler:
             parcel += [way for way in ways if way not in parcel]

@@ -27,7 +27,7 @@ import os
 import sys
 
 from .._platform import HAS_FORK, in_main_interpreter, show_unraisable
-from . import PACKAGES, forkserver, registry
+from . import PACKAGES, forkserver, hooks, registry
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,6 +43,16 @@ _is_heir = False
 _followers: list[tuple[Callable[[], object], Callable[[], object], Callable[[], object]]] = []
 _called_back_by: set[str] = set()
 _finalizers: dict[str, tuple[int | None, Any]] = {}
+
+
+def hook_up() -> None:
+    """Have the registry tell us of the first registration, and of what is to be inherited.
+
+    A call, not what importing this does: where all imports are lazy (PEP 810) nobody
+    would use a name of this module, and it would never be loaded.
+    """
+    hooks.call_to_arm(arm)
+    hooks.call_when_inherited(_plant_carriers)
 
 
 def follow_forks(
@@ -142,6 +152,8 @@ def _expect_child() -> None:
     # Not by its process id: the first process of two namespaces has the same.
     global _told, _ready, _is_heir
     _told = _ready = _is_heir = False
+
+
 # Whether the parent of this process is a fork server, in which lastout was used.
 _is_heir = False
 
@@ -189,7 +201,3 @@ def _plant_carriers() -> None:
     from .carrier import plant  # seldom needed
 
     plant()
-
-
-registry.call_to_arm(arm)
-registry.call_when_inherited(_plant_carriers)

@@ -8,8 +8,10 @@ of each fork.  Nothing is hooked anywhere before the first registration.
 from __future__ import annotations
 
 import sys
+from time import monotonic
 
 from .._platform import show_unraisable
+from . import hooks
 from .deadline import Deadline, check_seconds
 from .forkserver import is_forkserver, is_void, note
 from .handler import Handler
@@ -19,6 +21,7 @@ from .stack import Stack
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+    from types import TracebackType
     from typing import Any, ParamSpec, TypeVar, overload
 
     from .handler import Entry
@@ -26,10 +29,6 @@ if TYPE_CHECKING:
     P = ParamSpec("P")
     R = TypeVar("R")
     F = TypeVar("F", bound=Callable[..., object])
-
-_arm: list[Callable[[], None]] = []
-_inherited: list[Callable[[], None]] = []
-_after_end: list[Callable[[], None]] = []
 
 
 def register(func: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Callable[P, R]:
@@ -163,7 +162,7 @@ def add(new: Handler) -> None:
     if is_forkserver():
         note(new)
     elif new.inherit:
-        _tell_inherited()
+        hooks.tell_inherited()
 
 
 def _prepare_limits(count: int) -> None:
@@ -175,23 +174,18 @@ def _prepare_limits(count: int) -> None:
         reserve(count)
 
 
-def _tell_inherited() -> None:
-    for notice in _inherited:
-        notice()
-
-
 def unwind(timeout: float | None = None) -> Report:
     """Run every exit handler now, last in first out, and say what happened.
 
-    Nothing that a handler raises comes out of here: it is shown through
-    `sys.unraisablehook`, and it is in the report.
+    Nothing that a handler raises comes out of here: it is in the report, and is
+    shown through `sys.unraisablehook` when the last handler has run.
 
     Args:
         timeout: seconds for all of them together, or `None` for no limit.  One
             that takes too long is abandoned early enough for those behind it.
 
     Returns:
-        For each handler its name, seconds and outcome.
+        For each handler its name, seconds and outcome; and the seconds from begin to end.
 
     Raises:
         TypeError: `timeout` is not a number.
@@ -201,7 +195,9 @@ def unwind(timeout: float | None = None) -> Report:
     >>> lastout.unwind(timeout=5.0).ok
     True
     """
-    return Report(_stack.unwind(Deadline(check_seconds(timeout, "timeout"))))
+    deadline, started = Deadline(check_seconds(timeout, "timeout")), monotonic()
+    outcomes = _stack.unwind(deadline)
+    return Report(outcomes, monotonic() - started)
 
 
 def run_exit_handlers() -> None:
@@ -219,10 +215,15 @@ def run_exit_handlers() -> None:
         raise failures[-1].exception
 
 
-def _print_failure(exception: BaseException, _: object) -> None:
+def _print_failure(exception: BaseException, _: object, traceback: TracebackType | None) -> None:
     if not isinstance(exception, SystemExit):
         # CPython's own: it takes no descriptor and next to no memory.
-        sys.__excepthook__(type(exception), exception, exception.__traceback__)
+        sys.__excepthook__(type(exception), exception, traceback)
+
+
+def show(exception: BaseException, func: object, traceback: TracebackType | None) -> None:
+    """Show what came out of `func` when the last handler has run, or now where none runs."""
+    _stack.show(exception, func, traceback)
 
 
 def _run_exitfuncs() -> None:
@@ -245,30 +246,11 @@ def inheritable() -> list[Handler]:
     return _stack.inheritable()
 
 
-# What children and signals hang themselves into.
-
-
-def call_to_arm(arm: Callable[[], None]) -> None:
-    """Have `arm` called at the first registration in this process."""
-    _arm.append(arm)
-
-
-def call_when_inherited(notice: Callable[[], None]) -> None:
-    """Have `notice` called when an inheritable handler was registered."""
-    _inherited.append(notice)
-
-
-def call_after_end(callback: Callable[[], None]) -> None:
-    """Have `callback` called when the process ends and its handlers have run."""
-    _after_end.append(callback)
-
-
 def arm_hooks() -> None:
     """Set the hooks that run the handlers when this process ends."""
     global _push
     _stack.notice_fork()
-    for arm in _arm:
-        arm()
+    hooks.tell_armed()
     _push = _push_for_children if is_forkserver() else _stack.entries.append
 
 
@@ -303,7 +285,7 @@ def begin_as_heir() -> None:
     """This child of a fork server has begun: see to what a registration would see to."""
     _prepare_limits(_stack.timed())
     if _stack.inheriting:
-        _tell_inherited()
+        hooks.tell_inherited()
 
 
 def _look_again() -> None:
@@ -337,8 +319,7 @@ def end() -> None:
     """The process ends: run every handler; nothing comes out of here."""
     try:
         _stack.unwind(Deadline())
-        for callback in _after_end:
-            callback()
+        hooks.tell_ended()
     except BaseException as error:
         # SystemExit out of a finalizer of multiprocessing would end the
         # remaining ones and the joins.

@@ -8,6 +8,7 @@ from ..errors import HandlerTimeout
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from types import TracebackType
     from typing import Literal
 
     Status = Literal["done", "failed", "timed out"]
@@ -17,18 +18,27 @@ class Failure:
     """Why one step failed: the exception, and its traceback as text.
 
     The text is there because an exception that crosses a process border loses
-    its traceback.
+    its traceback.  It is made when it is asked for, or crosses one: not while
+    others wait for their turn.
 
     Attributes:
         exception: what was raised.
-        traceback: what would have been printed for it.
     """
 
-    __slots__ = ("exception", "traceback")
+    __slots__ = ("_text", "_traceback", "exception")
 
     def __init__(self, exception: BaseException, traceback: str = "") -> None:
         self.exception = exception
-        self.traceback = traceback or _as_text(exception)
+        # As it is now: one that is raised again gets a longer one.
+        self._traceback = exception.__traceback__
+        self._text = traceback
+
+    @property
+    def traceback(self) -> str:
+        """What would have been printed for it."""
+        if not self._text:
+            self._text = _as_text(self.exception, self._traceback)
+        return self._text
 
     def __repr__(self) -> str:
         return f"Failure({self.exception!r})"
@@ -93,12 +103,19 @@ class Report:
         >>> print(report)
         1 done in 0.250 s
           done       0.250 s  app.close
+
+    Attributes:
+        outcomes: how each step ended.
+        seconds: the whole time, from begin to end; where that is not given, the
+            time of all steps together.
     """
 
-    __slots__ = ("outcomes",)
+    __slots__ = ("outcomes", "seconds")
 
-    def __init__(self, outcomes: Iterable[Outcome] = ()) -> None:
+    def __init__(self, outcomes: Iterable[Outcome] = (), seconds: float | None = None) -> None:
         self.outcomes = tuple(outcomes)
+        together = sum(outcome.seconds for outcome in self.outcomes)
+        self.seconds = together if seconds is None else seconds
 
     @property
     def ok(self) -> bool:
@@ -120,11 +137,6 @@ class Report:
         """Those that were abandoned when their time was over."""
         return self._with("timed out")
 
-    @property
-    def seconds(self) -> float:
-        """The time of all of them together."""
-        return sum(outcome.seconds for outcome in self.outcomes)
-
     def raise_failures(self) -> None:
         """Raise all that went wrong, as one `BaseExceptionGroup`; nothing if all went well."""
         wrong = [outcome.failure.exception for outcome in self.outcomes if outcome.failure]
@@ -141,12 +153,14 @@ class Report:
         return len(self.outcomes)
 
     def __eq__(self, other: object) -> bool:
-        return self.outcomes == other.outcomes if isinstance(other, Report) else NotImplemented
+        if not isinstance(other, Report):
+            return NotImplemented
+        return (self.outcomes, self.seconds) == (other.outcomes, other.seconds)
 
     __hash__ = None  # type: ignore[assignment]
 
     def __reduce__(self) -> tuple[object, ...]:
-        return Report, (self.outcomes,)
+        return Report, (self.outcomes, self.seconds)
 
     def __repr__(self) -> str:
         return f"Report({list(self.outcomes)!r})"
@@ -168,10 +182,10 @@ class Report:
         return "\n".join(lines)
 
 
-def _as_text(exception: BaseException) -> str:
+def _as_text(exception: BaseException, since: TracebackType | None) -> str:
     try:
         import traceback  # only when something failed: it loads slowly
 
-        return "".join(traceback.format_exception(exception))
+        return "".join(traceback.format_exception(type(exception), exception, since))
     except Exception:  # no descriptors or no memory left to load it with
         return f"{type(exception).__name__}: {safe_repr(exception)} (no traceback could be made)\n"

@@ -28,15 +28,16 @@ from .._platform import (
     HAS_FORK,
     default_action,
     die_of,
-    in_main_interpreter,
+    load_now,
     prepare_to_die,
     show_unraisable,
 )
 from ..errors import UsageError
-from . import PACKAGES, registry
+from . import PACKAGES, hooks, registry
 from .children import do_in_children, follow_forks
 from .forkserver import is_forkserver
 from .runner import call_within
+from .signal_checks import check_main_thread, check_signal, name_of
 from .watcher import Watcher
 
 TYPE_CHECKING = False
@@ -50,11 +51,6 @@ if TYPE_CHECKING:
 
 _OBEY_SECONDS = 10.0  # how long the main thread, at its end, waits for the watcher
 _FLUSH_SECONDS = 1.0
-
-# These are raised by the program's own next instruction: a handler in Python
-# would return to it for ever.
-_FAULTS = {signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL}
-_NEVER = {signal.SIGKILL, signal.SIGSTOP}
 
 _handled: dict[int, Handled] = {}
 _watcher: Watcher | None = None
@@ -93,7 +89,7 @@ class SignalHandling:
             UsageError: called outside the main thread.
         """
         if not self._undone:
-            _check_main_thread("restore")
+            check_main_thread("restore")
             self._undone = True
             for signum in self._before.keys() & _handled.keys():
                 _handled[signum] = self._before[signum]
@@ -150,8 +146,8 @@ def handle_signals(*signals: int, raise_in_main: bool = False) -> SignalHandling
         raise UsageError(
             "handle_signals needs a POSIX system, such as Linux; call unwind() instead"
         )
-    wanted = [_check(signum) for signum in signals or (signal.SIGTERM, signal.SIGHUP)]
-    _check_main_thread("handle_signals")
+    wanted = [check_signal(signum) for signum in signals or (signal.SIGTERM, signal.SIGHUP)]
+    check_main_thread("handle_signals")
     if is_forkserver():
         handling = SignalHandling(tuple(wanted), {})
         do_in_children(partial(handling._begin_in_child, raise_in_main))
@@ -163,16 +159,17 @@ def handle_signals(*signals: int, raise_in_main: bool = False) -> SignalHandling
     for signum in ours:
         if new[signum] is None:
             raise UsageError(
-                f"{_name(signum)} has a handler that was not set from Python and could not be put "
-                "back; leave that signal out",
+                f"{name_of(signum)} has a handler that was not set from Python and could not be"
+                " put back; leave that signal out",
                 signum=signum,
             )
+    load_now("lastout._process")
     prepare_to_die()
     registry.arm_hooks()
     if not _following:
         _following = True
         follow_forks(_before_fork, _in_parent, _in_child)
-        registry.call_after_end(_at_end)
+        hooks.call_after_end(_at_end)
     kept = [n for n in wanted if n in _handled and n not in new]
     before = {n: _handled[n] for n in kept if _handled[n][1] != raise_in_main}
     if (ours or before) and not raise_in_main:
@@ -183,31 +180,6 @@ def handle_signals(*signals: int, raise_in_main: bool = False) -> SignalHandling
         _handled[signum] = new[signum], raise_in_main
         signal.signal(signum, _on_signal)
     return SignalHandling(ours, before)
-
-
-def _check(signum: int) -> int:
-    if isinstance(signum, bool) or not isinstance(signum, int):
-        raise TypeError(f"a signal must be a number such as signal.SIGTERM, not {signum!r}")
-    if signum not in signal.valid_signals():
-        raise UsageError(f"there is no signal {signum} that a program can handle", signum=signum)
-    if signum in _NEVER | _FAULTS:
-        raise UsageError(f"{_name(signum)} cannot be handled by a Python program", signum=signum)
-    return int(signum)
-
-
-def _name(signum: int) -> str:
-    try:
-        return signal.Signals(signum).name
-    except ValueError:  # a real-time signal
-        return f"signal {signum}"
-
-
-def _check_main_thread(what: str) -> None:
-    if not in_main_interpreter() or threading.current_thread() is not threading.main_thread():
-        raise UsageError(
-            f"{what} was called outside the main thread of the main interpreter, the only one "
-            "that can set signal handlers; call it there, before starting threads"
-        )
 
 
 def _start_watcher() -> None:

@@ -24,16 +24,19 @@ from time import monotonic
 from .._platform import show_unraisable
 from .handler import Handler
 from .index import Index
+from .showing import Failures
 from .unwinding import Unwinding, overrun
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import TracebackType
     from typing import ParamSpec, TypeVar
 
     from .deadline import Deadline
     from .handler import Entry
     from .report import Outcome
+    from .showing import Show
 
     P = ParamSpec("P")
     R = TypeVar("R")
@@ -51,7 +54,7 @@ class Stack:
         self.entries: list[Entry | None] = []
         self._replaced = replaced
         self.inheriting = False
-        self._of_parents: list[list[Entry | None]] = []
+        self._of_parents: list[object] = []
         self._start_afresh()
 
     def _start_afresh(self) -> None:
@@ -59,12 +62,14 @@ class Stack:
         self._edit = _thread.RLock()
         self._turn = _thread.RLock()
         self.unwinders: set[int] = set()
+        self.failures = Failures()
         self._pid = getpid()
         self.forked = False
 
     def __len__(self) -> int:
         self.notice_fork()
-        return len(self.entries) - self.entries.count(None)
+        entries = list(self.entries)  # other threads make holes between two looks
+        return len(entries) - entries.count(None)
 
     def push(self, entry: Entry) -> None:
         """Put an entry on top; plain ones may be appended to `entries` as well."""
@@ -134,7 +139,7 @@ class Stack:
         """
         mine: list[Entry | None] = [*_inherited(self.entries)] if self.inheriting else []
         # Not copied: to touch each entry would cost a forked child a page fault for each.
-        self._of_parents.append(self.entries)
+        self._of_parents.append((self.entries, self.failures))
         self.entries = mine
         self._start_afresh()
         self._replaced()
@@ -145,19 +150,30 @@ class Stack:
         self._start_afresh()
         self._replaced()
 
-    def unwind(
-        self, deadline: Deadline, show: Callable[[BaseException, object], None] = show_unraisable
-    ) -> list[Outcome]:
+    def show(
+        self,
+        exception: BaseException,
+        func: object,
+        traceback: TracebackType | None,
+        show: Show = show_unraisable,
+    ) -> None:
+        """Show what came out of `func`: after the last handler, or now where none runs."""
+        self.notice_fork()
+        self.failures.add(exception, func, traceback, show)
+        if not self.unwinders:
+            self.failures.show()
+
+    def unwind(self, deadline: Deadline, show: Show = show_unraisable) -> list[Outcome]:
         """Run every handler, last in first out, also those pushed meanwhile.
 
         One thread at a time: another one waits until the first is through, but
         a handler that unwinds, unwinds the rest at once.  What a handler raises
-        is shown and never comes out of here.
+        never comes out of here: it is shown when the last handler has run.
         """
         self.notice_fork()
         me = _thread.get_ident()
         if me in self.unwinders:
-            return Unwinding(self, deadline, show).run()
+            return Unwinding(self, deadline, show, nested=True).run()
         turn, unwinders, started = self._turn, self.unwinders, monotonic()
         try:
             if not turn.acquire(timeout=_lock_timeout(deadline)):

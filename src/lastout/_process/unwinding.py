@@ -17,10 +17,9 @@ from .report import Failure, Outcome
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from .deadline import Deadline
     from .handler import Entry
+    from .showing import Show
     from .stack import Stack
 
 # So many newcomers in a row, without one that was there before, have no end.
@@ -32,12 +31,12 @@ _HOPELESS = 100
 class Unwinding:
     """One run through a stack, from the top to the bottom."""
 
-    def __init__(
-        self, stack: Stack, deadline: Deadline, show: Callable[[BaseException, object], None]
-    ) -> None:
+    def __init__(self, stack: Stack, deadline: Deadline, show: Show, nested: bool = False) -> None:
+        """One that is `nested` in another leaves the showing to that."""
         self._stack = stack
         self._deadline = deadline
-        self._show = show
+        self._how = show
+        self._nested = nested
         self._outcomes: list[Outcome] = []
         self._floor = len(stack.entries)  # what lies at or above it came later
         self._newcomers = 0
@@ -45,7 +44,7 @@ class Unwinding:
         self._interruptions = 0
 
     def run(self) -> list[Outcome]:
-        """Run every handler; nothing that one raises comes out of here."""
+        """Run every handler, then show what failed; nothing of it comes out of here."""
         try:
             self._run_rest()
         except BaseException as error:
@@ -54,14 +53,22 @@ class Unwinding:
             self._show(error, self.run)
             self._interruptions += 1
             if self._interruptions > _HOPELESS:
+                self._stack.failures.show()
                 raise
             return self.run()
         return self._outcomes
 
     def _run_rest(self) -> None:
         # On its own, because the jump back of a loop lies outside of a `try` around it.
-        while self._run_last():
+        # Handlers that are registered while failures are shown run too.
+        while self._run_last() or self._show_failures():
             pass
+
+    def _show_failures(self) -> bool:
+        return not self._nested and self._stack.failures.show()
+
+    def _show(self, exception: BaseException, func: object) -> None:
+        self._stack.show(exception, func, exception.__traceback__, self._how)
 
     def _run_last(self) -> bool:
         """Claim the topmost handler and run it; False when there is none."""
@@ -97,10 +104,12 @@ class Unwinding:
 
     def _claim(self, claimed: list[Entry | None]) -> None:
         place = self._stack.claim(claimed, self._floor if self._closed else None)
-        if place < self._floor:
+        if place >= self._floor:
+            self._newcomers += 1
+        elif place >= 0:
             self._floor, self._newcomers = place, 0
         else:
-            self._newcomers += 1
+            self._floor = 0  # none is left; what failures that are shown add, is new
         if self._newcomers > _ENDLESS and not self._closed:
             self._closed = True
             why = "exit handlers are registered without end; new ones are forgotten from now on"

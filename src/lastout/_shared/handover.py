@@ -30,9 +30,15 @@ _locked_out: list[bool] = []
 def follow() -> None:
     """Hand over at every fork from now on."""
     global _following
-    if not _following:
-        _following = True
-        children.follow_forks(_before, _in_parent, _in_child)
+    if _following:
+        return
+    locked_out = descriptors.lock_out_forks()
+    try:
+        if not _following:  # two threads may join for the first time at once
+            children.follow_forks(_before, _in_parent, _in_child)
+            _following = True
+    finally:
+        descriptors.let_in_forks(locked_out)
 
 
 def _before() -> None:
@@ -40,7 +46,8 @@ def _before() -> None:
     # a descriptor is being opened that a child would have to close.
     _locked_out.append(descriptors.lock_out_forks())
     _handed.clear()
-    memberships = [one for one in joined.values() if one.joined and not one.counted_out]
+    # A list first: other threads join and leave meanwhile.
+    memberships = [one for one in list(joined.values()) if one.joined and not one.counted_out]
     _handed.extend((one, _publish_for_child(one)) for one in memberships)
     for one in memberships:
         if one.guardian.wanted:
@@ -71,8 +78,11 @@ def _in_child() -> None:
         # Without one of its own, the child keeps its parent's for the moment.
         (lease or membership.lease).inherit()
     descriptors.close_inherited()
-    for membership in [one for one in joined.values() if one.counted_out]:
-        membership.stay_outside()
+    handed = [membership for membership, _ in _handed]
+    for membership in list(joined.values()):
+        # Or another thread was just joining, which there is not in this process.
+        if membership.counted_out or not (membership in handed or membership.is_here()):
+            membership.stay_outside()
     while _handed:
         membership, lease = _handed[-1]
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from time import monotonic_ns
+from time import monotonic, monotonic_ns
 
 from .._process.deadline import Deadline
 from .._process.report import Failure, Outcome, Report
@@ -39,6 +39,7 @@ class Leaver:
             ScopeBusy: another thread makes or releases something, until the time is over.
         """
         outcomes: list[Outcome] = []
+        began = monotonic()
 
         def attempt(step: Callable[[Deadline], Iterable[Outcome]], until: Deadline) -> None:
             try:
@@ -58,7 +59,7 @@ class Leaver:
         attempt(self._clean_own, deadline)
         attempt(self._go, deadline)
         attempt(self._say_so, deadline)
-        return Report(outcomes)
+        return Report(outcomes, monotonic() - began)
 
     def _wait(self, deadline: Deadline) -> Iterable[Outcome]:
         wait_until_alone(self._us, deadline)

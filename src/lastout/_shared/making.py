@@ -6,7 +6,6 @@ prepare: choose its name  -->  record  -->  create it  -->  record what is known
 from __future__ import annotations
 
 import os
-import tempfile
 from weakref import WeakKeyDictionary
 
 from ..errors import UsageError
@@ -32,6 +31,13 @@ VARIABLE = "LASTOUT_SCOPE"
 _artifacts: WeakKeyDictionary[object, Artifact] = WeakKeyDictionary()
 
 
+def _temporary() -> str:
+    """The directory for temporary files."""
+    import tempfile  # it loads every way of compressing there is
+
+    return tempfile.gettempdir()
+
+
 class Making:
     """The part of a scope that makes things."""
 
@@ -55,21 +61,21 @@ class Making:
             ArtifactExists, ArtifactMissing, UsageError: it cannot be there.
             SystemRefused: it could not be recorded; it was not made.
         """
-        prepared = makers.prepare_directory(path, tempfile.gettempdir())
+        prepared = makers.prepare_directory(path, _temporary())
         return self._make("directory", prepared, makers.create_directory, lifetime, after)[0]
 
     def file(
         self, path: AnyPath | None = None, *, lifetime: str = "scope", after: After = ()
     ) -> Artifact:
         """Make an empty file (mode 0600); otherwise as `directory`."""
-        prepared = makers.prepare_file(path, tempfile.gettempdir())
+        prepared = makers.prepare_file(path, _temporary())
         return self._make("file", prepared, makers.create_file, lifetime, after)[0]
 
     def socket(
         self, path: AnyPath | None = None, *, lifetime: str = "scope", after: After = ()
     ) -> Artifact:
         """Reserve the path of a Unix socket, for the caller to bind; otherwise as `directory`."""
-        prepared = makers.prepare_socket(path, tempfile.gettempdir())
+        prepared = makers.prepare_socket(path, _temporary())
         return self._make("socket", prepared, makers.create_socket, lifetime, after)[0]
 
     def shared_memory(

@@ -17,12 +17,13 @@ from threading import RLock
 from time import monotonic_ns
 
 from .._identity import here, new_token
-from .._platform import show_unraisable
+from .._platform import load_now
 from .._process import registry
 from .._process.deadline import Deadline
 from .._process.forkserver import is_forkserver
 from .._process.report import Report
 from ..backends import descriptors
+from ..backends.root import refusals
 from ..errors import JournalTooNew, ScopeBusy
 from . import journal as journals
 from . import lease as leases
@@ -38,6 +39,7 @@ from .release import Releaser
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Final
 
     from ..backends.base import Backend, Lease
     from .run import Clean
@@ -45,6 +47,18 @@ if TYPE_CHECKING:
 
 # The scopes that this process is in, in the order in which it joined them.
 joined: dict[str, Membership] = {}
+_all_loaded = False
+# A forked child runs a hook of filelock's, which is here.
+_LOCKS: Final = "filelock._core._fork"
+
+
+def _load_all(path: str) -> None:
+    """Load now what forks and leaving take: then it may be too late."""
+    global _all_loaded
+    if not _all_loaded:
+        with refusals("load what it takes to use the scope", path):
+            load_now("lastout._shared", "lastout.backends", "lastout._identity", _LOCKS)
+        _all_loaded = True
 
 
 class Membership(Recording):
@@ -106,6 +120,7 @@ class Membership(Recording):
             if self.joined:
                 self._catch_up()
                 return
+            _load_all(self.path)
             self._begin()
             self.report = Report()
             while not self._try_to_join():
@@ -206,7 +221,8 @@ class Membership(Recording):
         """Leave because the process ends; each failure is shown."""
         for outcome in self.leave():
             if outcome.failure:
-                show_unraisable(outcome.failure.exception, self.leave_at_exit)
+                error = outcome.failure.exception
+                registry.show(error, self.leave_at_exit, error.__traceback__)
 
     def _stay(self) -> None:
         """Leaving came to nothing: what is not cleaned yet can be used, and left again."""
@@ -217,10 +233,11 @@ class Membership(Recording):
         self.lease.give_up()
         self.joined = self.pinned = False
         self.guardian.forget()
-        joined.pop(self.path, None)
         leases.ours.discard(self.token)
         keep_here(self.path, None)
         registry.unregister(self.leave_at_exit)
+        # Last: from here on another thread can join anew, and what it sets stays.
+        joined.pop(self.path, None)
 
     @contextmanager
     def guarded(self, seconds: float) -> Iterator[None]:

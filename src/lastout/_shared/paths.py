@@ -8,7 +8,6 @@ What was made there is known again by type, owner, device and inode.
 from __future__ import annotations
 
 import os
-import secrets
 import stat
 
 from ..errors import ArtifactExists, ArtifactMissing, ArtifactReplaced, UsageError
@@ -32,7 +31,7 @@ TYPES: Final = {
 
 def fresh_name(kind: str) -> str:
     """A name that nobody can guess and nothing has yet."""
-    return f"{kind}-{secrets.token_hex(8)}"
+    return f"{kind}-{os.urandom(8).hex()}"
 
 
 def new_path(kind: str, path: AnyPath | None, base: str) -> str:

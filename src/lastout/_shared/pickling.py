@@ -85,6 +85,7 @@ class _Pickler(by_value.Pickler):
         self._importable: dict[str, bool] = {"__main__": True}  # dill's own business
 
     def save(self, obj: Any, save_persistent_id: bool = True) -> None:
+        obj = by_value.loaded(obj)
         if self._strictly and isinstance(obj, _ONE_OF_A_KIND):
             kind = f"{type(obj).__module__}.{type(obj).__qualname__}"
             raise TypeError(f"cannot pickle {kind!r}: a copy would not be the same one")

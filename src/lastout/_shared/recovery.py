@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from time import monotonic
 
 from .._process.deadline import Deadline
 from .._process.report import Failure, Outcome, Report
@@ -44,10 +45,11 @@ def reap(root: str | os.PathLike[str] | None = None, name: str | None = None) ->
     >>> lastout.reap(name="nobody-was-here").ok
     True
     """
-    backend = LocalBackend(root)
+    backend, began = LocalBackend(root), monotonic()
     names = backend.scopes() if name is None else [check_name(name)]
     found = reap_all(backend, names, name)
-    return Report([outcome for outcomes in found.values() for outcome in outcomes])
+    every = [outcome for outcomes in found.values() for outcome in outcomes]
+    return Report(every, monotonic() - began)
 
 
 def do(job: str, root: str, scope: str) -> None:

@@ -7,6 +7,8 @@ the scope wants one; it goes with the scope.
 
 from __future__ import annotations
 
+__lazy_modules__ = ["filelock"]  # from 3.15: loaded for the first lock
+
 import os
 
 from filelock import lock_descriptor

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+__lazy_modules__ = ["filelock"]  # from 3.15: loaded for the first lock
+
 import os
 from errno import ENOTEMPTY
 from time import sleep

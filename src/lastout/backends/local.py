@@ -10,6 +10,8 @@ The locks are those of `filelock`, on descriptors of our own.
 
 from __future__ import annotations
 
+__lazy_modules__ = ["filelock"]  # from 3.15: loaded for the first lock
+
 import os
 from time import sleep
 

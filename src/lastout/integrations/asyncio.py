@@ -23,9 +23,10 @@ from weakref import WeakSet
 from .. import Failure, Outcome, Report
 from .. import register as _at_exit
 from .. import unregister as _not_at_exit
-from .._platform import show_unraisable
+from .._process import registry
 from .._process.deadline import Deadline, check_seconds
 from .._process.handler import Handler
+from .._process.showing import Failures
 from .._process.unwinding import late, overrun
 from ..errors import HandlerTimeout, UsageError
 
@@ -127,7 +128,8 @@ async def unwind(timeout: float | None = None) -> Report:
     """
     deadline = Deadline(check_seconds(timeout, "timeout"))
     here = _loops.get(_running())
-    return Report(await here.unwind(deadline) if here else ())
+    started = monotonic()
+    return Report(await here.unwind(deadline) if here else (), monotonic() - started)
 
 
 def _running() -> asyncio.AbstractEventLoop:
@@ -211,17 +213,27 @@ class _Loop:
                 self._empty.set()
 
     async def _run_all(self, deadline: Deadline) -> list[Outcome]:
-        outcomes = []
-        while self.entries:
-            entry = self.entries.pop()
-            started = monotonic()
-            limit = deadline.share(bool(self.entries), entry.timeout)
-            failure = await self._run(entry, limit)
-            seconds = monotonic() - started
-            if failure is not None:
-                show_unraisable(failure, entry.func)
-            outcomes.append(Outcome(entry.name, seconds, Failure(failure) if failure else None))
+        outcomes: list[Outcome] = []
+        failures = Failures()
+        try:
+            # Handlers that are registered while failures are shown run too.
+            while self.entries or failures.show():
+                if self.entries:
+                    outcomes.append(await self._run_last(deadline, failures))
+        finally:
+            failures.show()  # whoever unwinds may have given up
         return outcomes
+
+    async def _run_last(self, deadline: Deadline, failures: Failures) -> Outcome:
+        entry = self.entries.pop()
+        started = monotonic()
+        limit = deadline.share(bool(self.entries), entry.timeout)
+        failure = await self._run(entry, limit)
+        seconds = monotonic() - started
+        if failure is not None:
+            # By the registry: later still, where the handlers of the process run too.
+            failures.add(failure, entry.func, failure.__traceback__, registry.show)
+        return Outcome(entry.name, seconds, Failure(failure) if failure else None)
 
     async def _run(self, entry: Handler, limit: float | None) -> BaseException | None:
         context = copy_context()

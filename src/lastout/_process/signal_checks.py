@@ -1,0 +1,47 @@
+"""Signal checks: which signals a program can handle, and where it can say so."""
+
+from __future__ import annotations
+
+import signal
+import threading
+
+from .._platform import in_main_interpreter
+from ..errors import UsageError
+
+# These are raised by the program's own next instruction: a handler in Python
+# would return to it for ever.
+_FAULTS = {signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL}
+_NEVER = {signal.SIGKILL, signal.SIGSTOP}
+
+
+def check_signal(signum: int) -> int:
+    """`signum`, if it is a signal that a Python program can handle.
+
+    Raises:
+        TypeError: it is no number.
+        UsageError: it cannot be handled.
+    """
+    if isinstance(signum, bool) or not isinstance(signum, int):
+        raise TypeError(f"a signal must be a number such as signal.SIGTERM, not {signum!r}")
+    if signum not in signal.valid_signals():
+        raise UsageError(f"there is no signal {signum} that a program can handle", signum=signum)
+    if signum in _NEVER | _FAULTS:
+        raise UsageError(f"{name_of(signum)} cannot be handled by a Python program", signum=signum)
+    return int(signum)
+
+
+def name_of(signum: int) -> str:
+    """What to call it in an error."""
+    try:
+        return signal.Signals(signum).name
+    except ValueError:  # a real-time signal
+        return f"signal {signum}"
+
+
+def check_main_thread(what: str) -> None:
+    """Raise `UsageError` unless this thread may set signal handlers."""
+    if not in_main_interpreter() or threading.current_thread() is not threading.main_thread():
+        raise UsageError(
+            f"{what} was called outside the main thread of the main interpreter, the only one "
+            "that can set signal handlers; call it there, before starting threads"
+        )
