@@ -9,8 +9,8 @@
 # Why: as soon as the tasks are done it sends each worker SIGTERM, and that ends the process by
 # os._exit(), whatever it is doing; a worker that saw the end of its pipe first is in its
 # handlers by then.
-# So: do not rest a worker's clean-up on atexit there; of quick ones 3 to 8
-# in 10 ran, by chance, and of multiprocessing.util.Finalize 9 or 10.
+# So: do not rest a worker's clean-up on atexit there; of quick ones 3 to 8 in 10 ran, by chance,
+# and of multiprocessing.util.Finalize 9 or 10.
 set -euo pipefail
 
 python=${PYTHON:-python3.15}
