@@ -411,3 +411,33 @@ def test_a_main_program_that_only_children_can_import(program: Start) -> None:
     )
     assert child.end() == (0, "", "")
     assert child.lines == ["members 2", "inheritable", "registered", "by a module"]
+
+
+def test_a_main_program_that_is_run_as_a_module(program: Start) -> None:
+    """By `python -m` each child imports the main script itself, and runs its handlers once too."""
+    child = program(
+        "import os, sys; os.execv(sys.executable, [sys.executable, '-m', 'run_as_module'])",
+        modules={
+            "run_as_module": """
+            import multiprocessing, os
+            import lastout
+            from say import say
+
+            def ran():
+                say("ran", os.getpid())
+
+            lastout.register(ran)
+
+            def work():
+                say("child", os.getpid())
+
+            if __name__ == "__main__":
+                child = multiprocessing.get_context("forkserver").Process(target=work)
+                child.start()
+                child.join()
+            """
+        },
+    )
+    assert child.end() == (0, "", "")
+    [pid] = (line.split()[1] for line in child.lines if line.startswith("child"))
+    assert child.lines == [f"child {pid}", f"ran {pid}", f"ran {child.pid}"]
