@@ -13,11 +13,11 @@ A child can begin and end in many ways, and no single hook sees all of them:
     `os._exit` of a package       its `Finalize` with the lowest priority
 
 So the same run-once entry, `registry.end`, is hung into all of them: whichever
-comes first runs the handlers, and the others find none.  In a fork server it is hung
-into none: what was registered there is for its children (see `forkserver`).  "The packages" are
+comes first runs the handlers, and the others find none.  "The packages" are
 multiprocessing and multiprocess, when they are loaded; they are never imported
 from here.  In a subinterpreter there is only atexit, which CPython runs at its
-end.
+end.  In a fork server there is none of them: what was registered there is for its
+children (see `forkserver`).
 """
 
 from __future__ import annotations
@@ -152,10 +152,6 @@ def _expect_child() -> None:
     # Not by its process id: the first process of two namespaces has the same.
     global _told, _ready, _is_heir
     _told = _ready = _is_heir = False
-
-
-# Whether the parent of this process is a fork server, in which lastout was used.
-_is_heir = False
 
 
 def _in_child() -> None:
