@@ -111,6 +111,7 @@ class Scope(Making):
         do_in_children(partial(self._join_in_child, partial(join, backend), name))
 
     def _join_in_child(self, join: Callable[[str], None], name: str | None) -> None:
+        _deferred_here.clear()
         if self._deferred and not self._left:
             self._deferred = None
             join(name or new_token())  # as each spawned child makes one of its own
