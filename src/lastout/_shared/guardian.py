@@ -96,8 +96,16 @@ class Guardian:
                 f"the scope {self._path!r} has no guardian, because none could be started:"
                 f" {problem}; it works without one, and the next to join, leave or reap cleans",
                 GuardianWarning,
-                stacklevel=4,
+                stacklevel=_level_of_user(),
             )
+
+
+def _level_of_user() -> int:
+    """The first frame above our caller that is not lastout's, as `warnings.warn` counts."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back and frame.f_globals.get("__name__", "").startswith("lastout."):
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 def is_guardian(pid: int) -> bool:
