@@ -63,9 +63,9 @@ class Releaser:
         us = self._us
         if self._is_resolved(artifact):
             return []
-        if artifact.member == us.token and us.alone_wrote() and not artifact.after:
-            if artifact.kind != "directory" or not _something_inside(held, artifact):
-                return [artifact]
+        simple = artifact.member == us.token and us.alone_wrote() and not artifact.after
+        if simple and not (artifact.kind == "directory" and _something_inside(held, artifact)):
+            return [artifact]
         if artifact.member not in held.members():
             return []  # all that it made was cleaned
         survey = Survey(held, us.path)
