@@ -82,6 +82,32 @@ def test_a_join_while_another_thread_is_just_out(monkeypatch: pytest.MonkeyPatch
         assert not os.path.exists(thing)
 
 
+def test_two_threads_that_release_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is cleaned once, also if somebody else has written in the journal of its member."""
+    monkeypatch.setattr(membership.Membership, "alone_wrote", lambda _: False)
+    begun, go_on, cleaned = threading.Event(), threading.Event(), []
+    with Scope("s") as scope:
+        thing, member = scope.file(), scope._membership()
+        really_clean = member.clean
+
+        def clean(*args: object) -> object:
+            cleaned.append(args)
+            begun.set()
+            assert go_on.wait(WAIT)
+            return really_clean(*args)
+
+        member.clean = clean
+        first, second = (threading.Thread(target=thing.release) for _ in range(2))
+        first.start()
+        assert begun.wait(WAIT)
+        second.start()
+        second.join(SHORT)
+        go_on.set()
+        first.join(WAIT), second.join(WAIT)
+        assert not os.path.exists(thing)
+    assert len(cleaned) == 1
+
+
 def test_two_threads_that_join_for_the_first_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Forks are followed once, and neither has joined before they are."""
     followed: list[tuple[object, ...]] = []

@@ -61,11 +61,11 @@ class Releaser:
     def _claim(self, held: Held, artifact: Artifact) -> Sequence[Artifact]:
         """What there is to clean, in order; nothing if that was done."""
         us = self._us
-        if artifact.member == us.token and us.alone_wrote() and not artifact.after:
-            if artifact.number in us.resolved:
-                return []
-            if artifact.kind != "directory" or not _something_inside(held, artifact):
-                return [artifact]
+        if self._is_resolved(artifact):
+            return []
+        simple = artifact.member == us.token and us.alone_wrote() and not artifact.after
+        if simple and not (artifact.kind == "directory" and _something_inside(held, artifact)):
+            return [artifact]
         if artifact.member not in held.members():
             return []  # all that it made was cleaned
         survey = Survey(held, us.path)
@@ -74,9 +74,14 @@ class Releaser:
         current = next((one for one in known if one.id == artifact.id), None)
         if current is None:
             return []
-        due = [*plan.first(current, known), current]
+        first = [one for one in plan.first(current, known) if not self._is_resolved(one)]
+        due = [*first, current]
         self._check_free(due, survey, artifact.number in journal.begun)
         return plan.order(due)
+
+    def _is_resolved(self, artifact: Artifact) -> bool:
+        """Whether this member released or kept it; another thread may be cleaning it just now."""
+        return artifact.member == self._us.token and artifact.number in self._us.resolved
 
     def _check_free(self, due: Sequence[Artifact], survey: Survey, begun: bool) -> None:
         us, artifact = self._us, due[-1]
