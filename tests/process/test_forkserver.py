@@ -71,8 +71,9 @@ def test_it_stays_as_it_was(program: Start, package: str) -> None:
             kept = [*sys.meta_path], atexit._ncallbacks(), len(os.listdir("/proc/self/task"))
             return kept, [signal.getsignal(number) for number in signal.valid_signals()]
 
-        import lastout
-        lastout.Scope, lastout.handle_signals  # they load others that have exit hooks
+        import filelock, lastout
+        # They load others that have exit hooks.
+        lastout.Scope, lastout.handle_signals, filelock.lock_descriptor
         before = state()
         lastout.register(print)
         lastout.handler(inherit=True, timeout=5.0)(print)
@@ -441,3 +442,56 @@ def test_a_main_program_that_is_run_as_a_module(program: Start) -> None:
     assert child.end() == (0, "", "")
     [pid] = (line.split()[1] for line in child.lines if line.startswith("child"))
     assert child.lines == [f"child {pid}", f"ran {pid}", f"ran {child.pid}"]
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_what_the_server_forks_for_itself(program: Start, package: str) -> None:
+    """A process that a module forks while the server imports it runs none of the handlers."""
+    lines = run(
+        program,
+        """
+        import os, sys
+        import lastout
+        from say import say
+
+        lastout.register(lambda: say("ran", os.getpid()))
+        own = os.fork()
+        if not own:
+            say("own", lastout._ncallbacks())
+            sys.exit()
+        os.waitpid(own, 0)
+        """,
+        "def work():\n    import os, say\n    say.say('child', os.getpid())",
+        package,
+    )
+    pid = next(line.split()[1] for line in lines if line.startswith("child"))
+    assert lines == ["own 0", f"child {pid}", f"ran {pid}", "status 0"]
+
+
+def test_a_module_that_cannot_be_preloaded(program: Start) -> None:
+    """What it registered before it failed is void: the child that imports it has it once."""
+    lines = run(
+        program,
+        """
+        import os
+        import lastout
+        from role import said
+
+        lastout.register(said, "ran")
+        if "early" not in os.environ:
+            os.environ["early"] = "failed"
+            raise ImportError("in the fork server only")
+        """,
+        "def work():\n    import early",
+    )
+    assert lines == ["ran child", "status 0"]
+
+
+def test_a_program_that_only_looks_like_one(program: Start) -> None:
+    """Whoever passes a server's command line as arguments to a script is none."""
+    child = program(
+        "import lastout; from say import say; lastout.register(say, 'ran')",
+        args=["-c", "from multiprocessing.forkserver import main; main(3)"],
+    )
+    assert child.end() == (0, "", "")
+    assert child.lines == ["ran"]

@@ -93,23 +93,165 @@ def test_a_scope_at_module_level(program: Start, package: str) -> None:
 
 
 def test_a_scope_that_has_no_name(program: Start) -> None:
-    """Each child has one of its own, as where it imports the module itself."""
+    """Its name, path and worker are those of all children, and of nobody else."""
     lines = run(
         program,
-        "import lastout\nscope = lastout.Scope()",
+        "import lastout\nscope = lastout.Scope()\npath, begin = scope.path, scope.worker",
         """
         from say import say
 
         def work():
             import early
 
-            say("name", early.scope.name, len(early.scope.members()))
+            early.begin()
+            members = len(early.scope.members())
+            say("name", early.scope.name, members, early.path == early.scope.path)
         """,
         children=2,
     )
     first, second = [line.split() for line in lines if line.startswith("name")]
-    assert first[1] != second[1]
-    assert first[2] == second[2] == "1"
+    assert first[1] == second[1]
+    assert first[2:] == second[2:] == ["1", "True"]
+
+
+def test_handlers_that_use_the_scope(program: Start) -> None:
+    """A child leaves a scope of module level after the handlers registered later, which use it."""
+    lines = run(
+        program,
+        """
+        import lastout
+        from say import say
+
+        lastout.register(say, "before")
+        scope = lastout.Scope("early")
+        again = lastout.Scope("early")
+        other = lastout.Scope("other")
+        used = other.directory()
+
+        @lastout.register
+        def use():
+            scope.directory()
+            say("uses", lastout.current_scope().name)
+        """,
+        "def work(): pass",
+    )
+    assert [line for line in lines if not line.startswith("child")] == [
+        "uses other",
+        "before",
+        "status 0",
+    ]
+
+
+def test_the_server_joins_in_a_thread(program: Start) -> None:
+    """A child that is forked while the server is joining, for its own use, joins by itself."""
+    lines = run(
+        program,
+        """
+        import os, threading
+        import lastout
+        from lastout._shared import membership
+
+        server, hold, joining = os.getpid(), membership.hold, threading.Event()
+
+        def hold_for_ever(*arguments, **options):
+            if os.getpid() == server:
+                joining.set()
+                threading.Event().wait()
+            return hold(*arguments, **options)
+
+        membership.hold = hold_for_ever
+        scope = lastout.Scope("early")
+        threading.Thread(target=scope.directory, daemon=True).start()
+        joining.wait(30)
+        """,
+        """
+        from say import say
+
+        def work():
+            import early
+
+            say("members", len(early.scope.members()))
+        """,
+        env={"PYTHONWARNINGS": "ignore"},  # of a fork beside a thread
+    )
+    assert "members 1" in lines
+
+
+def test_the_scope_ends_while_the_server_makes_things(program: Start) -> None:
+    """Whatever it makes while the last members leave is recorded, and goes with the next reap."""
+    child = program(
+        """
+        import lastout
+        from multiprocessing import forkserver, set_forkserver_preload
+
+        if __name__ == "__main__":
+            set_forkserver_preload(["early"])
+            scope = lastout.Scope("early")
+            forkserver.ensure_running()
+            input()
+            scope.leave()
+            for _ in range(20):
+                lastout.Scope("early").leave()
+            input()
+        """,
+        modules={
+            "early": """
+            import os
+            import lastout
+            from say import say
+
+            scope = lastout.Scope("early")
+            say("made", os.fspath(scope.directory()))
+            say("begun")
+            for _ in range(200):
+                say("made", os.fspath(scope.directory()))
+            say("over")
+            """
+        },
+    )
+    child.wait_for("begun")
+    child.tell()
+    child.wait_for("over")
+    child.tell()
+    child.end()
+    made = [line.split()[1] for line in child.lines if line.startswith("made")]
+    assert len(made) == 201
+    lastout.reap(name="early")
+    assert [path for path in made if os.path.exists(path)] == []
+
+
+def test_a_failure_to_join_in_the_server(program: Start) -> None:
+    """Where the server could not join for its own use, its children join all the same."""
+    lines = run(
+        program,
+        """
+        import os
+        import lastout
+
+        scope = lastout.Scope("early")
+        root = os.path.dirname(scope.path)
+        os.mkdir(root)
+        os.chmod(root, 0o777)
+        try:
+            scope.directory()
+        except lastout.LastoutError as error:
+            from say import say
+            say(type(error).__name__)
+        os.chmod(root, 0o700)
+        """,
+        """
+        from say import say
+
+        def work():
+            import early
+
+            say("members", len(early.scope.members()))
+        """,
+    )
+    assert [line for line in lines if not line.startswith(("child", "status"))] == [
+        "RootRefused",
+        "members 1",
+    ]
 
 
 def test_a_scope_that_was_left_at_module_level(program: Start) -> None:
@@ -292,7 +434,7 @@ def test_a_guardian_at_module_level(program: Start) -> None:
 
 
 def test_a_scope_that_no_child_can_join(program: Start) -> None:
-    """It is shown in each child, which goes on; using the scope raises."""
+    """The error is shown in each child, which goes on; using the scope raises it again."""
     child = program(
         MAIN,
         args=["multiprocessing", "1"],
@@ -314,15 +456,15 @@ def test_a_scope_that_no_child_can_join(program: Start) -> None:
 
                 try:
                     early.scope.directory()
-                except lastout.UsageError as error:
-                    say("refused")
+                except lastout.LastoutError as error:
+                    say(type(error).__name__)
             """,
         },
     )
     end = child.end()
     assert end.status == 0
     assert "RootRefused" in end.err
-    assert child.lines[1:] == ["refused", "status 0"]
+    assert child.lines[1:] == ["RootRefused", "status 0"]
     os.rmdir(os.environ["LASTOUT_ROOT"])
 
 

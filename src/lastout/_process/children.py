@@ -38,7 +38,7 @@ _LAST = -(10**9)  # the priority of a finalizer that runs after all others
 _noticing = False
 # Whether the registry was told of the latest fork, and all others were: in its child.
 _told = _ready = False
-# Whether the parent of this process is a fork server, in which lastout was used.
+# Whether the process that is being forked, or was, is a child of a fork server.
 _is_heir = False
 _followers: list[tuple[Callable[[], object], Callable[[], object], Callable[[], object]]] = []
 _called_back_by: set[str] = set()
@@ -151,15 +151,15 @@ def _notice_forks() -> None:
 def _expect_child() -> None:
     # Not by its process id: the first process of two namespaces has the same.
     global _told, _ready, _is_heir
-    _told = _ready = _is_heir = False
+    _told = _ready = False
+    _is_heir = forkserver.forks_child()
 
 
 def _in_child() -> None:
-    global _told, _ready, _is_heir
+    global _told, _ready
     if not _told:
-        _is_heir = _is_heir or forkserver.is_forkserver()
         registry.forked(keep=_is_heir)
-        forkserver.became_child()
+        forkserver.became_child(_is_heir)
         _told = True
     for name in PACKAGES:
         if name not in _called_back_by and f"{name}.util" in sys.modules:

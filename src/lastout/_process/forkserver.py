@@ -25,13 +25,14 @@ if TYPE_CHECKING:
     from typing import Any
 
 _MAIN = "__mp_main__"  # what a child, and a fork server, calls the main script
+_WITH_ARGUMENT = ("-W", "-X", "--check-hash-based-pycs")  # options of Python's command line
 
 # Whether this process is one; `None` until somebody asks.
 _is_one: bool | None = None
 # What its children are to do once they have begun.
 _deferred: list[Callable[[], object]] = []
-# What the main script has set up while the server imported it.
-_of_main: list[object] = []
+# What was set up while a module was imported, and the name of that module.
+_noted: list[tuple[object, str]] = []
 
 
 def is_forkserver() -> bool:
@@ -44,9 +45,7 @@ def is_forkserver() -> bool:
 
 
 def _runs_server_of(package: str) -> bool:
-    argv = sys.orig_argv
-    code = argv[argv.index("-c") + 1 :][:1] if "-c" in argv else []
-    if not code or f"from {package}.forkserver import main; main(" not in code[0]:
+    if f"from {package}.forkserver import main; main(" not in _command(sys.orig_argv):
         return False
     # A child of the server has its command line too, but also the descriptor by which the
     # server learns that it has ended.
@@ -55,31 +54,60 @@ def _runs_server_of(package: str) -> bool:
     return getattr(server, "_forkserver_alive_fd", None) is None
 
 
+def _command(argv: list[str]) -> str:
+    """The code that `python -c` was given; empty where it runs something else."""
+    rest = iter(argv[1:])
+    for word in rest:
+        if word == "-c":
+            return next(rest, "")
+        if word in _WITH_ARGUMENT:
+            next(rest, None)
+        elif not word.startswith("-") or word in ("-", "-m"):
+            break
+    return ""
+
+
+def forks_child() -> bool:
+    """Asked in a hook before a fork: whether a fork server makes one of its children.
+
+    A module that it imports may fork for itself: that child has no part in what is registered.
+    """
+    # The hook's caller has called `os.fork`, or the hook itself where there is none.
+    caller = sys._getframe(2).f_globals.get("__name__")
+    return is_forkserver() and caller in [f"{package}.forkserver" for package in PACKAGES]
+
+
 def note(what: object) -> None:
-    """In the fork server: remember this, if the main script itself has set it up."""
-    frame = sys._getframe(1)
-    while frame.f_back is not None and frame.f_globals.get("__name__") != _MAIN:
-        if frame.f_code.co_filename.startswith("<frozen importlib"):
-            return  # a module did, while it was imported
+    """In the fork server: remember which module is being imported while this is set up."""
+    frame: Any = sys._getframe(1)
+    while frame is not None:
+        if frame.f_code.co_name == "<module>":
+            _noted.append((what, frame.f_globals.get("__name__", "")))
+            return
         frame = frame.f_back
-    if frame.f_back is not None:
-        _of_main.append(what)
 
 
 def is_void(what: object) -> bool:
-    """Whether this comes from a main script that the server could not import to its end.
+    """Whether this comes from a module that the server could not import to its end.
 
-    From Python 3.15 a server goes on without it then, and each child imports it anew.
+    Each child that needs it imports it anew.  From Python 3.15 a server goes on without the
+    main script as well.
     """
-    imported = getattr(sys.modules.get("__main__"), "__name__", "") == _MAIN
-    return not imported and any(what is one for one in _of_main)
+    return any(what is one and not _is_imported(name) for one, name in _noted)
 
 
-def became_child() -> None:
+def _is_imported(name: str) -> bool:
+    if name == _MAIN:
+        return getattr(sys.modules.get("__main__"), "__name__", "") == _MAIN
+    return name in sys.modules
+
+
+def became_child(is_heir: bool) -> None:
     """This process was forked: it is no fork server, whatever its parent is."""
     global _is_one
     _is_one = False
-    _deferred[:] = [call for call in _deferred if not is_void(call)]
+    _deferred[:] = [call for call in _deferred if is_heir and not is_void(call)]
+    _noted.clear()
 
 
 def defer(call: Callable[[], object]) -> None:

@@ -247,11 +247,15 @@ class Making:
         lifetime: str,
         after: After,
     ) -> tuple[Artifact, Any]:
-        member = self._membership()
         if lifetime not in LIFETIMES:
+            self._membership()
             raise UsageError(f"lifetime must be one of {LIFETIMES}, not {lifetime!r}")
-        with member.busy:
-            return self._record_and_create(member, kind, prepared, create, lifetime, after)
+        while True:
+            member = self._membership()
+            with member.busy, member.undisturbed() as there:
+                if there:
+                    return self._record_and_create(member, kind, prepared, create, lifetime, after)
+            member.lose()
 
     def _record_and_create(
         self,

@@ -17,13 +17,11 @@ from threading import RLock
 from time import monotonic_ns
 
 from .._identity import here, new_token
-from .._platform import load_now
 from .._process import registry
 from .._process.deadline import Deadline
 from .._process.forkserver import is_forkserver
 from .._process.report import Report
 from ..backends import descriptors
-from ..backends.root import refusals
 from ..errors import JournalTooNew, ScopeBusy
 from . import journal as journals
 from . import lease as leases
@@ -32,6 +30,8 @@ from .artifact import Artifact, keep_here
 from .busy import Busy
 from .hold import PATIENCE, hold
 from .leave import Leaver
+from .loading import load_all
+from .places import places
 from .reaper import reap
 from .recording import Recording
 from .release import Releaser
@@ -39,7 +39,6 @@ from .release import Releaser
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import Final
 
     from ..backends.base import Backend, Lease
     from .run import Clean
@@ -47,18 +46,6 @@ if TYPE_CHECKING:
 
 # The scopes that this process is in, in the order in which it joined them.
 joined: dict[str, Membership] = {}
-_all_loaded = False
-# A forked child runs a hook of filelock's, which is here.
-_LOCKS: Final = "filelock._core._fork"
-
-
-def _load_all(path: str) -> None:
-    """Load now what forks and leaving take: then it may be too late."""
-    global _all_loaded
-    if not _all_loaded:
-        with refusals("load what it takes to use the scope", path):
-            load_now("lastout._shared", "lastout.backends", "lastout._identity", _LOCKS)
-        _all_loaded = True
 
 
 class Membership(Recording):
@@ -120,7 +107,7 @@ class Membership(Recording):
             if self.joined:
                 self._catch_up()
                 return
-            _load_all(self.path)
+            load_all(self.path)
             self._begin()
             self.report = Report()
             while not self._try_to_join():
@@ -128,15 +115,14 @@ class Membership(Recording):
             self.joined = True
             leases.ours.add(self.token)
             keep_here(self.path, self)
-            if not is_forkserver():  # which runs no handlers: this one would be its children's
-                registry.register(self.leave_at_exit)
+            self._leave_at_end()
             self.guardian.look()
 
     def _try_to_join(self) -> bool:
         with hold(self.backend, self.name, self.path, create=True) as held:
             assert held is not None
             if held.members():
-                reaped = reap(held, self.path, self.clean, Deadline())
+                reaped = reap(held, self.path, self.clean, Deadline(), joining=True)
                 self.report = Report([*self.report, *reaped.outcomes])
                 for outcome in reaped.outcomes:
                     if outcome.failure and isinstance(outcome.failure.exception, JournalTooNew):
@@ -213,9 +199,29 @@ class Membership(Recording):
         """Whether it is this process's: not after a fork that nobody told us of."""
         return self._pid == os.getpid()
 
+    def is_in(self) -> bool:
+        """Whether its scope is still there: a helper's may have ended, and is left then."""
+        if self.joined and leases.is_helper(self.token) and self.lease.lost:
+            self.lose()
+        return self.joined
+
+    def lose(self) -> None:
+        """Its scope was ended by others: this process can join it anew."""
+        self._end()
+
     def holders(self) -> tuple[int, int, bool]:
         """For whom this process is in: all false when it can leave."""
         return self.shares, self.copied, self.pinned
+
+    def _leave_at_end(self) -> None:
+        """Have it left when the process ends, before what was registered earlier."""
+        if is_forkserver():
+            return  # which runs no handlers: this one would be its children's
+        place = places.get(self.path)
+        if place:
+            place.membership = self
+        else:
+            registry.register(self.leave_at_exit)
 
     def leave_at_exit(self) -> None:
         """Leave because the process ends; each failure is shown."""
@@ -235,7 +241,8 @@ class Membership(Recording):
         self.guardian.forget()
         leases.ours.discard(self.token)
         keep_here(self.path, None)
-        registry.unregister(self.leave_at_exit)
+        if not is_forkserver():
+            registry.unregister(places.pop(self.path, self.leave_at_exit))
         # Last: from here on another thread can join anew, and what it sets stays.
         joined.pop(self.path, None)
 
@@ -254,6 +261,14 @@ class Membership(Recording):
             self._guard.release()
 
     # Forks; see `handover`.
+
+    def can_hand_over(self) -> bool:
+        """Whether a child that is forked now is a member from its first moment.
+
+        Not a fork server's: a helper does not keep the scope until the child has begun.  The
+        child joins by itself then, as a spawned one does.
+        """
+        return self.joined and not self.counted_out and not leases.is_helper(self.token)
 
     def count_out(self) -> None:
         """From here on a forked child is outside: whoever is last may have been decided."""
@@ -276,7 +291,7 @@ class Membership(Recording):
         self._handed_over = True
         self.take(lease)
         leases.ours.add(self.token)
-        registry.register(self.leave_at_exit)
+        self._leave_at_end()
         self.append(journals.join(monotonic_ns(), here()))
 
     def join_late(self) -> None:

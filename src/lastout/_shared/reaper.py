@@ -22,13 +22,21 @@ if TYPE_CHECKING:
     from .run import Clean
 
 
-def reap(held: Held, path: str, clean: Clean, deadline: Deadline, leaving: str = "") -> Reaped:
+def reap(
+    held: Held,
+    path: str,
+    clean: Clean,
+    deadline: Deadline,
+    leaving: str = "",
+    joining: bool = False,
+) -> Reaped:
     """Clean up after everyone who is dead, and after `leaving` as if it were.
 
     What belongs to the scope goes when nobody is left alive; then the scope
-    itself goes too, if nothing had to stay.
+    itself goes too, if nothing had to stay.  With `joining` somebody is about to come in,
+    and may use what helpers have made.
     """
-    survey = Survey(held, path, leaving)
+    survey = Survey(held, path, leaving, joining)
     last = not survey.living
     ordered, edges = survey.plan(survey.due(), last)
     run = Run(held.append, clean, deadline)

@@ -6,7 +6,7 @@ It is the hot path: one line for each thing that is made, and nothing held meanw
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from time import monotonic_ns
 
 from .._identity import new_token
@@ -17,6 +17,7 @@ from . import plan
 from .artifact import Artifact
 from .guardian import Guardian
 from .hold import hold
+from .lease import is_helper
 from .survey import Survey
 
 TYPE_CHECKING = False
@@ -60,6 +61,7 @@ class Recording:
         self._pid = os.getpid()
         self._next_number = counter()
         self._written = 0
+        self._undisturbed_by: Held | None = None
         self.owns_things = False
 
     def take(self, lease: Lease) -> None:
@@ -124,7 +126,7 @@ class Recording:
             )
 
     def _check_order(self, new: Artifact) -> None:
-        with self.hold() as held:
+        with nullcontext(self._undisturbed_by) if self._undisturbed_by else self.hold() as held:
             others = Survey(held, self.path).unresolved()
         if plan.makes_cycle(new, others):
             raise UsageError(
@@ -141,6 +143,22 @@ class Recording:
     def will_end_with(self, parent: Identity, grace: float, asks_itself: bool = False) -> None:
         """This process is a worker of another one, and has no use without it."""
         self.append(journals.worker(parent, grace, asks_itself))
+
+    @contextmanager
+    def undisturbed(self) -> Iterator[bool]:
+        """Record and make in here: nobody ends the scope meanwhile; false if somebody just has.
+
+        A member keeps it by being one.  A helper keeps nothing, so it has to hold it.
+        """
+        if not is_helper(self.token):
+            yield True
+            return
+        with hold(self.backend, self.name, self.path) as held:
+            self._undisturbed_by = held
+            try:
+                yield held is not None and not self.lease.lost
+            finally:
+                self._undisturbed_by = None
 
     @contextmanager
     def hold(self, deadline: Deadline | None = None) -> Iterator[Held]:

@@ -18,6 +18,7 @@ from ..errors import CleanupWarning, UsageError
 from . import joining, members, workers
 from .hold import PATIENCE
 from .making import Making
+from .places import keep_place
 from .survey import Survey
 from .workers import Worker
 
@@ -79,6 +80,7 @@ class Scope(Making):
     _member: Membership | None = None
     _deferred: Callable[[], None] | None = None
     _end_workers: bool | None = None
+    _wants_guardian = False
     _worker_grace: float = workers.GRACE
 
     def __init__(
@@ -93,35 +95,38 @@ class Scope(Making):
     ) -> None:
         wait = check_seconds(wait, "wait")
         self._end_workers, self._worker_grace = workers.check(end_workers, worker_grace)
-        checked = None if name is None else check_name(name)
-        self._join_or_defer(LocalBackend(root), checked, partial(self._join, guardian, wait))
+        self._wants_guardian = bool(guardian)
+        name = new_token() if name is None else check_name(name)
+        self._join_or_defer(LocalBackend(root), name, partial(self._join, wait))
 
     def _join_or_defer(
-        self, backend: LocalBackend, name: str | None, join: Callable[[LocalBackend, str], None]
+        self, backend: LocalBackend, name: str, join: Callable[[LocalBackend, str], None]
     ) -> None:
         """Join now; in a fork server leave that to its children, unless it is used here."""
         if not is_forkserver():
-            join(backend, name or new_token())
+            join(backend, name)
             return
-        self.name = name or new_token()
-        self.path = os.path.join(backend.place, self.name)
+        self.name = name
+        self.path = os.path.join(backend.place, name)
         self._left, self._since = False, ""
-        self._deferred = partial(join, backend, self.name)
+        self._deferred = partial(join, backend, name)
+        keep_place(self.path)
         _deferred_here.append(self)
-        do_in_children(partial(self._join_in_child, partial(join, backend), name))
+        do_in_children(self._join_in_child)
 
-    def _join_in_child(self, join: Callable[[str], None], name: str | None) -> None:
+    def _join_in_child(self) -> None:
         _deferred_here.clear()
+        self._member = None  # what it was in the server
         if self._deferred and not self._left:
+            self._deferred()
             self._deferred = None
-            join(name or new_token())  # as each spawned child makes one of its own
 
-    def _join(self, guardian: bool, wait: float | None, backend: LocalBackend, name: str) -> None:
+    def _join(self, wait: float | None, backend: LocalBackend, name: str) -> None:
         member = joining.enter(backend, name)
         if wait is not None:
             member.patience = max(wait, member.patience or 0.0)
         self._stand_for(member, since=member.token)
-        if guardian:
+        if self._wants_guardian:
             try:
                 member.guardian.want()
             except BaseException:  # Ctrl-C, or a warning that was made an error
@@ -175,9 +180,10 @@ class Scope(Making):
         """
         seconds = check_seconds(timeout, "timeout")
         member = self._member
-        if self._deferred:
-            self._left = True  # and so is no child's to join
-        if self._left or member is None or not member.is_here():
+        if member is None or not member.is_here():
+            self._left = self._left or self._deferred is not None  # and is no child's to join
+            return Report()
+        if self._left:
             return Report()
         # Decided and done in one: another thread may be joining.
         with member.guarded(PATIENCE if seconds is None else seconds):
@@ -235,19 +241,19 @@ class Scope(Making):
         which they end if `end_workers` says so.
         """
         wanted = self._end_workers
-        if self._deferred:
-            place, name = os.path.split(self.path)
-            return Worker(place, name)  # of no child's: nobody ends with a fork server
+        guarded = self._wants_guardian if self._deferred else self._membership().guardian.wanted
         if wanted is None:
-            wanted = self._membership().guardian.wanted and pids.can_hold_processes()
-        place, name = os.path.split(self._membership().path)
+            wanted = guarded and pids.can_hold_processes()
+        place, name = os.path.split(self.path)
         return Worker(place, name, self._worker_grace if wanted else None)
 
     def _membership(self) -> Membership:
-        if self._deferred and not self._left:
-            join, self._deferred = self._deferred, None
-            join()
         member = self._member
+        # In a fork server, which may have to join again: it keeps no scope from ending.
+        if self._deferred and not self._left and (member is None or not member.is_in()):
+            self._deferred()
+            self._deferred = self._deferred if is_forkserver() else None
+            member = self._member
         if self._left or member is None or not member.joined:
             raise UsageError(f"this scope was left: {self!r}; join it anew, with Scope(name)")
         return member
@@ -256,7 +262,7 @@ class Scope(Making):
         return self.path
 
     def __repr__(self) -> str:
-        state = "left" if self._left else "joined"
+        state = "left" if self._left else "joined" if self._member else "not joined yet"
         return f"<Scope {self.name!r} in {os.path.dirname(self.path)!r}, {state}>"
 
     def __reduce__(self) -> tuple[object, ...]:

@@ -29,7 +29,7 @@ class Survey:
         problems: journals that cannot be used, as failed outcomes.
     """
 
-    def __init__(self, held: Held, path: str, leaving: str = "") -> None:
+    def __init__(self, held: Held, path: str, leaving: str = "", joining: bool = False) -> None:
         self._held = held
         self._path = path
         self._read: dict[str, Journal] = {}
@@ -45,7 +45,7 @@ class Survey:
             if not sum(self._is_dead(member, leaving) for member in new):
                 break
         self.helpers = frozenset(filter(lease.is_helper, self.living))
-        if len(self.helpers) == len(self.living):
+        if len(self.helpers) == len(self.living) and not joining:
             self._dismiss_helpers()
 
     def _dismiss_helpers(self) -> None:

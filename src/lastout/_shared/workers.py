@@ -8,7 +8,9 @@ import sys
 
 from .._identity import comparable, here, is_running
 from .._platform import pids
+from .._process.children import do_in_children
 from .._process.deadline import check_seconds
+from .._process.forkserver import is_forkserver
 from ..backends.local import LocalBackend
 from ..errors import UsageError
 from . import joining
@@ -41,7 +43,14 @@ class Worker:
         self._name = name
         self._grace = grace
         self.asks_itself = False
-        self._parent: Identity | None = None if grace is None else here()
+        self._parent: Identity | None = None
+        if grace is not None and not is_forkserver():
+            self._take_parent()
+        elif grace is not None:
+            do_in_children(self._take_parent)
+
+    def _take_parent(self) -> None:
+        self._parent = here()
 
     def __call__(self, *_: object) -> None:
         member = joining.joined.get(os.path.join(self._root, self._name))

@@ -1,0 +1,23 @@
+"""Loading: what forks and leaving take, loaded while it still can be."""
+
+from __future__ import annotations
+
+from .._platform import load_now
+from ..backends.root import refusals
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+_all_loaded = False
+# A forked child runs a hook of filelock's, which is here.
+_LOCKS: Final = "filelock._core._fork"
+
+
+def load_all(path: str) -> None:
+    """Load all that is still to be loaded (PEP 810), once: later it may be too late."""
+    global _all_loaded
+    if not _all_loaded:
+        with refusals("load what it takes to use the scope", path):
+            load_now("lastout._shared", "lastout.backends", "lastout._identity", _LOCKS)
+        _all_loaded = True
