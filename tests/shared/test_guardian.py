@@ -266,10 +266,11 @@ def test_ctrl_c_to_the_group(program: Callable[..., Program]) -> None:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             say("pid", os.getpid())
             signal.pause()
+        say("forked")  # CPython drops a Ctrl-C that comes before the fork's hooks are through
         signal.pause()
         """
     )
-    assert eventually(lambda: len(child.lines) == 2)
+    assert eventually(lambda: len(child.lines) == 3)
     one = guardian(scope_path())
     child.interrupt()
     child.end()

@@ -158,18 +158,15 @@ class Storm:
         return ((pid, role) for pid, role in self._processes() if role != "unclear")
 
     def _processes(self) -> Iterator[tuple[int, str]]:
-        """The same, and those whose part cannot be told at the moment, but that use our files."""
+        """The same, and all others that cannot be told from ours at the moment."""
         for entry in Path("/proc").iterdir():
             if entry.name.isdigit() and int(entry.name) != os.getpid():
                 with contextlib.suppress(OSError):
-                    environment, words = _told(entry / "environ"), _told(entry / "cmdline")
+                    environment, words = _told(entry, "environ"), _told(entry, "cmdline")
                     if self._mark in environment:
                         yield int(entry.name), _role(environment, words)
-                    elif environment == words == [b""] and self._is_ending(entry):
+                    elif environment == words == [b""] and _is_changing(entry):
                         yield int(entry.name), "unclear"
-
-    def _is_ending(self, entry: Path) -> bool:
-        return _is_changing(entry) and _uses(entry, str(self.area.parent))
 
     def _living(self) -> list[int]:
         """Who may be a member: one that is just ending has no memory any more, but its locks."""
@@ -202,11 +199,14 @@ class Storm:
         return [str(path) for path in found] + [f"{who}: {pid}" for pid, who in self._ours()]
 
 
-def _told(file: Path) -> list[bytes]:
-    try:
-        return file.read_bytes().split(b"\0")
-    except ProcessLookupError:  # it has no memory, or is gone altogether
-        return [b""]
+def _told(entry: Path, what: str) -> list[bytes]:
+    """Environment or command line, by the first of its threads that still has memory."""
+    for place in (entry, *(entry / "task").iterdir()):
+        with contextlib.suppress(ProcessLookupError, FileNotFoundError):  # that one has ended
+            told = (place / what).read_bytes()
+            if told:
+                return told.split(b"\0")
+    return [b""]
 
 
 def _is_changing(entry: Path) -> bool:
@@ -215,20 +215,6 @@ def _is_changing(entry: Path) -> bool:
     flags, threads = int(rest[5]), int(rest[16])
     # Of a process that ends the first thread may be dead before the others.
     return not flags & _PF_KTHREAD and (state not in b"ZX" or threads > 1)
-
-
-def _uses(entry: Path, place: str) -> bool:
-    """Whether a thread of a process works in a directory, or has something of it open.
-
-    A process that ends loses its memory first, then its files with their locks.
-    """
-    for thread in (entry / "task").iterdir():
-        with contextlib.suppress(OSError):  # it has ended just now
-            for link in (thread / "cwd", *(thread / "fd").iterdir()):
-                with contextlib.suppress(FileNotFoundError):
-                    if os.readlink(link).startswith(place):
-                        return True
-    return False
 
 
 def _role(environment: list[bytes], words: list[bytes]) -> str:
