@@ -469,7 +469,7 @@ def test_a_scope_that_no_child_can_join(program: Start) -> None:
 
 
 def test_its_worker_initializer(program: Start) -> None:
-    """`scope.worker` at module level joins nothing there, and its children take it for theirs."""
+    """`scope.worker` at module level joins nothing there; its maker is the child that uses it."""
     lines = run(
         program,
         """
@@ -487,9 +487,10 @@ def test_its_worker_initializer(program: Start) -> None:
 
             early.begin()
             say("members", [one.pid for one in early.scope.members()] == [os.getpid()])
+            say("parent", early.begin._parent.pid == os.getpid())
         """,
     )
-    assert "members True" in lines
+    assert {"members True", "parent True"} <= {*lines}
 
 
 @pytest.mark.parametrize("package", PACKAGES)
