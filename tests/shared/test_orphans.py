@@ -253,7 +253,9 @@ def test_a_reused_pid_is_never_signalled() -> None:
     assert facts.started
     assert orphans.end([a_worker(pid, facts.started - 1)]) == []
     assert alive([pid])
-    [outcome] = orphans.end([a_worker(pid, facts.started)])
+    worker = a_worker(pid, facts.started)
+    worker.grace = 30.0
+    [outcome] = orphans.end([worker])
     assert (outcome.name, outcome.failure) == (f"worker {pid}", None)
     assert os.waitpid(pid, 0)[1] == signal.SIGTERM
 
