@@ -181,7 +181,7 @@ class StackIsAList(RuleBasedStateMachine):
         assert not self.refused
 
     def unwind(self) -> None:
-        self.stack.unwind(Deadline(), lambda error, _: self.raised.append(error))
+        self.stack.unwind(Deadline(), lambda error, *_: self.raised.append(error))
 
     def play_model(self) -> None:
         while self.model:

@@ -101,7 +101,12 @@ class Program:
             "PYTHONFAULTHANDLER": "1",
             **changes,
         }
-        return {name: value for name, value in wanted.items() if value is not None}
+        # What a test starts is no worker of pytest-xdist, though the test may run in one.
+        return {
+            name: value
+            for name, value in wanted.items()
+            if value is not None and not name.startswith("PYTEST_XDIST_")
+        }
 
     @property
     def pid(self) -> int:
