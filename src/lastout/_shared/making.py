@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary
 from ..errors import UsageError
 from . import makers, tracking
 from .artifact import LIFETIMES, Artifact
+from .lease import is_helper
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -252,9 +253,13 @@ class Making:
             raise UsageError(f"lifetime must be one of {LIFETIMES}, not {lifetime!r}")
         while True:
             member = self._membership()
-            with member.busy, member.undisturbed() as there:
-                if there:
+            with member.busy:
+                if not is_helper(member.token):
                     return self._record_and_create(member, kind, prepared, create, lifetime, after)
+                with member.undisturbed() as there:
+                    if there:
+                        what = member, kind, prepared, create, lifetime, after
+                        return self._record_and_create(*what)
             member.lose()
 
     def _record_and_create(

@@ -17,7 +17,6 @@ from . import plan
 from .artifact import Artifact
 from .guardian import Guardian
 from .hold import hold
-from .lease import is_helper
 from .survey import Survey
 
 TYPE_CHECKING = False
@@ -146,13 +145,11 @@ class Recording:
 
     @contextmanager
     def undisturbed(self) -> Iterator[bool]:
-        """Record and make in here: nobody ends the scope meanwhile; false if somebody just has.
+        """Let a helper record and make in here: nobody ends the scope meanwhile.
 
-        A member keeps it by being one.  A helper keeps nothing, so it has to hold it.
+        A member keeps it by being one.  A helper keeps nothing, so it has to hold it.  False
+        if somebody has just ended it.
         """
-        if not is_helper(self.token):
-            yield True
-            return
         with hold(self.backend, self.name, self.path) as held:
             self._undisturbed_by = held
             try:
