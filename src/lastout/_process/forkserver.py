@@ -72,9 +72,11 @@ def forks_child() -> bool:
 
     A module that it imports may fork for itself: that child has no part in what is registered.
     """
-    # The hook's caller has called `os.fork`, or the hook itself where there is none.
-    caller = sys._getframe(2).f_globals.get("__name__")
-    return is_forkserver() and caller in [f"{package}.forkserver" for package in PACKAGES]
+    if not is_forkserver():
+        return False
+    caller = sys._getframe(1).f_back  # whom the hook interrupts: it has called `os.fork`
+    servers = [f"{package}.forkserver" for package in PACKAGES]
+    return caller is not None and caller.f_globals.get("__name__") in servers
 
 
 def note(what: object) -> None:
