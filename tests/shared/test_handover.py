@@ -481,39 +481,3 @@ def test_a_fork_while_another_thread_has_it_open(
     child = program(HOLDING, args=[thread])
     ended = child.end(60)
     assert (ended.status, child.lines) == (0, ["open .journal", "child 0"]), ended.err
-
-
-def test_a_fork_while_another_thread_imports(program: Callable[..., Program]) -> None:
-    """A child cleans up though its parent's thread was loading what that takes when it forked."""
-    child = program(
-        """
-        import faulthandler, os, sys, threading
-        import lastout
-        from say import say
-
-        class Slow:
-            def find_spec(self, name, *_):
-                if name == "lastout._shared.commands":
-                    importing.set()
-                    go_on.wait(30)
-
-        importing, go_on = threading.Event(), threading.Event()
-        scope = lastout.Scope()
-        sys.meta_path.insert(0, Slow())
-        thread = threading.Thread(target=scope.callback, args=(len, ()))
-        thread.start()
-        importing.wait(30)
-        os.register_at_fork(before=go_on.set)  # the last one that is registered comes first
-        pid = os.fork()
-        if not pid:
-            faulthandler.dump_traceback_later(20, exit=True)
-            scope.callback(len, ()).release()
-            say("released")
-            os._exit(0)
-        say("status", os.waitpid(pid, 0)[1])
-        thread.join()
-        """,
-        env={"PYTHONWARNINGS": "ignore"},  # of a fork beside a thread
-    )
-    assert child.end() == (0, "", "")
-    assert child.lines == ["released", "status 0"]

@@ -11,9 +11,6 @@ joined by itself would be too late whenever its parent forks and leaves.
 
 from __future__ import annotations
 
-import sys
-from importlib import import_module
-
 from .._platform import show_unraisable
 from .._process import children
 from ..backends import descriptors
@@ -22,13 +19,8 @@ from .membership import joined
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Final
-
     from ..backends.base import Lease
     from .membership import Membership
-
-# Modules that are loaded when they are first needed.
-_LATE: Final = ("callbacks", "commands", "processes", "segments")
 
 _following = False
 _handed: list[tuple[Membership, Lease | None]] = []
@@ -49,21 +41,7 @@ def follow() -> None:
         descriptors.let_in_forks(locked_out)
 
 
-def _let_imports_end() -> None:
-    """Wait for another thread that is importing a part of this package.
-
-    In the child that import would never end, and whoever needs that part there would wait for it.
-    """
-    for name in _LATE:
-        if f"{__package__}.{name}" in sys.modules:
-            import_module(f".{name}", __package__)
-
-
 def _before() -> None:
-    try:
-        _let_imports_end()
-    except Exception as error:  # it cannot be imported: whoever needs it is told
-        show_unraisable(error, _before)
     # Held until the fork is done: forks come one after another, and none while
     # a descriptor is being opened that a child would have to close.
     _locked_out.append(descriptors.lock_out_forks())
