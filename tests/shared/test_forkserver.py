@@ -142,6 +142,30 @@ def test_handlers_that_use_the_scope(program: Start) -> None:
     ]
 
 
+def test_a_grandchild_leaves_at_its_end(program: Start) -> None:
+    """What a process that a child forks makes for itself goes when that process ends."""
+    lines = run(
+        program,
+        "import lastout\nscope = lastout.Scope('early')",
+        """
+        import os, sys
+        from say import say
+
+        def work():
+            import early
+
+            pid = os.fork()
+            if not pid:
+                say("made", os.fspath(early.scope.directory(lifetime="member")))
+                sys.exit()
+            os.waitpid(pid, 0)
+            [own] = early.scope.members()
+            say("left", own.pid == os.getpid(), early.scope.artifacts())
+        """,
+    )
+    assert "left True ()" in lines
+
+
 def test_the_server_joins_in_a_thread(program: Start) -> None:
     """A child that is forked while the server is joining, for its own use, joins by itself."""
     lines = run(

@@ -286,6 +286,7 @@ class Membership(Recording):
 
     def become_child(self, lease: Lease) -> None:
         """This process was forked, and is a member of its own by `lease`."""
+        places.pop(self.path, None)  # it was on the parent's stack
         self._leave_to_parent()
         self.token = lease.member
         self._handed_over = True
@@ -296,6 +297,7 @@ class Membership(Recording):
 
     def join_late(self) -> None:
         """This process was forked, and nothing could be handed over."""
+        places.pop(self.path, None)
         parents = self.lease
         self._leave_to_parent()
         self.joined = False
