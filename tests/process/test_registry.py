@@ -321,9 +321,9 @@ def test_who_wants_to_know_is_told_what_is_inherited(program: Start) -> None:
         program,
         """
         import lastout
-        from lastout._process import hooks
+        from lastout._process import on_inheritable
         from say import say
-        hooks.call_when_inherited(lambda: say("told"))
+        on_inheritable.append(lambda: say("told"))
         lastout.register(print), lastout.handler(print)
         say("registered")
         lastout.handler(inherit=True)(print)
@@ -337,9 +337,9 @@ def test_what_comes_after_the_end(program: Start) -> None:
         program,
         """
         import lastout
-        from lastout._process import hooks
+        from lastout._process import after_end
         from say import say
-        hooks.call_after_end(lambda: say("after"))
+        after_end.append(lambda: say("after"))
         lastout.register(say, "handler")
         lastout.unwind()
         lastout.register(say, "last handler")
@@ -355,10 +355,10 @@ def test_nothing_comes_out_of_the_end(program: Start) -> None:
         program,
         """
         import sys
-        from lastout._process import hooks, registry
+        from lastout._process import after_end, registry
         from say import say
         sys.unraisablehook = lambda shown: say(repr(shown.exc_value))
-        hooks.call_after_end(lambda: sys.exit(3))
+        after_end.append(lambda: sys.exit(3))
         registry.end()
         say("goes on")
         """,

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import sys
-from itertools import count
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,6 +43,8 @@ THREADS_START_AT_EXIT = sys.version_info[:2] != (3, 12)
 
 def counter() -> Callable[[], int]:
     """What gives a number at each call, from 1 on, and each to one thread only."""
+    from itertools import count
+
     following = count(1).__next__
     if getattr(sys, "_is_gil_enabled", lambda: True)():
         return following

@@ -6,5 +6,22 @@
 Only the standard library is imported here, and of that nothing slow to load.
 """
 
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 # The packages whose children are followed; never imported from here.
 PACKAGES = ("multiprocessing", "multiprocess")
+
+# What `children` and `signals` hang into the registry, which knows nothing of them.
+on_first_registration: list[Callable[[], object]] = []
+on_inheritable: list[Callable[[], object]] = []  # a handler that children get too
+after_end: list[Callable[[], object]] = []  # the process ends, and its handlers have run
+
+
+def call_all(hooks: list[Callable[[], object]]) -> None:
+    """Call them, the oldest first; what one raises keeps the rest from being called."""
+    for hook in hooks:
+        hook()

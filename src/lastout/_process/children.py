@@ -27,7 +27,7 @@ import os
 import sys
 
 from .._platform import HAS_FORK, in_main_interpreter, show_unraisable
-from . import PACKAGES, forkserver, hooks, registry
+from . import PACKAGES, forkserver, on_first_registration, on_inheritable, registry
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,8 +51,9 @@ def hook_up() -> None:
     A call, not what importing this does: where all imports are lazy (PEP 810) nobody
     would use a name of this module, and it would never be loaded.
     """
-    hooks.call_to_arm(arm)
-    hooks.call_when_inherited(_plant_carriers)
+    if arm not in on_first_registration:
+        on_first_registration.append(arm)
+        on_inheritable.append(_plant_carriers)
 
 
 def follow_forks(

@@ -11,7 +11,7 @@ import sys
 from time import monotonic
 
 from .._platform import show_unraisable
-from . import hooks
+from . import after_end, call_all, on_first_registration, on_inheritable
 from .deadline import Deadline, check_seconds
 from .forkserver import is_forkserver, is_void, note
 from .handler import Handler
@@ -162,7 +162,7 @@ def add(new: Handler) -> None:
     if is_forkserver():
         note(new)
     elif new.inherit:
-        hooks.tell_inherited()
+        call_all(on_inheritable)
 
 
 def _prepare_limits(count: int) -> None:
@@ -250,7 +250,7 @@ def arm_hooks() -> None:
     """Set the hooks that run the handlers when this process ends."""
     global _push
     _stack.notice_fork()
-    hooks.tell_armed()
+    call_all(on_first_registration)
     _push = _push_for_children if is_forkserver() else _stack.entries.append
 
 
@@ -285,7 +285,7 @@ def begin_as_heir() -> None:
     """This child of a fork server has begun: see to what a registration would see to."""
     _prepare_limits(_stack.timed())
     if _stack.inheriting:
-        hooks.tell_inherited()
+        call_all(on_inheritable)
 
 
 def _look_again() -> None:
@@ -319,7 +319,7 @@ def end() -> None:
     """The process ends: run every handler; nothing comes out of here."""
     try:
         _stack.unwind(Deadline())
-        hooks.tell_ended()
+        call_all(after_end)
     except BaseException as error:
         # SystemExit out of a finalizer of multiprocessing would end the
         # remaining ones and the joins.

@@ -33,7 +33,7 @@ from .._platform import (
     show_unraisable,
 )
 from ..errors import UsageError
-from . import PACKAGES, hooks, registry
+from . import PACKAGES, after_end, registry
 from .children import do_in_children, follow_forks
 from .forkserver import is_forkserver
 from .runner import call_within
@@ -169,7 +169,7 @@ def handle_signals(*signals: int, raise_in_main: bool = False) -> SignalHandling
     if not _following:
         _following = True
         follow_forks(_before_fork, _in_parent, _in_child)
-        hooks.call_after_end(_at_end)
+        after_end.append(_at_end)
     kept = [n for n in wanted if n in _handled and n not in new]
     before = {n: _handled[n] for n in kept if _handled[n][1] != raise_in_main}
     if (ours or before) and not raise_in_main:

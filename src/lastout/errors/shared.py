@@ -1,42 +1,8 @@
-"""What lastout raises: one base class, each error named by whose act it was."""
+"""Errors of the shared half; their public name is in `lastout.errors`."""
 
 from __future__ import annotations
 
-
-class LastoutError(Exception):
-    """The base of every error that lastout raises on purpose.
-
-    Each one says in its text what happened, where, and what to do, and holds
-    the same data as attributes.  All of them can be pickled: an error made in
-    a worker reaches its parent whole.
-    """
-
-    def __init__(self, message: str, **data: object) -> None:
-        super().__init__(message)
-        self.__dict__.update(data)
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return _rebuild, (type(self), str(self), dict(self.__dict__))
-
-
-def _rebuild(cls: type[LastoutError], message: str, data: dict[str, object]) -> LastoutError:
-    return cls(message, **data)
-
-
-class UsageError(LastoutError, ValueError):
-    """The caller asked for something that cannot be done; nothing was changed."""
-
-
-class HandlerTimeout(LastoutError, TimeoutError):
-    """An exit handler did not finish in its time and was abandoned.
-
-    Attributes:
-        handler: the name of the handler.
-        seconds: how long it was waited for.
-    """
-
-    handler: str
-    seconds: float
+from . import HandlerTimeout, LastoutError, UsageError
 
 
 class ArtifactExists(UsageError, FileExistsError):
@@ -194,3 +160,8 @@ class SharedFixtureFailed(LastoutError):
 
 class LeakWarning(UserWarning):
     """A test has left something behind; see `--lastout-leaks`."""
+
+
+ALL = {name for name, value in vars().items() if getattr(value, "__module__", "") == __name__}
+for _name in ALL:  # what a traceback shows and a pickle holds is the public name
+    vars()[_name].__module__ = __package__

@@ -1,0 +1,77 @@
+"""What lastout raises: one base class, each error named by whose act it was."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .shared import ArtifactExists as ArtifactExists
+    from .shared import ArtifactMissing as ArtifactMissing
+    from .shared import ArtifactReplaced as ArtifactReplaced
+    from .shared import CleanupBlocked as CleanupBlocked
+    from .shared import CleanupFailed as CleanupFailed
+    from .shared import CleanupTimeout as CleanupTimeout
+    from .shared import CleanupWarning as CleanupWarning
+    from .shared import GuardianWarning as GuardianWarning
+    from .shared import JournalDamaged as JournalDamaged
+    from .shared import JournalTooNew as JournalTooNew
+    from .shared import LeakWarning as LeakWarning
+    from .shared import RootRefused as RootRefused
+    from .shared import ScopeBusy as ScopeBusy
+    from .shared import ScopeGone as ScopeGone
+    from .shared import SharedFixtureFailed as SharedFixtureFailed
+    from .shared import SystemRefused as SystemRefused
+    from .shared import UnknownKind as UnknownKind
+
+
+class LastoutError(Exception):
+    """The base of every error that lastout raises on purpose.
+
+    Each one says in its text what happened, where, and what to do, and holds
+    the same data as attributes.  All of them can be pickled: an error made in
+    a worker reaches its parent whole.
+    """
+
+    def __init__(self, message: str, **data: object) -> None:
+        super().__init__(message)
+        self.__dict__.update(data)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild, (type(self), str(self), dict(self.__dict__))
+
+
+def _rebuild(cls: type[LastoutError], message: str, data: dict[str, object]) -> LastoutError:
+    return cls(message, **data)
+
+
+class UsageError(LastoutError, ValueError):
+    """The caller asked for something that cannot be done; nothing was changed."""
+
+
+class HandlerTimeout(LastoutError, TimeoutError):
+    """An exit handler did not finish in its time and was abandoned.
+
+    Attributes:
+        handler: the name of the handler.
+        seconds: how long it was waited for.
+    """
+
+    handler: str
+    seconds: float
+
+
+def __getattr__(name: str) -> object:
+    # Those of scopes are loaded when one is first named: most programs have no scope.
+    from importlib import import_module
+
+    shared = import_module(f"{__name__}.shared")
+    if name not in shared.ALL:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    error: object = getattr(shared, name)
+    globals()[name] = error
+    return error
+
+
+def __dir__() -> list[str]:
+    from .shared import ALL
+
+    return sorted({*globals(), *ALL})
