@@ -18,7 +18,7 @@ signal one.
 
 from __future__ import annotations
 
-from ._platform import load_now as _load_now
+from ._platform import imports as _imports
 from ._process import children as _children
 from ._process.registry import (
     _clear as _clear,
@@ -86,9 +86,11 @@ _LAZY = {
 def __getattr__(name: str) -> object:
     if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    value = getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)
+    # filelock, of which scopes are made, imports logging where it cannot do so lazily.
+    module = _imports.load(
+        f"{__name__}.{_LAZY[name]}", needs_logging=_imports.LazyImportType is None
+    )
+    value = getattr(module, name)
     globals()[name] = value
     return value
 
@@ -99,4 +101,4 @@ def __dir__() -> list[str]:
 
 _children.hook_up()
 # The process half whole: it is needed when nothing can be loaded any more.
-_load_now(__name__)
+_imports.load_now(__name__)

@@ -7,7 +7,6 @@ round, when all have left, nothing may be there, and each cleanup has to have be
 from __future__ import annotations
 
 import faulthandler
-import importlib
 import os
 import pickle
 import random
@@ -138,11 +137,6 @@ class Worker:
         scope.artifacts()
         assert pickle.loads(pickle.dumps(scope)).path == scope.path
         lastout.current_scope()
-
-
-# A child that is forked while another thread imports this hangs when it cleans up: a fault that
-# is known and not mended yet, and not what these races are about.
-importlib.import_module("lastout._shared.callbacks")
 
 
 def fork(scope: Scope, things: list[Artifact]) -> None:

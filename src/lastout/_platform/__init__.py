@@ -25,14 +25,6 @@ if sys.implementation.name != "cpython":
         " later, or use the standard library's atexit and tempfile"
     )
 
-# What stands for a lazy import (PEP 810) in the names of a module, until it is used.
-LazyImportType: Any = None
-if sys.version_info >= (3, 15):
-    # Not from `types`, which loads slowly.
-    import _types  # type: ignore[import-not-found,unused-ignore]
-
-    LazyImportType = _types.LazyImportType
-
 HAS_FORK = hasattr(os, "register_at_fork")
 
 # CPython 3.12 refuses to start a thread once the interpreter has begun to end,
@@ -186,30 +178,3 @@ def interpreter_has(module: str) -> bool:
     from importlib.util import find_spec
 
     return find_spec(module) is not None
-
-
-def load_now(*packages: str) -> None:
-    """Load what loaded modules of these packages have imported lazily (PEP 810), and so on in them.
-
-    A lazy import loads when one of its names is first used.  For what runs in a fork
-    or when a process ends that may be too late: there are no descriptors left, the
-    directory of the modules is gone, the interpreter imports nothing any more.
-
-    Args:
-        packages: names of packages, or of modules.
-
-    Raises:
-        ImportError, OSError: one cannot be loaded.
-    """
-    if LazyImportType is None:
-        return
-    within = tuple(f"{package}." for package in packages)
-    seen: set[str] = set()
-    while new := [
-        name for name in {*sys.modules} - seen if name in packages or name.startswith(within)
-    ]:
-        seen.update(new)
-        for module in map(sys.modules.__getitem__, new):
-            for name, value in list(vars(module).items()):
-                if type(value) is LazyImportType:
-                    getattr(module, name)  # the value in the place of its stand-in

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sys
 
+from .imports import without_forks
+
 # Opens a directory only to go through it, for which it need not be readable.
 PASS_THROUGH = getattr(os, "O_PATH", os.O_RDONLY)
 
@@ -109,6 +111,18 @@ def scratch_file() -> int:
 
     with tempfile.TemporaryFile() as file:
         return os.dup(file.fileno())
+
+
+def temporary_directory() -> str:
+    """The directory for temporary files."""
+    # Finding it takes a lock of tempfile's, which a child may find held.
+    return without_forks(_temporary_directory)
+
+
+def _temporary_directory() -> str:
+    import tempfile  # not at the top: it loads every way of compressing there is
+
+    return tempfile.gettempdir()
 
 
 def path_behind(descriptor: int) -> str:

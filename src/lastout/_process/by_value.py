@@ -8,7 +8,7 @@ from types import CodeType
 
 import dill
 
-from .._platform import LazyImportType
+from .._platform.imports import LazyImportType
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

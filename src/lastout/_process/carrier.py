@@ -23,6 +23,7 @@ from __future__ import annotations
 import sys
 
 from .._platform import in_main_interpreter, show_unraisable
+from .._platform.imports import load
 from . import PACKAGES, registry
 from .handler import Handler
 
@@ -131,7 +132,8 @@ def _pack(handler: Handler, package: str) -> Parcel | None:
         failure = error
     if failure or of_main:
         try:
-            from . import by_value  # dill, which takes long to import
+            load("lastout._process.by_value", needs_logging=True)  # dill: it takes long to import
+            from . import by_value
 
             parcel.append(by_value.dumps(tuple(handler)))
         except Exception as error:

@@ -27,6 +27,7 @@ import os
 import sys
 
 from .._platform import HAS_FORK, in_main_interpreter, show_unraisable
+from .._platform.imports import load
 from . import PACKAGES, forkserver, on_first_registration, on_inheritable, registry
 
 TYPE_CHECKING = False
@@ -195,6 +196,7 @@ def _guarded(call: Callable[[], object]) -> bool:
 
 
 def _plant_carriers() -> None:
-    from .carrier import plant  # seldom needed
+    load("lastout._process.carrier")  # seldom needed
+    from .carrier import plant
 
     plant()

@@ -11,6 +11,7 @@ import sys
 from time import monotonic
 
 from .._platform import show_unraisable
+from .._platform.imports import load
 from . import after_end, call_all, on_first_registration, on_inheritable
 from .deadline import Deadline, check_seconds
 from .forkserver import is_forkserver, is_void, note
@@ -168,6 +169,7 @@ def add(new: Handler) -> None:
 def _prepare_limits(count: int) -> None:
     """See to it that so many handlers with a time limit can run when this process ends."""
     # Loaded now, not in the last moment of a process, where it may fail.
+    load("lastout._process.runner")
     from .runner import reserve
 
     if count and not is_forkserver():  # no handler runs in there

@@ -28,10 +28,10 @@ from .._platform import (
     HAS_FORK,
     default_action,
     die_of,
-    load_now,
     prepare_to_die,
     show_unraisable,
 )
+from .._platform.imports import load_now
 from ..errors import UsageError
 from . import PACKAGES, after_end, registry
 from .children import do_in_children, follow_forks

@@ -24,7 +24,7 @@ from time import monotonic
 from .._platform import show_unraisable
 from .handler import Handler
 from .index import Index
-from .showing import Failures
+from .report import Failures
 from .unwinding import Unwinding, overrun
 
 TYPE_CHECKING = False
@@ -35,8 +35,7 @@ if TYPE_CHECKING:
 
     from .deadline import Deadline
     from .handler import Entry
-    from .report import Outcome
-    from .showing import Show
+    from .report import Outcome, Show
 
     P = ParamSpec("P")
     R = TypeVar("R")

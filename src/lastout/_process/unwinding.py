@@ -19,7 +19,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .deadline import Deadline
     from .handler import Entry
-    from .showing import Show
+    from .report import Show
     from .stack import Stack
 
 # So many newcomers in a row, without one that was there before, have no end.

@@ -10,8 +10,8 @@ left alone and reported.  Each one can be interrupted anywhere and called again.
 from __future__ import annotations
 
 import os
-from importlib import import_module
 
+from .._platform.imports import load
 from ..errors import UnknownKind
 from .paths import check_same
 from .trees import clean_directory
@@ -60,11 +60,11 @@ def _clean_socket(location: str, data: Mapping[str, Any], _: Deadline) -> None:
     _unlink("socket", location, data)
 
 
-def _in_room(room: str, name: str) -> Cleaner:
+def _in_room(room: str, name: str, needs_logging: bool = False) -> Cleaner:
     """A cleaner in a room of its own that is opened on first use: it loads a lot."""
 
     def clean(location: str, data: Mapping[str, Any], deadline: Deadline) -> None:
-        cleaner: Cleaner = getattr(import_module(f".{room}", __package__), name)
+        cleaner: Cleaner = getattr(load(f"{__package__}.{room}", needs_logging), name)
         cleaner(location, data, deadline)
 
     return clean
@@ -87,7 +87,7 @@ _CLEANERS: Final[dict[str, Cleaner]] = {
     "semaphore": _in_room("segments", "clean_semaphore"),
     "popen": _in_room("processes", "clean_popen"),
     "command": _in_room("commands", "clean_command"),
-    "callback": _in_room("callbacks", "clean_callback"),
+    "callback": _in_room("callbacks", "clean_callback", needs_logging=True),
 }
 
 KINDS: Final = frozenset(_CLEANERS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .._platform import load_now
+from .._platform.imports import load_now, without_forks
 from ..backends.root import refusals
 
 TYPE_CHECKING = False
@@ -19,5 +19,7 @@ def load_all(path: str) -> None:
     global _all_loaded
     if not _all_loaded:
         with refusals("load what it takes to use the scope", path):
-            load_now("lastout._shared", "lastout.backends", "lastout._identity", _LOCKS)
+            without_forks(
+                lambda: load_now("lastout._shared", "lastout.backends", "lastout._identity", _LOCKS)
+            )
         _all_loaded = True

@@ -17,6 +17,7 @@ import os
 from contextlib import contextmanager
 
 from .._platform.files import semaphore_file, shared_memory_file
+from .._platform.imports import load
 from ..errors import UsageError
 from . import paths
 
@@ -120,6 +121,7 @@ def prepare_shared_memory(size: int, name: str | None = None) -> Prepared:
         UsageError: the size is not positive, or the name impossible.
         TypeError: they are not a number and text.
     """
+    load("lastout._shared.segments")
     from . import segments
 
     _check_number("size", size, least=1)
@@ -151,6 +153,7 @@ def prepare_semaphore(value: int = 1, name: str | None = None) -> Prepared:
     Raises:
         ArtifactExists, UsageError, TypeError: as for shared memory.
     """
+    load("lastout._shared.segments")
     from . import segments
 
     _check_number("value", value, least=0)
@@ -198,6 +201,7 @@ def prepare_popen(
     Raises:
         UsageError, TypeError: it cannot be started so, or not be ended safely here.
     """
+    load("lastout._shared.processes")
     from . import processes
 
     return processes.prepare(argv, options or {}, grace, tree)
@@ -237,6 +241,7 @@ def prepare_command(
     Raises:
         UsageError, TypeError: it cannot be run.
     """
+    load("lastout._shared.commands")
     from . import commands
 
     return commands.prepare(argv, cwd, env, timeout)
@@ -271,6 +276,7 @@ def prepare_callback(
         UsageError: it can neither be imported nor pickled.
         TypeError: it is not callable.
     """
+    load("lastout._shared.callbacks", needs_logging=True)
     from . import callbacks
 
     return callbacks.prepare(func, args, kwargs or {}, timeout)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from weakref import WeakKeyDictionary
 
+from .._platform.files import temporary_directory
 from ..errors import UsageError
 from . import makers, tracking
 from .artifact import LIFETIMES, Artifact
@@ -30,13 +31,6 @@ VARIABLE = "LASTOUT_SCOPE"
 
 # What the user got for an artifact (a Popen, shared memory): which one it is.
 _artifacts: WeakKeyDictionary[object, Artifact] = WeakKeyDictionary()
-
-
-def _temporary() -> str:
-    """The directory for temporary files."""
-    import tempfile  # it loads every way of compressing there is
-
-    return tempfile.gettempdir()
 
 
 class Making:
@@ -62,21 +56,21 @@ class Making:
             ArtifactExists, ArtifactMissing, UsageError: it cannot be there.
             SystemRefused: it could not be recorded; it was not made.
         """
-        prepared = makers.prepare_directory(path, _temporary())
+        prepared = makers.prepare_directory(path, temporary_directory())
         return self._make("directory", prepared, makers.create_directory, lifetime, after)[0]
 
     def file(
         self, path: AnyPath | None = None, *, lifetime: str = "scope", after: After = ()
     ) -> Artifact:
         """Make an empty file (mode 0600); otherwise as `directory`."""
-        prepared = makers.prepare_file(path, _temporary())
+        prepared = makers.prepare_file(path, temporary_directory())
         return self._make("file", prepared, makers.create_file, lifetime, after)[0]
 
     def socket(
         self, path: AnyPath | None = None, *, lifetime: str = "scope", after: After = ()
     ) -> Artifact:
         """Reserve the path of a Unix socket, for the caller to bind; otherwise as `directory`."""
-        prepared = makers.prepare_socket(path, _temporary())
+        prepared = makers.prepare_socket(path, temporary_directory())
         return self._make("socket", prepared, makers.create_socket, lifetime, after)[0]
 
     def shared_memory(

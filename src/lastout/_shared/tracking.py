@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 
+from .._platform.imports import load
 from ..errors import ArtifactMissing, UsageError
 from . import paths
 
@@ -49,6 +50,7 @@ def _look(kind: str, location: AnyPath) -> tuple[str, os.stat_result | None]:
     if kind not in ("shared_memory", "semaphore"):
         path = paths.resolve(kind, location)
         return path, paths.look(path)
+    load("lastout._shared.segments")
     from . import segments
 
     name = os.fsdecode(location).removeprefix("/")

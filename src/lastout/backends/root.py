@@ -59,9 +59,7 @@ def find_root(root: str | os.PathLike[str] | None) -> str:
     # After `su` and `sudo` it is often still that of the former user.
     if os.path.isdir(runtime) and os.stat(runtime).st_uid == os.geteuid():
         return os.path.join(os.path.abspath(runtime), "lastout")
-    import tempfile  # a guardian's job, which has to be fast, knows its root
-
-    return os.path.join(tempfile.gettempdir(), f"lastout-{os.geteuid()}")
+    return os.path.join(files.temporary_directory(), f"lastout-{os.geteuid()}")
 
 
 def _has_encoding(path: str) -> bool:

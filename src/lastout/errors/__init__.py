@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from .._platform.imports import load
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .shared import ArtifactExists as ArtifactExists
@@ -61,9 +63,7 @@ class HandlerTimeout(LastoutError, TimeoutError):
 
 def __getattr__(name: str) -> object:
     # Those of scopes are loaded when one is first named: most programs have no scope.
-    from importlib import import_module
-
-    shared = import_module(f"{__name__}.shared")
+    shared = load(f"{__name__}.shared")
     if name not in shared.ALL:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     error: object = getattr(shared, name)

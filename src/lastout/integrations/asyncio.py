@@ -26,7 +26,7 @@ from .. import unregister as _not_at_exit
 from .._process import registry
 from .._process.deadline import Deadline, check_seconds
 from .._process.handler import Handler
-from .._process.showing import Failures
+from .._process.report import Failures
 from .._process.unwinding import late, overrun
 from ..errors import HandlerTimeout, UsageError
 
