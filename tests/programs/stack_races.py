@@ -27,6 +27,7 @@ import lastout
 THREADS = 8
 ROUND = 1.0  # seconds; then all is counted
 AT_ONCE = 2000  # events of one thread in a round: 100,000 newcomers in a row are no race
+NESTED = 5  # of each thread, calls that may lie in each other: Python allows some 120
 INHERITED = -1  # as whose the one that children get too stands in the log
 CHILD_TIME = 30.0
 # Without one, a child that is forked beside busy threads may hang in CPython's own dicts, so
@@ -102,6 +103,7 @@ class Worker:
         self.thread = number
         self.draw = random.Random(f"{seed}/{number}")
         self.registered = 0
+        self.nested = 0
         self.removable: list[tuple[int, object]] = []
         self.failures: list[str] = []
         # In some rounds the stack grows long, with many holes, before it is unwound.
@@ -176,12 +178,16 @@ class Worker:
         self._in(number)
 
     def unwinding(self) -> None:
-        """One that runs all below it."""
+        """One that runs all below it; a few at once, for each is a call in the one above it."""
+        if self.nested == NESTED:
+            return
+        self.nested += 1
         number = self._next()
 
         def handler() -> None:
             log.append(("run", self.thread, number))
             lastout._run_exitfuncs()
+            self.nested -= 1
             log.append(("end", self.thread, number))
 
         lastout.register(handler)

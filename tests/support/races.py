@@ -22,5 +22,5 @@ def hammer(program: Callable[..., Program], name: str, seconds: float, seed: int
     child = program((PROGRAMS / f"{name}.py").read_text(), args=[str(seconds), str(seed)])
     ended = child.end(seconds + 100)
     assert ended.status == 0, ended.out + ended.err
-    assert ended.err == ""
+    assert ended.err == "", ended.err[-2000:]
     return ended.out.strip()
