@@ -275,7 +275,7 @@ def test_others_of_this_process_live_on(start: Callable[..., Started]) -> None:
     code = PARENT_OF.format(code=WAIT).replace("])", "], start_new_session=True)")
     made = start(READY + code + "sys.stdin.read()")
     # In another group: it may speak before or after the one that started it.
-    [child] = map(int, {made.line(), made.line()} - {"ready"})
+    [child] = made.children(1)
     made.clean()
     assert lives(child)
     assert other.process.poll() is None
@@ -288,7 +288,7 @@ def test_a_tree_ends_wherever_it_went(start: Callable[..., Started]) -> None:
     """With `tree` a child that began a session of its own ends too, its starter dead or not."""
     code = PARENT_OF.format(code=WAIT).replace("])", "], start_new_session=True)")
     made = start(READY + code, tree=True)
-    [child] = map(int, {made.line(), made.line()} - {"ready"})
+    [child] = made.children(1)
     made.process.wait(10)
     other = start(WAIT)
     assert lives(child)
