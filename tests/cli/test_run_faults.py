@@ -55,7 +55,7 @@ def test_what_fails_is_told(
 ) -> None:
     """Whatever the scope cannot do is said, and is not the program's fault."""
     ended = program(FAULTY.format(fault=fault, options=options)).end()
-    assert (ended.status, ended.out) == (status, "")
+    assert (ended.status, ended.out) == (status, ""), ended.err
     assert told in ended.err
     assert bool(told) == bool(ended.err)
 
