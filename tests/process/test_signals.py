@@ -124,11 +124,47 @@ def test_main_thread_in_a_call(program: Start, call: str) -> None:
     assert child.lines == ["ready", "handler"]
 
 
-def test_second_signal_of_the_same_kind_kills_at_once(program: Start) -> None:
-    """A second SIGTERM during the cleanup ends the process without the remaining handlers."""
+def repeat_until_it_ends(child: Program, signum: int) -> None:
+    """Whoever is impatient sends it again and again."""
+
+    def ended() -> bool:
+        child.signal(signum)
+        return child.has_ended()
+
+    assert eventually(ended)
+
+
+@pytest.mark.parametrize("raising", [False, True])
+def test_a_signal_that_is_sent_twice_is_one(program: Start, raising: bool) -> None:
+    """A second SIGTERM right after the first, as schedulers send it, cuts nothing off."""
+    child = program(
+        HEAD
+        + f"""
+    lastout.register(say, "last")
+    @lastout.register
+    def first():
+        say("begun")
+        time.sleep(0.3)
+        say("done")
+    lastout.handle_signals(raise_in_main={raising})
+    wait()
+    """
+    )
+    child.wait_for("ready")
+    child.signal(signal.SIGTERM)
+    child.wait_for("begun")
+    child.signal(signal.SIGTERM)
+    assert child.end().status == -signal.SIGTERM
+    assert child.lines == ["ready", "begun", "done", "last"]
+
+
+def test_a_later_signal_of_the_same_kind_kills_at_once(program: Start) -> None:
+    """A second SIGTERM, after two seconds, ends the process without the remaining handlers."""
     child = program(
         HEAD
         + """
+    from lastout._process import signal_end
+    signal_end.IMPATIENT_AFTER = 0.1
     lastout.register(say, "never")
     @lastout.register
     def stuck():
@@ -141,7 +177,7 @@ def test_second_signal_of_the_same_kind_kills_at_once(program: Start) -> None:
     child.wait_for("ready")
     child.signal(signal.SIGTERM)
     child.wait_for("stuck")
-    child.signal(signal.SIGTERM)
+    repeat_until_it_ends(child, signal.SIGTERM)
     assert child.end(seconds=10).status == -signal.SIGTERM
     assert child.lines == ["ready", "stuck"]
 
@@ -275,11 +311,13 @@ def test_raise_in_main_unwinds_the_program_first(program: Start) -> None:
     assert child.lines == ["ready", "code 143", "finally", "handler of main"]
 
 
-def test_raise_in_main_second_signal_kills_at_once(program: Start) -> None:
-    """A second SIGTERM while the `finally` blocks run ends the process at once."""
+def test_raise_in_main_a_later_signal_kills_at_once(program: Start) -> None:
+    """A second SIGTERM, after two seconds of `finally` blocks, ends the process at once."""
     child = program(
         HEAD
         + """
+    from lastout._process import signal_end
+    signal_end.IMPATIENT_AFTER = 0.1
     lastout.register(say, "never")
     lastout.handle_signals(raise_in_main=True)
     try:
@@ -292,6 +330,6 @@ def test_raise_in_main_second_signal_kills_at_once(program: Start) -> None:
     child.wait_for("ready")
     child.signal(signal.SIGTERM)
     child.wait_for("finally")
-    child.signal(signal.SIGTERM)
+    repeat_until_it_ends(child, signal.SIGTERM)
     assert child.end(seconds=10).status == -signal.SIGTERM
     assert child.lines == ["ready", "finally"]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import lastout
-from lastout._process import signals, watcher
+from lastout._process import signal_handler, watcher
 from lastout._process.watcher import Watcher
 from support import eventually
 
@@ -34,14 +34,14 @@ def test_one_that_could_not_be_put_back(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_one_that_nobody_handles_any_more() -> None:
     """A signal that arrives just after it was given back does nothing."""
-    signals._on_signal(signal.SIGUSR1, None)
+    signal_handler.SignalHandler()(signal.SIGUSR1, None)
 
 
 def test_a_child_without_a_thread(program: Start) -> None:
-    """A forked child that cannot start a thread runs its handlers on the main one."""
+    """A forked child that could not start a thread when it began runs its handlers all the same."""
     child = program(
         """
-        import _thread, os, signal, threading
+        import _thread, os, signal
         import lastout
         from say import say
 
@@ -53,7 +53,7 @@ def test_a_child_without_a_thread(program: Start) -> None:
         pid = os.fork()
         if not pid:
             _thread.start_new_thread = start
-            lastout.register(lambda: say(threading.current_thread() is threading.main_thread()))
+            lastout.register(say, "handler")
             os.kill(os.getpid(), signal.SIGTERM)
             signal.pause()
         _thread.start_new_thread = start
@@ -62,7 +62,7 @@ def test_a_child_without_a_thread(program: Start) -> None:
     )
     ended = child.end()
     assert ended.status == 0
-    assert child.lines == ["True", str(-signal.SIGTERM)]
+    assert child.lines == ["handler", str(-signal.SIGTERM)]
     assert "can't start new thread" in ended.err
 
 
@@ -117,10 +117,10 @@ def test_handlers_that_outlast_the_program(program: Start) -> None:
         """
         import os, signal, threading
         import lastout
-        from lastout._process import signals
+        from lastout._process import signal_end, signal_handler
         from say import say
 
-        signals._OBEY_SECONDS = 0.1
+        signal_end.MAIN_WAITS = 0.1
         begun = threading.Event()
 
         @lastout.register
@@ -131,7 +131,7 @@ def test_handlers_that_outlast_the_program(program: Start) -> None:
         lastout.handle_signals()
         os.kill(os.getpid(), signal.SIGTERM)
         begun.wait()
-        signals._at_end()
+        signal_handler.at_end()
         """
     )
     assert child.end().status == -signal.SIGTERM

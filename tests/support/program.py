@@ -151,6 +151,10 @@ class Program:
         """Send a signal to the program itself."""
         self._process.send_signal(signum)
 
+    def has_ended(self) -> bool:
+        """Whether the program itself has ended."""
+        return self._process.poll() is not None
+
     def kill(self) -> None:
         """Kill the program itself, and nothing else, by SIGKILL."""
         self._process.kill()

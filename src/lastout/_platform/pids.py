@@ -27,6 +27,7 @@ class ProcessFacts:
 # Linux, `struct task_struct.flags`: set from the first step of exiting on.  A
 # process gives up its locks some steps later, and is a zombie only after that.
 _PF_EXITING = 0x4
+_PF_FORKNOEXEC = 0x40
 
 
 def process_facts(pid: int) -> ProcessFacts | None:
@@ -55,6 +56,15 @@ def _parse_stat(stat: bytes, pid: int) -> ProcessFacts:
     # Where its stack starts: random for each program, kept by a fork.  The
     # kernel shows 0 to those who must not know.
     return ProcessFacts(int(fields[19]), int(fields[25]), ending)
+
+
+def was_forked() -> bool:
+    """Whether this process was forked and has not executed a program since, where that is known."""
+    try:
+        stat = _read("/proc/self/stat")
+    except OSError:
+        return False
+    return bool(int(stat[stat.rindex(b")") + 2 :].split()[6]) & _PF_FORKNOEXEC)
 
 
 def _all_threads_ending(pid: int) -> bool:

@@ -29,6 +29,7 @@ from .handler import Handler
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     Parcel = list[bytes]  # one handler, pickled in one or two ways
@@ -38,6 +39,9 @@ _KEY = "_lastout"
 # What came to this process, and how it was packed: it is passed on like that as
 # well, for a descendant that cannot import what this process can.
 _arrived: list[tuple[Handler, Parcel]] = []
+
+# What else children have to call when they begin: asked each time one is started.
+carried: list[Callable[[], list[Handler]]] = []
 
 # Runs in a child that may have no lastout, or one that fails to import.
 _SOURCE = """
@@ -57,7 +61,9 @@ class Carrier:
         self.package = package
 
     def __reduce__(self) -> tuple[Any, ...]:
-        parcels = [parcel for h in registry.inheritable() if (parcel := _pack(h, self.package))]
+        calls = [call for calls in carried for call in calls()]
+        handlers = [*calls, *registry.inheritable()]
+        parcels = [parcel for h in handlers if (parcel := _pack(h, self.package))]
         scope = {"package": self.package, "parcels": parcels}
         return eval, (
             "exec(source, scope) or scope['carrier']",
@@ -167,6 +173,7 @@ def arrive(package: str, parcels: list[Parcel]) -> Carrier:
     registers it by decoration, or when it was forked from a process that had it.
     """
     came = [(h, parcel) for parcel in parcels if (h := _unpack(parcel)) is not None]
+    came = [(h, parcel) for h, parcel in came if h.inherit or not _call(h)]
     here = registry.inheritable()
     for exactly in (True, False):
         for handler, parcel in list(came):
@@ -182,6 +189,15 @@ def arrive(package: str, parcels: list[Parcel]) -> Carrier:
         except Exception as error:  # on 3.12 no thread could be had for its time limit
             show_unraisable(error, arrive)
     return Carrier(package)
+
+
+def _call(handler: Handler) -> bool:
+    """It is no exit handler: the parent has it called as soon as the child begins."""
+    try:
+        handler.func(*handler.args, **handler.kwargs)
+    except Exception as error:
+        show_unraisable(error, arrive)
+    return True
 
 
 def _unpack(parcel: Parcel) -> Handler | None:

@@ -42,6 +42,12 @@ class _Call:
         finally:
             self.ended.release()
 
+    def ends_within(self, seconds: float) -> bool:
+        if not self.ended.acquire(timeout=min(seconds, _thread.TIMEOUT_MAX)):
+            return False
+        self.ended.release()  # who asks again is told again
+        return True
+
 
 class _Parked:
     """A thread that waits for the one call it will run."""
@@ -98,11 +104,22 @@ def call_within(func: Callable[[], object], seconds: float) -> bool:
         started = monotonic()
         func()
         return monotonic() - started <= seconds
-    if not call.ended.acquire(timeout=min(seconds, _thread.TIMEOUT_MAX)):
-        return False
+    ended = call.ends_within(seconds)
     if call.error is not None:
         raise call.error
-    return True
+    return ended
+
+
+def begin(func: Callable[[], object]) -> Callable[[float], bool]:
+    """Call `func` on a thread of its own, or here and now where there is none to be had.
+
+    Returns:
+        What waits so many seconds for its end, and says whether it came.
+    """
+    call = _Call(func)
+    if not _start(call):
+        call.run()
+    return call.ends_within
 
 
 def _start(call: _Call) -> bool:

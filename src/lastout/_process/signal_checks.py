@@ -14,15 +14,24 @@ _FAULTS = {signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL}
 _NEVER = {signal.SIGKILL, signal.SIGSTOP}
 
 
-def check_signal(signum: int) -> int:
-    """`signum`, if it is a signal that a Python program can handle.
+def check_signal(signum: int | str) -> int:
+    """The number of a signal, if it is one that a Python program can handle.
 
     Raises:
-        TypeError: it is no number.
-        UsageError: it cannot be handled.
+        TypeError: it is neither a number nor a name.
+        UsageError: there is none of that name, or it cannot be handled.
     """
+    if isinstance(signum, str):
+        found = getattr(signal, signum, None)
+        if not isinstance(found, signal.Signals):
+            raise UsageError(
+                f"there is no signal {signum!r}; a name is such as 'SIGTERM'", signum=signum
+            )
+        signum = found
     if isinstance(signum, bool) or not isinstance(signum, int):
-        raise TypeError(f"a signal must be a number such as signal.SIGTERM, not {signum!r}")
+        raise TypeError(
+            f"a signal must be a number such as signal.SIGTERM or a name, not {signum!r}"
+        )
     if signum not in signal.valid_signals():
         raise UsageError(f"there is no signal {signum} that a program can handle", signum=signum)
     if signum in _NEVER | _FAULTS:

@@ -1,11 +1,11 @@
 """Watcher: a pipe that CPython's C signal handler writes to, and a thread that reads it.
 
 The thread wakes for a signal while the main thread sits in a C call, and may
-take its time: nothing of the main thread's is interrupted.
+take its time: nothing of the main thread's is interrupted.  All signals are blocked in
+it: one that the program has blocked must not come in by our thread.
 
-One process has one wakeup descriptor, and asyncio wants it too.  Whoever has
-it keeps it; `wake` does by hand, from a Python-level handler, what the C
-handler does.
+The wakeup descriptor may be somebody else's at the moment (see `wakeup`); `wake` does
+by hand, from a Python-level handler, what the C handler does.
 """
 
 from __future__ import annotations
@@ -15,26 +15,47 @@ import os
 import select
 import signal
 
+from . import wakeup
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 _STOP = 0  # no signal has this number
 _JOIN_SECONDS = 5.0
 
 
+def start_unsignalled(run: Callable[[], object]) -> None:
+    """Start a thread in which all signals are blocked.
+
+    Raises:
+        RuntimeError: no thread can be had.
+    """
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    try:
+        _thread.start_new_thread(run, ())
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
 class Watcher:
     """Calls `obey(signum)` on a thread of its own for each signal that arrives.
+
+    Args:
+        obey: what to call.
+        mask: the signals that the program blocks; those blocked now for `None`.
 
     Attributes:
         obeying: the signal that is being obeyed, or 0.
     """
 
-    def __init__(self, obey: Callable[[int], object]) -> None:
+    def __init__(self, obey: Callable[[int], object], mask: Iterable[int] | None = None) -> None:
         self._obey = obey
+        self._mask = signal.pthread_sigmask(signal.SIG_BLOCK, ()) if mask is None else mask
         self._pid = os.getpid()
         self._reading = _thread.allocate_lock()  # held from the reading to the obeying
         self._reader = 0  # the thread that holds it
+        self._thread = 0
         self.obeying = 0  # the signal that it obeys
         self._ended = _thread.allocate_lock()
         self._ended.acquire()
@@ -42,30 +63,11 @@ class Watcher:
         os.set_blocking(self._out, False)
         os.set_blocking(self._in, False)
         try:
-            _thread.start_new_thread(self._watch, ())
+            start_unsignalled(self._watch)
         except RuntimeError:
             self._close()
             raise
-        self._has_wakeup_fd = self._take_wakeup_fd()
-
-    def _take_wakeup_fd(self) -> bool:
-        """Have CPython write to our pipe, unless it writes to somebody else's."""
-        # No signal in between: its byte would reach us and not the owner.
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-        try:
-            owner = signal.set_wakeup_fd(self._in, warn_on_full_buffer=False)
-            if owner != -1:
-                signal.set_wakeup_fd(owner, warn_on_full_buffer=False)
-            return owner == -1
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-
-    def _give_wakeup_fd_back(self) -> None:
-        if self._has_wakeup_fd:
-            self._has_wakeup_fd = False
-            owner = signal.set_wakeup_fd(-1)
-            if owner not in (-1, self._in):  # somebody took it since
-                signal.set_wakeup_fd(owner, warn_on_full_buffer=False)
+        wakeup.take(self._in)
 
     def wake(self, signum: int) -> None:
         """Tell the thread of a signal."""
@@ -75,6 +77,7 @@ class Watcher:
             return  # the pipe is full: it has enough to wake up for
 
     def _watch(self) -> None:
+        self._thread = _thread.get_ident()
         poll = select.poll()
         poll.register(self._out, select.POLLIN)
         try:
@@ -103,6 +106,14 @@ class Watcher:
         finally:
             self._reader = self.obeying = 0
 
+    def unblock(self) -> None:
+        """In its thread: have signals come in here as in the rest of the program.
+
+        The programs that exit handlers start inherit what is blocked.
+        """
+        if self._thread == _thread.get_ident():
+            signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
+
     def finish(self, seconds: float) -> bool:
         """Obey, here and now, what has arrived and was not read yet.
 
@@ -119,11 +130,15 @@ class Watcher:
 
     def stop(self) -> None:
         """Give the wakeup descriptor back and end the thread."""
-        self._give_wakeup_fd_back()
+        wakeup.give_up()
         self.wake(_STOP)
         # Where it is still obeying the process is about to end.
         if not self.obeys_here() and self._ended.acquire(timeout=_JOIN_SECONDS):
             self._close()
+
+    def end_thread(self) -> None:
+        """End the thread and leave the rest: nobody else is left in this process."""
+        self.wake(_STOP)
 
     def obeys_here(self) -> bool:
         """Whether this very thread is obeying a signal now."""
@@ -135,7 +150,7 @@ class Watcher:
 
     def leave_to_parent(self) -> None:
         """In a forked child: the pipe is the parent's, and there is no thread."""
-        self._give_wakeup_fd_back()
+        wakeup.give_up()
         self._close()
 
     def _close(self) -> None:
