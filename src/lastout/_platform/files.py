@@ -60,49 +60,6 @@ def semaphore_file(name: str) -> str | None:
     return f"/dev/shm/sem.{name}" if sys.platform == "linux" else None
 
 
-# File systems on which a lock can be lost while its holder lives, or is not
-# seen by the other machines at all.
-_NETWORK = frozenset(
-    [
-        "nfs",
-        "nfs4",
-        "cifs",
-        "smb3",
-        "smbfs",
-        "ncpfs",
-        "afs",
-        "ceph",
-        "fuse.ceph",
-        "fuse.sshfs",
-        "fuse.glusterfs",
-        "glusterfs",
-        "lustre",
-        "beegfs",
-        "gpfs",
-        "orangefs",
-        "pvfs2",
-        "ocfs2",
-        "gfs2",
-        "coda",
-    ]
-)
-
-
-def network_file_system(device: int, mounts: str = "/proc/self/mountinfo") -> str:
-    """The type of the file system with this device number if it is a network one, else empty."""
-    number = f"{os.major(device)}:{os.minor(device)}"
-    try:
-        with open(mounts, encoding="utf-8", errors="surrogateescape") as table:
-            for line in table:
-                fields, _, rest = line.partition(" - ")
-                if fields.split(" ", 3)[2] == number:
-                    kind = rest.split(" ", 1)[0]
-                    return kind if kind in _NETWORK else ""
-    except OSError:
-        return ""  # not Linux, or no /proc: nothing says what it is
-    return ""
-
-
 def scratch_file() -> int:
     """A descriptor of a nameless file in memory: it needs no disk, which may be full."""
     if sys.platform == "linux":
