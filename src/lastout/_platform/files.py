@@ -46,6 +46,9 @@ def unlock_directory(name: str, parent: int) -> None:
         os.close(found)
 
 
+# Bytes of the path of a Unix socket, for bind(2): `sun_path` less the NUL at its end.
+LONGEST_SOCKET_PATH = 107 if sys.platform == "linux" else 103
+
 # From 3.13 a shared memory object can be told to keep away from the tracker.
 SHARED_MEMORY_CAN_BE_UNTRACKED = sys.version_info >= (3, 13)
 

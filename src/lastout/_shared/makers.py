@@ -105,7 +105,7 @@ def prepare_socket(path: AnyPath | None, base: str) -> Prepared:
     Raises:
         ArtifactExists, ArtifactMissing, UsageError: as for a directory.
     """
-    return paths.new_path("socket", path, base), {}
+    return paths.new_socket(path, base), {}
 
 
 def create_socket(_location: str, _data: Mapping[str, Any]) -> tuple[None, dict[str, Any]]:

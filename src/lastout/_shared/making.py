@@ -69,7 +69,10 @@ class Making:
     def socket(
         self, path: AnyPath | None = None, *, lifetime: str = "scope", after: After = ()
     ) -> Artifact:
-        """Reserve the path of a Unix socket, for the caller to bind; otherwise as `directory`."""
+        """Reserve the path of a Unix socket, for the caller to bind; otherwise as `directory`.
+
+        A fresh one is short enough for it, wherever the directory for temporary files is.
+        """
         prepared = makers.prepare_socket(path, temporary_directory())
         return self._make("socket", prepared, makers.create_socket, lifetime, after)[0]
 
