@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from errno import EINVAL, ENOSYS, EOPNOTSUPP
 
 from .imports import without_forks
 
@@ -46,6 +47,9 @@ def unlock_directory(name: str, parent: int) -> None:
         os.close(found)
 
 
+# Bytes to take at once: a signal meanwhile waits, or on older kernels undoes what was taken.
+_PART = 4 << 20
+
 # Bytes of the path of a Unix socket, for bind(2): `sun_path` less the NUL at its end.
 LONGEST_SOCKET_PATH = 107 if sys.platform == "linux" else 103
 
@@ -56,6 +60,23 @@ SHARED_MEMORY_CAN_BE_UNTRACKED = sys.version_info >= (3, 13)
 def shared_memory_file(name: str) -> str | None:
     """The file behind POSIX shared memory, where the system has one to look at."""
     return f"/dev/shm/{name}" if sys.platform == "linux" else None
+
+
+def take_room(descriptor: int, size: int) -> None:
+    """Have a file take all the room that it is ever to need, where the file system can do that.
+
+    Raises:
+        OSError: there is not so much.
+    """
+    if not hasattr(os, "posix_fallocate"):  # macOS
+        return
+    for start in range(0, size, _PART):
+        try:
+            os.posix_fallocate(descriptor, start, min(_PART, size - start))
+        except OSError as error:
+            if error.errno not in (EOPNOTSUPP, ENOSYS, EINVAL):
+                raise
+            return
 
 
 def semaphore_file(name: str) -> str | None:

@@ -86,10 +86,13 @@ class Making:
     ) -> SharedMemory:
         """Make shared memory of `size` bytes; the resource tracker is not told of it.
 
+        All of its memory is taken at once.
+
         Raises:
             ArtifactExists: there is one of that name.
             UsageError: there can be no such one.
-            SystemRefused: it could not be recorded; it was not made.
+            SystemRefused: there is not so much memory, or it could not be recorded; it was
+                not made.
         """
         prepared = makers.prepare_shared_memory(size, name)
         create: Create = makers.create_shared_memory
