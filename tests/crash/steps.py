@@ -132,11 +132,14 @@ def _directory(scope: lastout.Scope, world: World) -> lastout.Artifact:
 
 
 def _socket(scope: lastout.Scope, world: World) -> lastout.Artifact:
-    made = scope.socket(world.path("made"))
-    with socket.socket(socket.AF_UNIX) as listening:
-        # A longer path than a socket may have.
-        here = os.open(world.things, os.O_PATH)
-        listening.bind(f"/proc/self/fd/{here}/{os.path.basename(made)}")
+    # Its whole path may be longer than that of a socket may be.
+    here = os.open(world.things, os.O_PATH)
+    try:
+        path = f"/proc/self/fd/{here}/{os.path.basename(world.path('made'))}"
+        made = scope.socket(path)
+        with socket.socket(socket.AF_UNIX) as listening:
+            listening.bind(path)
+    finally:
         os.close(here)
     world.shim.note("create", str(made))
     return made

@@ -57,7 +57,7 @@ def test_the_last_one_out_cleans_everything(
     with Scope("s") as scope:
         directory = scope.directory()
         file = scope.file(directory / "notes")
-        path = scope.socket(directory / "sock")
+        path = scope.socket(os.path.relpath(directory / "sock"))
         memory = scope.shared_memory(100)
         semaphore = scope.semaphore(2)
         process = scope.popen(

@@ -71,7 +71,7 @@ class Making:
     ) -> Artifact:
         """Reserve the path of a Unix socket, for the caller to bind; otherwise as `directory`.
 
-        A fresh one is short enough for it, wherever the directory for temporary files is.
+        A fresh one is short enough for it.  A path of your own that is not is refused.
         """
         prepared = makers.prepare_socket(path, temporary_directory())
         return self._make("socket", prepared, makers.create_socket, lifetime, after)[0]

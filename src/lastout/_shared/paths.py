@@ -73,7 +73,8 @@ def new_socket(path: AnyPath | None, base: str) -> str:
             return short
     raise UsageError(
         f"{location!r} cannot be the path of a socket: it has {len(os.fsencode(location))} bytes,"
-        f" and no more than {LONGEST_SOCKET_PATH} can be bound; choose a shorter one",
+        f" and no more than {LONGEST_SOCKET_PATH} can be bound; choose a shorter one, or name it"
+        " from a working directory near by, and bind it so",
         kind="socket",
     )
 
