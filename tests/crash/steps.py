@@ -133,14 +133,11 @@ def _directory(scope: lastout.Scope, world: World) -> lastout.Artifact:
 
 def _socket(scope: lastout.Scope, world: World) -> lastout.Artifact:
     # Its whole path may be longer than that of a socket may be.
-    here = os.open(world.things, os.O_PATH)
-    try:
-        path = f"/proc/self/fd/{here}/{os.path.basename(world.path('made'))}"
-        made = scope.socket(path)
-        with socket.socket(socket.AF_UNIX) as listening:
-            listening.bind(path)
-    finally:
-        os.close(here)
+    os.chdir(world.things)
+    name = os.path.basename(world.path("made"))
+    made = scope.socket(name)
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(name)
     world.shim.note("create", str(made))
     return made
 
