@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from .._platform import locks
 from .._process.report import Failure, Outcome
 from ..errors import ScopeGone
 from . import journal as journals
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from .artifact import Artifact
     from .membership import Membership
 
+_GUARDS: Final = "guardian.lock (deleted)"  # that file, when it has lost its name
 # What may be cleaned though other journals cannot be read: it has nothing of others in it, and
 # whoever cleans it does it the same way.
 _SIMPLE: Final = frozenset({"file", "socket", "shared_memory", "semaphore"})
@@ -49,12 +51,20 @@ def _may_clean(artifact: Artifact) -> bool:
     return True
 
 
-def go_without_scope(us: Membership, deadline: Deadline) -> Iterator[Outcome]:
-    """Somebody removed the scope: clean what was only ours, and say what stays."""
-    for artifact in _unresolved(us):
-        if artifact.lifetime == "member":
-            yield from Run(lambda *_: None, us.clean, deadline)([artifact])
-        else:
+def go_without_scope(us: Membership, is_gone: bool, deadline: Deadline) -> Iterator[Outcome]:
+    """Somebody removed the scope: clean what nobody else can use, and say what stays.
+
+    Args:
+        us: who leaves.
+        is_gone: whether nothing is there; else it was made anew, or only our journal was taken.
+        deadline: for all of it.
+    """
+    left = _unresolved(us)
+    alone = is_gone and any(one.lifetime == "scope" for one in left) and _is_alone(us)
+    due = [one for one in left if alone or one.lifetime == "member"]
+    yield from Run(lambda *_: None, us.clean, deadline)(plan.order(due), plan.before(due))
+    for artifact in left if not alone else ():
+        if artifact.lifetime == "scope":
             error = ScopeGone(
                 f"the scope {us.path!r} was removed while it was in use, so nobody knows"
                 f" who still uses the {artifact.kind} {artifact.location!r}; it stays:"
@@ -62,6 +72,16 @@ def go_without_scope(us: Membership, deadline: Deadline) -> Iterator[Outcome]:
                 path=us.path,
             )
             yield Outcome(f"{artifact.kind} {artifact.location}", 0.0, Failure(error))
+
+
+def _is_alone(us: Membership) -> bool:
+    """Whether it is sure that no other member lives: each has its journal locked, named or not."""
+    locked = locks.nameless_locks(us.lease.fileno())
+    if locked is None:
+        return False
+    places = [os.path.split(path) for path in locked]
+    # A scope whose directory is called otherwise is another one.
+    return not any(name != _GUARDS and place.endswith(us.name) for place, name in places)
 
 
 def _unresolved(us: Membership) -> list[Artifact]:
