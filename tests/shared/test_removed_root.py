@@ -92,11 +92,12 @@ def test_several_scopes(root: Path) -> None:
 
 
 @sees_all
+@pytest.mark.parametrize("removed", ["removed", "moved"])
 @pytest.mark.parametrize("way", ["joined", "forked", "program"])
 def test_another_member_lives(
-    way: str, root: Path, tmp_path: Path, program: Callable[..., Program]
+    way: str, removed: str, root: Path, tmp_path: Path, program: Callable[..., Program]
 ) -> None:
-    """Then nothing that is shared is touched, and that is told."""
+    """Then nothing that is shared is touched, and that is told; the root may be elsewhere, too."""
     first = program(
         f"""
         import os, shutil, signal, subprocess, sys
@@ -124,7 +125,10 @@ def test_another_member_lives(
         else:
             process = subprocess.Popen(other, **pipes)
             process.stdout.read(1)
-        shutil.rmtree(sys.argv[1])
+        if {removed!r} == "moved":
+            os.rename(sys.argv[1], sys.argv[1] + "-moved")
+        else:
+            shutil.rmtree(sys.argv[1])
         report = scope.leave()
         say(*[type(one.failure.exception).__name__ for one in report], os.path.exists(made))
         if {way!r} == "forked":
@@ -171,7 +175,7 @@ def test_where_not_all_can_be_seen(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What may be in use stays, and is told."""
-    monkeypatch.setattr(locks, "nameless_locks", lambda descriptor: None)
+    monkeypatch.setattr(locks, "locked_beside", lambda descriptor: None)
     scope = Scope("s", root=root)
     made = scope.file(tmp_path / "made")
     shutil.rmtree(root)
@@ -183,10 +187,10 @@ def test_within_a_pid_namespace(tmp_path: Path) -> None:
     """There locks of processes outside are not listed: nothing is known."""
     script = """
     import fcntl, os, sys
-    from lastout._platform.locks import nameless_locks
+    from lastout._platform.locks import locked_beside
     number = os.open(sys.argv[1], os.O_CREAT | os.O_RDWR)
     fcntl.flock(number, fcntl.LOCK_EX)
-    print(nameless_locks(number))
+    print(locked_beside(number))
     """
     command = unshared("--pid", "--fork", "--kill-child", "--mount-proc")
     ran = subprocess.run(
@@ -201,7 +205,7 @@ def test_within_a_pid_namespace(tmp_path: Path) -> None:
 
 @sees_all
 def test_locks_of_others(root: Path, program: Callable[..., Program]) -> None:
-    """Of the files that are locked, those without a name are told, whoever has them open."""
+    """All files that are locked are told, with a name or without, and no others."""
     root.mkdir()
 
     def locked(name: str) -> int:
@@ -209,15 +213,18 @@ def test_locks_of_others(root: Path, program: Callable[..., Program]) -> None:
         fcntl.flock(number, fcntl.LOCK_EX)
         return number
 
+    def told() -> list[str]:
+        # Others may hold some in the same /dev/shm.
+        return sorted(path for path in locks.locked_beside(numbers[0]) or () if str(root) in path)
+
     numbers = [locked(name) for name in ("ours", "named", "nameless")]
     try:
-        assert locks.nameless_locks(numbers[0]) == []
         os.unlink(root / "nameless")
-        assert locks.nameless_locks(numbers[0]) == [f"{root}/nameless (deleted)"]
+        assert told() == [f"{root}/named", f"{root}/nameless (deleted)"]
         fcntl.flock(numbers[2], fcntl.LOCK_UN)
-        assert locks.nameless_locks(numbers[0]) == []
+        assert told() == [f"{root}/named"]
         fcntl.flock(numbers[0], fcntl.LOCK_UN)
-        assert locks.nameless_locks(numbers[0]) is None
+        assert locks.locked_beside(numbers[0]) is None
     finally:
         for number in numbers:
             os.close(number)
@@ -231,4 +238,41 @@ def test_a_lock_that_nobody_seen_holds(root: Path, monkeypatch: pytest.MonkeyPat
         for file in (ours, other):
             fcntl.flock(file, fcntl.LOCK_EX)
         monkeypatch.setattr(locks, "_open_files", lambda device: iter([]))
-        assert locks.nameless_locks(ours.fileno()) is None
+        assert locks.locked_beside(ours.fileno()) is None
+
+
+@sees_all
+@pytest.mark.parametrize("other", [False, True])
+def test_the_end_of_a_session(other: bool, tmp_path: Path) -> None:
+    """What systemd does: the root is emptied, and its memory unmounted while it is in use."""
+    script = f"""
+    import os, subprocess, sys
+    import lastout
+    place, made = sys.argv[1:]
+    scope = lastout.Scope("s", root=place + "/lastout")
+    scope.directory(made)
+    join = "import lastout, sys; lastout.Scope('s', root=sys.argv[1]); print(1, flush=1); input()"
+    if {other}:
+        child = subprocess.Popen([sys.executable, "-c", join, place + "/lastout"],
+                                 stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        child.stdout.read(1)
+    subprocess.run(["find", place, "-mindepth", "1", "-delete"], check=True)
+    subprocess.run(["umount", "-l", place], check=True)
+    print([one.status for one in scope.leave()], os.path.exists(made))
+    if {other}:
+        child.stdin.close()
+        child.wait()
+    """
+    (tmp_path / "run").mkdir()
+    mount = 'mount -t tmpfs none "$1/run" && exec "$2" -c "$3" "$1/run" "$1/made"'
+    command = [*unshared("--mount"), "sh", "-c", mount, "sh", str(tmp_path), sys.executable]
+    ran = subprocess.run(
+        [*command, dedent(script)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    if "mount:" in ran.stderr:
+        pytest.skip(f"not allowed here: {ran.stderr.strip()}")
+    assert ran.stdout == ("['failed'] True\n" if other else "['done'] False\n")

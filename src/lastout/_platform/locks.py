@@ -1,4 +1,4 @@
-"""Locks on files that have lost their name: who of a directory that was removed still lives."""
+"""Locks of others: who still lives of those that had them in a directory that was removed."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ _FIRST_NAMESPACE: Final = 0xEFFFFFFC  # the inode of that of pids in which the m
 _LOOKS: Final = 20
 
 
-def nameless_locks(descriptor: int) -> list[str] | None:
-    """What nameless files beside that one were called, if somebody holds a `flock` on them.
+def locked_beside(descriptor: int) -> list[str] | None:
+    """The other files on the same file system that somebody holds a `flock` on.
 
     Args:
         descriptor: a file on which this process holds one, of the file system in question.
 
     Returns:
-        Their former paths, with `" (deleted)"` at their end; `None` where that cannot be
-        told, because not all processes of this machine can be seen.
+        Their paths, with `" (deleted)"` at the end of those that have no name any more; `None`
+        where that cannot be told, because not all processes of this machine can be seen.
     """
     if sys.platform != "linux":
         return None
     hidden: set[int] = set()
     for _ in range(_LOOKS):
         try:
-            locked = _locked_beside(descriptor)
+            locked = _inodes(descriptor)
             seen = dict(_open_files(os.fstat(descriptor).st_dev))
         except OSError:
             return None
@@ -38,11 +38,11 @@ def nameless_locks(descriptor: int) -> list[str] | None:
         # Locks come and go: what is not seen counts only if it is still there at the next look.
         hidden = locked - seen.keys()
         if not hidden:
-            return [seen[inode] for inode in locked if seen[inode]]
+            return [seen[inode] for inode in locked]
     return None
 
 
-def _locked_beside(descriptor: int) -> set[int] | None:
+def _inodes(descriptor: int) -> set[int] | None:
     """The inodes of other locked files on its file system; `None` if some may be hidden."""
     if os.stat("/proc/self/ns/pid").st_ino != _FIRST_NAMESPACE:
         return None  # the locks of processes outside of ours are not listed
@@ -59,7 +59,7 @@ def _locked_beside(descriptor: int) -> set[int] | None:
 
 
 def _open_files(device: int) -> Iterator[tuple[int, str]]:
-    """The files of a file system that processes have open: inode, and former path if nameless."""
+    """Inode and path of what processes have open of a file system."""
     for pid in filter(str.isdigit, os.listdir("/proc")):
         folder = f"/proc/{pid}/fd"
         try:
@@ -70,7 +70,6 @@ def _open_files(device: int) -> Iterator[tuple[int, str]]:
             try:
                 found = os.stat(f"{folder}/{number}")
                 if found.st_dev == device:
-                    named = found.st_nlink > 0
-                    yield found.st_ino, "" if named else os.readlink(f"{folder}/{number}")
+                    yield found.st_ino, os.readlink(f"{folder}/{number}")
             except OSError:
                 continue  # it was closed meanwhile

@@ -90,7 +90,7 @@ class Leaver:
         us = self._us
         with hold(us.backend, us.name, us.path, _patience(deadline)) as held:
             if held is None or us.lease.lost:
-                yield from go_without_scope(us, held is None, deadline)
+                yield from go_without_scope(us, held is None and us.lease.lost, deadline)
                 return
             us.count_out()
             reaped = reap(held, us.path, us.clean, deadline, leaving=us.token)

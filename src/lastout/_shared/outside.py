@@ -56,7 +56,8 @@ def go_without_scope(us: Membership, is_gone: bool, deadline: Deadline) -> Itera
 
     Args:
         us: who leaves.
-        is_gone: whether nothing is there; else it was made anew, or only our journal was taken.
+        is_gone: whether nothing is there, nor has our journal a name; else the scope was moved, or
+            made anew, or only that journal was taken.
         deadline: for all of it.
     """
     left = _unresolved(us)
@@ -75,8 +76,8 @@ def go_without_scope(us: Membership, is_gone: bool, deadline: Deadline) -> Itera
 
 
 def _is_alone(us: Membership) -> bool:
-    """Whether it is sure that no other member lives: each has its journal locked, named or not."""
-    locked = locks.nameless_locks(us.lease.fileno())
+    """Whether it is sure that no other member lives: each has its journal locked."""
+    locked = locks.locked_beside(us.lease.fileno())
     if locked is None:
         return False
     places = [os.path.split(path) for path in locked]
