@@ -92,6 +92,31 @@ def test_nobody_can_be_asked(here: int, tmp_path: Path, monkeypatch: pytest.Monk
     assert file_system_of(here, str(tmp_path / "none")) == ""
 
 
+@pytest.mark.parametrize("kind", ["overlay", "ramfs", "tmpfs"])
+def test_a_program_in_a_container(kind: str, tmp_path: Path) -> None:
+    """On what containers have for a disk, scopes work."""
+    script = """
+import sys
+import lastout
+with lastout.Scope("s", root=sys.argv[1] + "/root") as scope:
+    print(len(scope.members()))
+"""
+    for name in ("lower", "upper", "work", "disk"):
+        (tmp_path / name).mkdir()
+    layers = "lowerdir=lower,upperdir=upper,workdir=work" if kind == "overlay" else "mode=700"
+    mount = f'cd "$1" && mount -t {kind} -o {layers} none disk && exec "$2" -c "$3" "$1/disk"'
+    ran = subprocess.run(
+        [*unshared("--mount"), "sh", "-c", mount, "sh", str(tmp_path), sys.executable, script],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    if "mount:" in ran.stderr:
+        pytest.skip(f"not allowed here: {ran.stderr.strip()}")
+    assert (ran.stdout, ran.stderr) == ("1\n", "")
+
+
 def test_a_program_on_an_unknown_one(tmp_path: Path) -> None:
     """A real file system of another kind is refused, by its name, and nothing lies in it."""
     script = """

@@ -171,6 +171,23 @@ def test_children_that_have_left(
     assert child.lines == ["True False"]
 
 
+@sees_all
+@pytest.mark.parametrize("name", ["guardian.lock", "0123456789abcdef-helper.journal"])
+def test_who_only_serves(
+    name: str, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Guardians and fork servers keep no scope; any other lock in it may be a member's."""
+    scopes = [Scope(one, root=root) for one in ("a", "b")]
+    made = [scope.file(tmp_path / scope.name) for scope in scopes]
+    shutil.rmtree(root)
+    monkeypatch.setattr(locks, "locked_beside", lambda descriptor: [f"/run/a/{name} (deleted)"])
+    assert scopes[0].leave().ok
+    member = "/run/b/0123456789abcdef.journal (deleted)"
+    monkeypatch.setattr(locks, "locked_beside", lambda descriptor: [member])
+    assert not scopes[1].leave().ok
+    assert [os.path.exists(one) for one in made] == [False, True]
+
+
 def test_where_not_all_can_be_seen(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

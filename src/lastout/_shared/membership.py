@@ -265,11 +265,10 @@ class Membership(Recording):
     def can_hand_over(self) -> bool:
         """Whether a child that is forked now is a member from its first moment.
 
-        Not a fork server's: a helper does not keep the scope until the child has begun, which
-        joins by itself then.  Nor that of one that gave up root, which cannot get there.
+        Not a fork server's: a helper does not keep the scope until the child has begun.  The
+        child joins by itself then, as a spawned one does.
         """
-        keeps = not self.counted_out and not leases.is_helper(self.token)
-        return self.joined and keeps and self.can_reach()
+        return self.joined and not self.counted_out and not leases.is_helper(self.token)
 
     def count_out(self) -> None:
         """From here on a forked child is outside: whoever is last may have been decided."""

@@ -9,6 +9,7 @@ from .._process.report import Failure, Outcome
 from ..errors import ScopeGone
 from . import journal as journals
 from . import plan
+from .lease import is_helper
 from .run import Run
 
 TYPE_CHECKING = False
@@ -80,9 +81,14 @@ def _is_alone(us: Membership) -> bool:
     locked = locks.locked_beside(us.lease.fileno())
     if locked is None:
         return False
-    places = [os.path.split(path) for path in locked]
     # A scope whose directory is called otherwise is another one.
-    return not any(name != _GUARDS and place.endswith(us.name) for place, name in places)
+    beside = [path for path in locked if os.path.dirname(path).endswith(us.name)]
+    return all(_only_serves(os.path.basename(path)) for path in beside)
+
+
+def _only_serves(name: str) -> bool:
+    """Whether who has that file locked keeps no scope from ending."""
+    return name == _GUARDS or is_helper(name.partition(".")[0])
 
 
 def _unresolved(us: Membership) -> list[Artifact]:
