@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lastout._identity import Identity, comparable, here, is_running, new_token
-from lastout._platform import files
 from support import eventually
 
 if TYPE_CHECKING:
@@ -138,16 +137,3 @@ def test_exec_is_another_program(program: Callable[..., Program]) -> None:
 def test_tokens_differ() -> None:
     """No two tokens are the same."""
     assert len({new_token() for _ in range(1000)}) == 1000
-
-
-def test_a_network_file_system_is_known(tmp_path: Path) -> None:
-    """The type of a file system is found by its device number; only network ones count."""
-    table = tmp_path / "mountinfo"
-    table.write_text(
-        "36 35 98:0 / /here rw,noatime shared:1 - ext4 /dev/root rw\n"
-        "37 35 0:44 / /there rw,noatime - nfs4 server:/export rw\n"
-    )
-    assert files.network_file_system(os.makedev(0, 44), str(table)) == "nfs4"
-    assert files.network_file_system(os.makedev(98, 0), str(table)) == ""
-    assert files.network_file_system(os.makedev(9, 9), str(table)) == ""
-    assert files.network_file_system(os.makedev(9, 9), str(tmp_path / "none")) == ""

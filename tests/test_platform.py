@@ -159,15 +159,6 @@ def test_a_directory_without_rights(tmp_path: Path) -> None:
         os.close(parent)
 
 
-def test_a_table_of_mounts(tmp_path: Path) -> None:
-    """The type of a file system is known where the table of mounts is, and names it."""
-    mounts = tmp_path / "mountinfo"
-    assert files.network_file_system(7, str(mounts)) == ""
-    mounts.write_text("36 35 0:7 / /home rw - nfs4 server:/home rw\n")
-    assert files.network_file_system(os.makedev(0, 7), str(mounts)) == "nfs4"
-    assert files.network_file_system(os.makedev(0, 8), str(mounts)) == ""
-
-
 def test_the_boot_is_hidden(patch: pytest.MonkeyPatch) -> None:
     """A sandbox that hides which boot this is has one name for all of them."""
     patch.setattr(pids, "_boot_id", "")

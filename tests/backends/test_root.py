@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import pickle
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
-from lastout import UsageError
-from lastout._platform import files
+import lastout
+from lastout import Scope, UsageError
 from lastout._process.deadline import Deadline
 from lastout.backends import root as rooms
 from lastout.backends.local import LocalBackend
@@ -114,11 +116,71 @@ def test_a_scope_that_is_a_link_is_refused(tmp_path: Path) -> None:
         use(tmp_path / "place")
 
 
-def test_a_network_file_system_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a network file system a free lock proves nothing."""
-    monkeypatch.setattr(files, "network_file_system", lambda device: "nfs4")
-    monkeypatch.setattr(rooms, "_trusted", set())
-    with pytest.raises(RootRefused, match="network file system"):
+@pytest.fixture
+def unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every directory lies on a file system that nothing is known of."""
+    monkeypatch.setattr(rooms, "file_system_of", lambda descriptor: "fuse.juicefs")
+    monkeypatch.setattr(rooms, "_reliable", set())
+
+
+@pytest.mark.usefixtures("unknown")
+def test_a_file_system_that_is_not_known_is_refused(tmp_path: Path) -> None:
+    """Where a free lock may prove nothing there are no scopes; the error has type and ways out."""
+    with pytest.raises(RootRefused, match=r"fuse\.juicefs.*LASTOUT_ROOT.*trust_root") as caught:
+        use(tmp_path / "root")
+    assert caught.value.file_system == "fuse.juicefs"
+    assert os.listdir(tmp_path / "root") == []
+    with pytest.raises(RootRefused, match=r"fuse\.juicefs"):
+        lastout.reap(tmp_path / "root")
+
+
+@pytest.mark.usefixtures("unknown")
+@pytest.mark.parametrize("by_hand", [False, True])
+def test_a_root_that_is_trusted(by_hand: bool, tmp_path: Path) -> None:
+    """Once its user has said so, everybody takes it, whatever its file system is."""
+    root = tmp_path / "place"
+    if by_hand:
+        root.mkdir(0o700)
+        (root / ".trusted").touch()
+    with Scope("s", root=root, trust_root=not by_hand):
+        pass
+    with Scope("s", root=root) as scope:
+        copy = pickle.loads(pickle.dumps(scope))
+        assert len(copy.members()) == 1
+    assert lastout.reap(root).ok
+    assert os.listdir(root) == [".trusted"]
+
+
+def test_trust_is_no_pardon(tmp_path: Path) -> None:
+    """A root in which others can write is refused however much it is trusted."""
+    root = tmp_path / "root"
+    root.mkdir()
+    root.chmod(0o777)
+    with pytest.raises(RootRefused, match="others can write"):
+        Scope("s", root=root, trust_root=True)
+    assert os.listdir(root) == []
+
+
+@pytest.mark.usefixtures("unknown")
+def test_a_link_trusts_nothing(tmp_path: Path) -> None:
+    """Only a file says that a root is trusted."""
+    root = tmp_path / "place"
+    root.mkdir(0o700)
+    (root / ".trusted").symlink_to(__file__)
+    with pytest.raises(RootRefused, match=r"fuse\.juicefs"):
+        Scope("s", root=root)
+
+
+def test_a_system_without_a_table_of_mounts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a system never says what a file system is, it is taken; on Linux it should say."""
+    monkeypatch.setattr(rooms, "file_system_of", lambda descriptor: "")
+    monkeypatch.setattr(rooms, "_reliable", set())
+    with pytest.raises(RootRefused, match="unknown type"):
+        use(tmp_path / "root")
+    with monkeypatch.context() as other:
+        other.setattr(sys, "platform", "darwin")
         use(tmp_path / "root")
 
 

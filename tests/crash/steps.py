@@ -132,12 +132,12 @@ def _directory(scope: lastout.Scope, world: World) -> lastout.Artifact:
 
 
 def _socket(scope: lastout.Scope, world: World) -> lastout.Artifact:
-    made = scope.socket(world.path("made"))
+    # Its whole path may be longer than that of a socket may be.
+    os.chdir(world.things)
+    name = os.path.basename(world.path("made"))
+    made = scope.socket(name)
     with socket.socket(socket.AF_UNIX) as listening:
-        # A longer path than a socket may have.
-        here = os.open(world.things, os.O_PATH)
-        listening.bind(f"/proc/self/fd/{here}/{os.path.basename(made)}")
-        os.close(here)
+        listening.bind(name)
     world.shim.note("create", str(made))
     return made
 

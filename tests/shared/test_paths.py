@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import socket
 import stat
 from pathlib import Path
 
 import pytest
 
 from lastout import errors
+from lastout._platform.files import LONGEST_SOCKET_PATH
 from support.artifacts import make, track
 
 KINDS = ["directory", "file", "socket"]
@@ -111,6 +113,61 @@ def test_a_missing_parent_is_an_error(kind: str, tmp_path: Path) -> None:
     """Directories above are the caller's: they would not be cleaned."""
     with pytest.raises(errors.ArtifactMissing, match="no directory"):
         make(kind, tmp_path / "no" / "it", "/nowhere")
+
+
+def deep(tmp_path: Path) -> Path:
+    """A directory in which no socket can be bound by its whole path."""
+    made = tmp_path / ("d" * 60) / ("e" * 60)
+    made.mkdir(parents=True)
+    return made
+
+
+def bind(path: str) -> None:
+    """Have a server there, and remove it."""
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(path)
+    os.unlink(path)
+
+
+def test_a_fresh_socket_can_be_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the directory for temporary files is too long for it, it lies in another one."""
+    for runtime in ("", str(tmp_path / "none"), str(deep(tmp_path))):
+        monkeypatch.setenv("XDG_RUNTIME_DIR", runtime)
+        bind(make("socket", None, str(tmp_path / ("d" * 60) / ("e" * 60))).location)
+    (tmp_path / "run").mkdir()
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "run"))
+    made = make("socket", None, str(tmp_path / ("d" * 60) / ("e" * 60)))
+    assert os.path.dirname(made.location) == os.path.realpath(tmp_path / "run")
+    assert list(tmp_path.rglob("*socket*")) == []
+
+
+def test_the_longest_socket(tmp_path: Path) -> None:
+    """A path that can be bound is taken to the last byte; one that never can is refused at once."""
+    base = os.path.realpath(tmp_path)
+    fits = os.path.join(base, "x" * (LONGEST_SOCKET_PATH - len(base) - 1))
+    bind(make("socket", fits, "/nowhere").location)
+    with pytest.raises(OSError, match="too long"):
+        bind(f"{fits}x")
+    with pytest.raises(errors.UsageError, match=f"{LONGEST_SOCKET_PATH + 1} bytes"):
+        make("socket", f"{fits}x", "/nowhere")
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_socket_by_a_short_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Deep below the present directory it can be bound as it was named, and is cleaned."""
+    monkeypatch.chdir(deep(tmp_path))
+    made = make("socket", "here", "/nowhere")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind("here")
+    made.clean()
+    assert os.listdir() == []
+
+
+def test_no_place_for_a_socket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no directory is short enough and may be written to, that is told."""
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(errors.UsageError, match="choose a shorter one"):
+        make("socket", None, str(deep(tmp_path)))
 
 
 def test_only_what_is_there_can_be_tracked(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def test_the_last_one_out_cleans_everything(
     with Scope("s") as scope:
         directory = scope.directory()
         file = scope.file(directory / "notes")
-        path = scope.socket(directory / "sock")
+        path = scope.socket(os.path.relpath(directory / "sock"))
         memory = scope.shared_memory(100)
         semaphore = scope.semaphore(2)
         process = scope.popen(
@@ -468,10 +468,18 @@ def test_a_worker_that_is_a_thread_keeps_nobody_in() -> None:
     assert not os.path.exists(made)
 
 
-def test_a_removed_scope(tmp_path: Path) -> None:
+def test_a_removed_scope(tmp_path: Path, program: Callable[..., Program]) -> None:
     """Removed under us: nothing new is made, what was ours goes, what others may use is told."""
     scope = Scope("s")
     shared, mine = scope.directory(tmp_path / "shared"), scope.directory(lifetime="member")
+    other = program("""
+        import lastout
+        from say import say
+        scope = lastout.Scope("s")
+        say("in")
+        input()
+        """)
+    other.wait_for("in")
     shutil.rmtree(scope.path)
     with pytest.raises(ScopeGone):
         scope.directory(tmp_path / "never")
@@ -482,6 +490,8 @@ def test_a_removed_scope(tmp_path: Path) -> None:
     assert [str(shared) in str(one.failure.exception) for one in report.failed if one.failure] == [
         True
     ]
+    other.tell()
+    assert other.end().status == 0
 
 
 def test_a_removed_scope_that_others_have_made_anew(

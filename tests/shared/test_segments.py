@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import multiprocessing
 import os
 import pickle
+import subprocess
+import sys
 from multiprocessing import resource_tracker, shared_memory
+from textwrap import dedent
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,9 +18,11 @@ import pytest
 from lastout import errors
 from lastout._shared import segments
 from support.artifacts import Made, make, track
+from support.unshared import unshared
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from support import Program
 
@@ -133,6 +139,100 @@ def test_bad_numbers_are_the_callers_act() -> None:
         make("semaphore", -1)
     with pytest.raises(TypeError, match="name of a semaphore"):
         make("semaphore", 1, 5)
+
+
+def test_more_than_there_is_room_for(tmp_path: Path) -> None:
+    """It is refused when it is made: how much, and where; nothing is left, and less can be had."""
+    script = """
+    import os
+    import lastout
+    with lastout.Scope("s") as scope:
+        try:
+            scope.shared_memory(8 << 20)
+        except lastout.errors.SystemRefused as error:
+            print(error.errno, error.path, error, os.listdir("/dev/shm"), scope.artifacts())
+        memory = scope.shared_memory(1 << 20)
+        memory.buf[:] = bytes(len(memory.buf))
+        memory.close()
+    print(os.listdir("/dev/shm"))
+    """
+    small = 'mount -t tmpfs -o size=2m tmpfs /dev/shm && exec "$1" -c "$2"'
+    ran = subprocess.run(
+        [*unshared("--mount"), "sh", "-c", small, "sh", sys.executable, dedent(script)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    if "mount:" in ran.stderr:
+        pytest.skip(f"not allowed here: {ran.stderr.strip()}")
+    assert (ran.returncode, ran.stderr) == (0, "")
+    first, second = ran.stdout.splitlines()
+    assert first.startswith(f"{errno.ENOSPC} /dev/shm cannot make shared memory of 8388608 bytes")
+    assert first.endswith("[] ()")
+    assert second == "[]"
+
+
+def test_its_room_is_taken_at_once(tmp_path: Path) -> None:
+    """What was made can be written to, however full the memory gets later."""
+    made = make("shared_memory", 9 << 20)
+    made.given.close()
+    assert os.stat(f"/dev/shm/{made.location}").st_blocks * 512 >= 9 << 20
+    made.clean()
+
+
+def test_signals_while_its_room_is_taken(program: Callable[..., Program]) -> None:
+    """A timer that goes off again and again is heard, and does not keep it from being made."""
+    child = program(
+        """
+        import signal
+        import lastout
+        from say import say
+        rings = []
+        with lastout.Scope("s") as scope:
+            scope.shared_memory(1).close()  # all that it takes is loaded
+            signal.signal(signal.SIGALRM, lambda *_: rings.append(1))
+            signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+            memory = scope.shared_memory(96 << 20)
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            say(len(memory.buf), len(rings) > 3)
+            memory.close()
+        """
+    )
+    assert (child.end().status, child.lines) == (0, [f"{96 << 20} True"])
+
+
+@pytest.mark.parametrize("number", [errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS, None])
+def test_a_system_that_cannot_take_room(
+    number: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where room cannot be taken before it is used, it is made as it always was."""
+
+    def refuse(*_: object) -> None:
+        assert number is not None
+        raise OSError(number, os.strerror(number))
+
+    if number is None:
+        monkeypatch.delattr(os, "posix_fallocate")
+    else:
+        monkeypatch.setattr(os, "posix_fallocate", refuse)
+    made = one("shared_memory")
+    assert is_there(made)
+    made.clean()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_one_that_the_system_refuses(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the reason, it is lastout's error, and the system's."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(segments, "SharedMemory", refuse)
+    monkeypatch.setattr(segments, "Semaphore", refuse)
+    with pytest.raises(errors.SystemRefused, match=r"Permission denied$") as caught:
+        one(kind)
+    assert caught.value.errno == errno.EACCES
 
 
 def test_the_users_own_unlink_is_fine(told: list[object]) -> None:

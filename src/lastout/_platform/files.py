@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from errno import EINVAL, ENOSYS, EOPNOTSUPP
 
 from .imports import without_forks
 
@@ -46,6 +47,12 @@ def unlock_directory(name: str, parent: int) -> None:
         os.close(found)
 
 
+# Bytes to take at once: a signal meanwhile waits, or on older kernels undoes what was taken.
+_PART = 4 << 20
+
+# Bytes of the path of a Unix socket, for bind(2): `sun_path` less the NUL at its end.
+LONGEST_SOCKET_PATH = 107 if sys.platform == "linux" else 103
+
 # From 3.13 a shared memory object can be told to keep away from the tracker.
 SHARED_MEMORY_CAN_BE_UNTRACKED = sys.version_info >= (3, 13)
 
@@ -55,52 +62,26 @@ def shared_memory_file(name: str) -> str | None:
     return f"/dev/shm/{name}" if sys.platform == "linux" else None
 
 
+def take_room(descriptor: int, size: int) -> None:
+    """Have a file take all the room that it is ever to need, where the file system can do that.
+
+    Raises:
+        OSError: there is not so much.
+    """
+    if not hasattr(os, "posix_fallocate"):  # macOS
+        return
+    for start in range(0, size, _PART):
+        try:
+            os.posix_fallocate(descriptor, start, min(_PART, size - start))
+        except OSError as error:
+            if error.errno not in (EOPNOTSUPP, ENOSYS, EINVAL):
+                raise
+            return
+
+
 def semaphore_file(name: str) -> str | None:
     """The file behind a named POSIX semaphore, where the system has one to look at."""
     return f"/dev/shm/sem.{name}" if sys.platform == "linux" else None
-
-
-# File systems on which a lock can be lost while its holder lives, or is not
-# seen by the other machines at all.
-_NETWORK = frozenset(
-    [
-        "nfs",
-        "nfs4",
-        "cifs",
-        "smb3",
-        "smbfs",
-        "ncpfs",
-        "afs",
-        "ceph",
-        "fuse.ceph",
-        "fuse.sshfs",
-        "fuse.glusterfs",
-        "glusterfs",
-        "lustre",
-        "beegfs",
-        "gpfs",
-        "orangefs",
-        "pvfs2",
-        "ocfs2",
-        "gfs2",
-        "coda",
-    ]
-)
-
-
-def network_file_system(device: int, mounts: str = "/proc/self/mountinfo") -> str:
-    """The type of the file system with this device number if it is a network one, else empty."""
-    number = f"{os.major(device)}:{os.minor(device)}"
-    try:
-        with open(mounts, encoding="utf-8", errors="surrogateescape") as table:
-            for line in table:
-                fields, _, rest = line.partition(" - ")
-                if fields.split(" ", 3)[2] == number:
-                    kind = rest.split(" ", 1)[0]
-                    return kind if kind in _NETWORK else ""
-    except OSError:
-        return ""  # not Linux, or no /proc: nothing says what it is
-    return ""
 
 
 def scratch_file() -> int:

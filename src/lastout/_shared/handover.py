@@ -47,7 +47,7 @@ def _before() -> None:
     _locked_out.append(descriptors.lock_out_forks())
     _handed.clear()
     # A list first: other threads join and leave meanwhile.
-    memberships = [one for one in list(joined.values()) if one.can_hand_over()]
+    memberships = [one for one in list(joined.values()) if one.can_hand_over() and one.can_reach()]
     _handed.extend((one, _publish_for_child(one)) for one in memberships)
     for one in memberships:
         if one.guardian.wanted:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from time import monotonic, monotonic_ns
 
 from .._process.deadline import Deadline
 from .._process.report import Failure, Outcome, Report
-from ..errors import LastoutError, ScopeBusy, ScopeGone
+from ..errors import LastoutError, ScopeBusy
 from . import journal as journals
 from .hold import PATIENCE, hold
+from .outside import clean_own, go_without_scope
 from .reaper import reap
 from .run import Run
 from .survey import Survey
@@ -47,7 +49,8 @@ class Leaver:
             except (LastoutError, OSError) as error:
                 outcomes.append(Outcome(f"scope {self._us.path}", 0.0, Failure(error)))
 
-        if self._us.patience:
+        can_reach = self._us.can_reach()
+        if self._us.patience and can_reach:
             attempt(self._wait, Deadline(self._us.patience))
         if not self._us.busy.close(_patience(deadline)):
             raise ScopeBusy(
@@ -56,8 +59,11 @@ class Leaver:
                 " it leaves again, or ends",
                 path=self._us.path,
             )
-        attempt(self._clean_own, deadline)
-        attempt(self._go, deadline)
+        if can_reach:
+            attempt(self._clean_own, deadline)
+            attempt(self._go, deadline)
+        else:
+            attempt(partial(clean_own, self._us), deadline)
         attempt(self._say_so, deadline)
         return Report(outcomes, monotonic() - began)
 
@@ -84,7 +90,7 @@ class Leaver:
         us = self._us
         with hold(us.backend, us.name, us.path, _patience(deadline)) as held:
             if held is None or us.lease.lost:
-                yield from self._go_without_scope(deadline)
+                yield from go_without_scope(us, held is None and us.lease.lost, deadline)
                 return
             us.count_out()
             reaped = reap(held, us.path, us.clean, deadline, leaving=us.token)
@@ -102,21 +108,6 @@ class Leaver:
             self.is_out = True
             us.append(journals.left(monotonic_ns()))
         return ()
-
-    def _go_without_scope(self, deadline: Deadline) -> Iterator[Outcome]:
-        """Somebody removed the scope: clean what was only ours, and say what stays."""
-        us = self._us
-        for artifact in journals.parse(us.token, us.lease.read(), us.path).unresolved():
-            if artifact.lifetime == "member":
-                yield from Run(lambda *_: None, us.clean, deadline)([artifact])
-            else:
-                error = ScopeGone(
-                    f"the scope {us.path!r} was removed while it was in use, so nobody knows"
-                    f" who still uses the {artifact.kind} {artifact.location!r}; it stays:"
-                    " remove it when nobody does",
-                    path=us.path,
-                )
-                yield Outcome(f"{artifact.kind} {artifact.location}", 0.0, Failure(error))
 
 
 def _patience(deadline: Deadline) -> Deadline:

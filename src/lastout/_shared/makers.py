@@ -105,7 +105,7 @@ def prepare_socket(path: AnyPath | None, base: str) -> Prepared:
     Raises:
         ArtifactExists, ArtifactMissing, UsageError: as for a directory.
     """
-    return paths.new_path("socket", path, base), {}
+    return paths.new_socket(path, base), {}
 
 
 def create_socket(_location: str, _data: Mapping[str, Any]) -> tuple[None, dict[str, Any]]:
@@ -132,19 +132,19 @@ def prepare_shared_memory(size: int, name: str | None = None) -> Prepared:
 def create_shared_memory(
     location: str, data: Mapping[str, Any]
 ) -> tuple[SharedMemory, dict[str, Any]]:
-    """Make it; the standard library's resource tracker is not told.
+    """Make it, with all of its room; the standard library's resource tracker is not told.
 
     Raises:
         ArtifactExists: somebody was quicker.
+        SystemRefused: there is no room for it.
     """
     from . import segments
 
-    try:
+    with segments.refusals("shared_memory", location, data["size"]):
         made = segments.SharedMemory(location, create=True, size=data["size"])
-    except FileExistsError as error:
-        raise paths.already_there("shared_memory", location) from error
-    with _or_without(segments.unlink_shared_memory, location):
-        return made, segments.facts("shared_memory", location)
+        with _or_without(segments.unlink_shared_memory, location):
+            segments.take_room(made, data["size"])
+            return made, segments.facts("shared_memory", location)
 
 
 def prepare_semaphore(value: int = 1, name: str | None = None) -> Prepared:
@@ -165,15 +165,14 @@ def create_semaphore(location: str, data: Mapping[str, Any]) -> tuple[Semaphore,
 
     Raises:
         ArtifactExists: somebody was quicker.
+        SystemRefused: there is no room for it.
     """
     from . import segments
 
-    try:
+    with segments.refusals("semaphore", location):
         made = segments.Semaphore(location, data["value"])
-    except FileExistsError as error:
-        raise paths.already_there("semaphore", location) from error
-    with _or_without(segments.unlink_semaphore, location):
-        return made, segments.facts("semaphore", location)
+        with _or_without(segments.unlink_semaphore, location):
+            return made, segments.facts("semaphore", location)
 
 
 def _check_number(what: str, value: int, least: int) -> None:

@@ -69,7 +69,10 @@ class Making:
     def socket(
         self, path: AnyPath | None = None, *, lifetime: str = "scope", after: After = ()
     ) -> Artifact:
-        """Reserve the path of a Unix socket, for the caller to bind; otherwise as `directory`."""
+        """Reserve the path of a Unix socket, for the caller to bind; otherwise as `directory`.
+
+        A fresh one is short enough for it.  A path of your own that is not is refused.
+        """
         prepared = makers.prepare_socket(path, temporary_directory())
         return self._make("socket", prepared, makers.create_socket, lifetime, after)[0]
 
@@ -83,10 +86,13 @@ class Making:
     ) -> SharedMemory:
         """Make shared memory of `size` bytes; the resource tracker is not told of it.
 
+        All of its memory is taken at once.
+
         Raises:
             ArtifactExists: there is one of that name.
             UsageError: there can be no such one.
-            SystemRefused: it could not be recorded; it was not made.
+            SystemRefused: there is not so much memory, or it could not be recorded; it was
+                not made.
         """
         prepared = makers.prepare_shared_memory(size, name)
         create: Create = makers.create_shared_memory

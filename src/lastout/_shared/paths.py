@@ -10,11 +10,12 @@ from __future__ import annotations
 import os
 import stat
 
+from .._platform.files import LONGEST_SOCKET_PATH
 from ..errors import ArtifactExists, ArtifactMissing, ArtifactReplaced, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from typing import Any, Final
 
     AnyPath = str | bytes | os.PathLike[str] | os.PathLike[bytes]
@@ -53,6 +54,43 @@ def new_path(kind: str, path: AnyPath | None, base: str) -> str:
             location=location,
         )
     return location
+
+
+def new_socket(path: AnyPath | None, base: str) -> str:
+    """The path of a socket that can be bound; for `None` a fresh one, below `base` if it can.
+
+    Raises:
+        ArtifactExists, ArtifactMissing, UsageError: as for any other one.
+        UsageError: nobody could ever bind it.
+    """
+    location = new_path("socket", path, base)
+    # Where the whole path is too long, its caller can bind it as it was given.
+    if _can_be_bound(location) or (path is not None and _can_be_bound(path)):
+        return location
+    for place in _other_places() if path is None else ():
+        short = new_path("socket", None, place)
+        if _can_be_bound(short):
+            return short
+    raise UsageError(
+        f"{location!r} cannot be the path of a socket: it has {len(os.fsencode(location))} bytes,"
+        f" and no more than {LONGEST_SOCKET_PATH} can be bound; choose a shorter one, or name it"
+        " from a working directory near by, and bind it so",
+        kind="socket",
+    )
+
+
+def _can_be_bound(path: AnyPath) -> bool:
+    return len(os.fsencode(path)) <= LONGEST_SOCKET_PATH
+
+
+def _other_places() -> Iterator[str]:
+    """Where sockets may lie, if not in the directory for temporary files."""
+    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
+    # After `su` and `sudo` it is often still that of the former user.
+    if os.path.isdir(runtime) and os.stat(runtime).st_uid == os.geteuid():
+        yield runtime
+    if os.access("/tmp", os.W_OK | os.X_OK):
+        yield "/tmp"
 
 
 def resolve(kind: str, path: AnyPath) -> str:

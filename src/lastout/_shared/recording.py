@@ -58,6 +58,7 @@ class Recording:
     def start_anew(self) -> None:
         """As a new member, that has recorded nothing."""
         self._pid = os.getpid()
+        self._user, self._root = os.geteuid(), _root()
         self._next_number = counter()
         self._written = 0
         self._undisturbed_by: Held | None = None
@@ -86,7 +87,7 @@ class Recording:
         if not self.joined or self._pid != os.getpid():
             self.check()
         number, ns = self._next_number(), monotonic_ns()
-        if ns > self.guardian.due:
+        if ns > self.guardian.due and self.can_reach():
             self.guardian.look()
         new = Artifact(
             f"{self.token}.{number}", kind, location, lifetime, after, data, ns, self.path
@@ -112,6 +113,14 @@ class Recording:
     def alone_wrote(self) -> bool:
         """Whether nobody else has marked anything in this member's journal."""
         return self.lease.size() == self._written
+
+    def can_reach(self) -> bool:
+        """Whether this process can still get to the scope: not after it gave up root."""
+        return self._user == os.geteuid() and self.finds_things()
+
+    def finds_things(self) -> bool:
+        """Whether a path still means what it did: not after it changed its root directory."""
+        return self._root == _root()
 
     def check(self) -> None:
         """Raise `UsageError` unless this process is in the scope."""
@@ -172,3 +181,12 @@ class Recording:
                     path=self.path,
                 )
             yield held
+
+
+def _root() -> tuple[int, ...]:
+    """Where paths begin."""
+    try:
+        found = os.stat("/")
+    except OSError:
+        return ()
+    return found.st_dev, found.st_ino

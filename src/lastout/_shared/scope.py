@@ -50,18 +50,17 @@ class Scope(Making):
             scratch = scope.directory(lifetime="member")   # goes with this process
 
     Args:
-        name: which scope; `None` for one that nobody else has, but whom it is
-            given to.
+        name: which scope; `None` for one that nobody else has, but whom it is given to.
         root: the directory that scopes lie in; `None` for the usual one.
+        trust_root: whether to rely on locks there, though its file system is not known to
+            have good ones.  It is noted in the root, for all who ever use it.
         guardian: whether a small process of its own is to clean up as soon as a member
             is killed.  The scope has it then for all its members; if it cannot be
             started there is a `GuardianWarning`, and the scope works without.
-        wait: seconds to wait, on leaving, for all others to leave first.  It counts for
-            this process only, not for its children.
-        end_workers: whether processes that join by `worker` end when this one has ended,
-            however that was: SIGTERM, and SIGKILL after `worker_grace` seconds.  The
-            guardian sees to it, or else the next `lastout.reap()`.  `None`: if the scope
-            has a guardian.
+        wait: seconds to wait, on leaving, for all others to leave first (not in its children).
+        end_workers: whether processes that join by `worker` end when this one has ended, however
+            that was: SIGTERM, and SIGKILL after `worker_grace` seconds.  The guardian sees to it,
+            or else the next `lastout.reap()`.  `None`: if the scope has a guardian.
         worker_grace: seconds that they have from SIGTERM to SIGKILL.
 
     Attributes:
@@ -88,6 +87,7 @@ class Scope(Making):
         name: str | None = None,
         *,
         root: str | os.PathLike[str] | None = None,
+        trust_root: bool = False,
         guardian: bool = False,
         wait: float | None = None,
         end_workers: bool | None = None,
@@ -97,7 +97,7 @@ class Scope(Making):
         self._end_workers, self._worker_grace = workers.check(end_workers, worker_grace)
         self._wants_guardian = bool(guardian)
         name = new_token() if name is None else check_name(name)
-        self._join_or_defer(LocalBackend(root), name, partial(self._join, wait))
+        self._join_or_defer(LocalBackend(root, trust_root), name, partial(self._join, wait))
 
     def _join_or_defer(
         self, backend: LocalBackend, name: str, join: Callable[[LocalBackend, str], None]

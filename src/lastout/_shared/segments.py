@@ -16,17 +16,20 @@ from __future__ import annotations
 
 import _multiprocessing  # type: ignore[import-not-found]
 import _posixshmem  # type: ignore[import-not-found]
+import os
+from contextlib import contextmanager
+from errno import ENOMEM, ENOSPC
 from multiprocessing import shared_memory
 from types import FunctionType
 
+from .._platform import files
 from .._platform.files import SHARED_MEMORY_CAN_BE_UNTRACKED, semaphore_file, shared_memory_file
-from ..errors import UsageError
+from ..errors import SystemRefused, UsageError
 from . import paths
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import os
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from typing import Any, Final
 
     from .._process.deadline import Deadline
@@ -162,6 +165,37 @@ def facts(kind: str, name: str) -> dict[str, Any]:
     """By what the one that was just made is known again."""
     found = look(kind, name)
     return paths.facts(found) if found else {}
+
+
+def take_room(made: SharedMemory, size: int) -> None:
+    """Have the system give it all of its memory now, or refuse; then it is gone again.
+
+    Else who writes to it dies of SIGBUS where there is no room: in containers /dev/shm is small.
+    """
+    try:
+        files.take_room(made._fd, size)  # type: ignore[attr-defined,unused-ignore]
+    except OSError:
+        made.close()
+        raise
+
+
+@contextmanager
+def refusals(kind: str, name: str, size: int = 0) -> Iterator[None]:
+    """Say how much was asked for and where, when the system refuses to make one."""
+    try:
+        yield
+    except FileExistsError as error:
+        raise paths.already_there(kind, name) from error
+    except OSError as error:
+        place = os.path.dirname(files.shared_memory_file(name) or "") or "shared memory"
+        what = f"shared memory of {size} bytes" if size else "a semaphore"
+        hint = f"; ask for less, or make {place} larger (docker run --shm-size)"
+        raise SystemRefused(
+            f"cannot make {what} in {place}: {error.strerror or error}"
+            f"{hint if error.errno in (ENOSPC, ENOMEM) else ''}",
+            number=error.errno,
+            path=place,
+        ) from error
 
 
 def unlink_shared_memory(name: str) -> None:

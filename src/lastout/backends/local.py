@@ -21,7 +21,7 @@ from ..errors import ScopeBusy, ScopeGone
 from .descriptors import Descriptor
 from .held import GARBAGE, HeldDirectory
 from .journals import FileLease, delete
-from .root import check_ours, find_root, open_directory, open_root, refusals
+from .root import check_ours, find_root, open_directory, open_root, refusals, trust
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,13 +39,19 @@ class LocalBackend:
 
     Args:
         root: the directory; `None` for the usual one (see `find_root`).
+        trust_root: whether locks can be relied on there, whatever its file system is.
 
     Raises:
         UsageError: that cannot be a directory.
+        RootRefused, SystemRefused: that cannot be noted there.
     """
 
-    def __init__(self, root: str | os.PathLike[str] | None = None) -> None:
+    def __init__(
+        self, root: str | os.PathLike[str] | None = None, trust_root: bool = False
+    ) -> None:
         self.place = find_root(root)
+        if trust_root:
+            trust(self.place)
 
     def scopes(self) -> list[str]:
         """The names of the scopes that there are."""

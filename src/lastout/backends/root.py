@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 from contextlib import contextmanager
 from errno import errorcode
 
 from .._platform import files
+from .._platform.filesystems import RELIABLE, file_system_of
 from ..errors import LastoutError, RootRefused, SystemRefused, UsageError
 from .descriptors import Descriptor
 
@@ -38,7 +40,11 @@ _HINTS = {
 }
 _NOT_THERE_YET = {"ENOENT": "no directory can be made there; choose another root (LASTOUT_ROOT)"}
 
-_trusted: set[int] = set()
+# A file in a root: its user has said that locks can be relied on there.
+_TRUSTED = ".trusted"
+
+# The devices of file systems that were looked at already.
+_reliable: set[int] = set()
 
 
 def find_root(root: str | os.PathLike[str] | None) -> str:
@@ -119,7 +125,7 @@ def refusal(
     )
 
 
-def open_root(path: str, create: bool) -> Descriptor | None:
+def open_root(path: str, create: bool, checks_locks: bool = True) -> Descriptor | None:
     """The root, open and checked; `None` if it is not there and is not to be made."""
     while True:
         try:
@@ -136,7 +142,8 @@ def open_root(path: str, create: bool) -> Descriptor | None:
             raise refusal(error, "open the directory for scopes", path) from error
     try:
         check_ours(root.opened, path)
-        _check_locks(root.device, path)
+        if checks_locks:
+            _check_locks(root, path)
     except BaseException:
         root.close()
         raise
@@ -193,14 +200,42 @@ def _make(path: str) -> None:
         return  # another process was faster; it is checked like any other
 
 
-def _check_locks(device: int, path: str) -> None:
-    if device in _trusted:
+def trust(path: str) -> None:
+    """Note in the root, for everybody who uses it, that locks can be relied on there.
+
+    Its user knows: it is the user's own, and nobody else can write there.
+
+    Raises:
+        RootRefused, SystemRefused: it is not, or cannot be made.
+    """
+    root = open_root(path, create=True, checks_locks=False)
+    assert root is not None
+    try:
+        with refusals("note that you trust", path):
+            Descriptor(_TRUSTED, os.O_RDONLY | os.O_CREAT, root.number).close()
+    finally:
+        root.close()
+
+
+def _check_locks(root: Descriptor, path: str) -> None:
+    if root.device in _reliable:
         return
-    network = files.network_file_system(device)
-    if network:
+    kind = file_system_of(root.number)
+    if kind in RELIABLE or (not kind and sys.platform != "linux"):
+        _reliable.add(root.device)
+    elif not _is_trusted(root):
         raise RootRefused(
-            f"will not use {path!r}: it is on a network file system ({network}), where a lock can"
-            " be lost while its holder lives; choose a local directory (LASTOUT_ROOT)",
+            f"will not use {path!r}: its file system ({kind or 'of an unknown type'}) is not known"
+            " to keep a lock for as long as its holder lives; choose a directory on a disk of this"
+            " machine, or in memory (LASTOUT_ROOT), or, if no other machine can see that one, say"
+            f" trust_root=True (or: touch {os.path.join(path, _TRUSTED)!r})",
             path=path,
+            file_system=kind,
         )
-    _trusted.add(device)
+
+
+def _is_trusted(root: Descriptor) -> bool:
+    try:
+        return stat.S_ISREG(os.stat(_TRUSTED, dir_fd=root.number, follow_symlinks=False).st_mode)
+    except OSError:
+        return False

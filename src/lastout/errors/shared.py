@@ -115,9 +115,11 @@ class RootRefused(LastoutError, PermissionError):
 
     Attributes:
         path: the directory, or what is wrong in it.
+        file_system: the type of its file system, if that is why; else empty.
     """
 
     path: str
+    file_system: str = ""
 
 
 class JournalDamaged(LastoutError):

@@ -1,0 +1,75 @@
+"""Locks of others: who still lives of those that had them in a directory that was removed."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Final
+
+_FIRST_NAMESPACE: Final = 0xEFFFFFFC  # the inode of that of pids in which the machine began
+_LOOKS: Final = 20
+
+
+def locked_beside(descriptor: int) -> list[str] | None:
+    """The other files on the same file system that somebody holds a `flock` on.
+
+    Args:
+        descriptor: a file on which this process holds one, of the file system in question.
+
+    Returns:
+        Their paths, with `" (deleted)"` at the end of those that have no name any more; `None`
+        where that cannot be told, because not all processes of this machine can be seen.
+    """
+    if sys.platform != "linux":
+        return None
+    hidden: set[int] = set()
+    for _ in range(_LOOKS):
+        try:
+            locked = _inodes(descriptor)
+            seen = dict(_open_files(os.fstat(descriptor).st_dev))
+        except OSError:
+            return None
+        if locked is None or locked & hidden - seen.keys():
+            return None
+        # Locks come and go: what is not seen counts only if it is still there at the next look.
+        hidden = locked - seen.keys()
+        if not hidden:
+            return [seen[inode] for inode in locked]
+    return None
+
+
+def _inodes(descriptor: int) -> set[int] | None:
+    """The inodes of other locked files on its file system; `None` if some may be hidden."""
+    if os.stat("/proc/self/ns/pid").st_ino != _FIRST_NAMESPACE:
+        return None  # the locks of processes outside of ours are not listed
+    ours = os.fstat(descriptor).st_ino
+    with open("/proc/locks", encoding="ascii") as table:
+        # "1: FLOCK  ADVISORY  WRITE 8614 00:2b:22593 0 EOF"; those that wait have an arrow.
+        rows = [line.split() for line in table]
+    files = [row[5].rpartition(":") for row in rows if row[1] == "FLOCK"]
+    # By how the table calls its file system: btrfs has other device numbers for its files.
+    devices = {device for device, _, inode in files if int(inode) == ours}
+    if len(devices) != 1:
+        return None
+    return {int(inode) for device, _, inode in files if device in devices} - {ours}
+
+
+def _open_files(device: int) -> Iterator[tuple[int, str]]:
+    """Inode and path of what processes have open of a file system."""
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        folder = f"/proc/{pid}/fd"
+        try:
+            numbers = os.listdir(folder)
+        except OSError:
+            continue  # it has ended, or is somebody else's
+        for number in numbers:
+            try:
+                found = os.stat(f"{folder}/{number}")
+                if found.st_dev == device:
+                    yield found.st_ino, os.readlink(f"{folder}/{number}")
+            except OSError:
+                continue  # it was closed meanwhile
