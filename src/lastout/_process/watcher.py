@@ -10,14 +10,16 @@ handler does.
 
 from __future__ import annotations
 
-import _thread
 import os
-import select
 import signal
+
+from .._platform.genuine import Genuine
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+_os, _thread, select = Genuine("os"), Genuine("_thread"), Genuine("select")
 
 _STOP = 0  # no signal has this number
 _JOIN_SECONDS = 5.0
@@ -70,7 +72,7 @@ class Watcher:
     def wake(self, signum: int) -> None:
         """Tell the thread of a signal."""
         try:
-            os.write(self._in, bytes((signum,)))
+            _os.write(self._in, bytes((signum,)))
         except BlockingIOError:
             return  # the pipe is full: it has enough to wake up for
 
@@ -89,9 +91,11 @@ class Watcher:
     def _read(self) -> bool:
         """Obey what has arrived; False when it is time to stop."""
         try:
-            arrived = os.read(self._out, 512)
+            arrived = _os.read(self._out, 512)
         except BlockingIOError:  # the main thread has read it, in `finish`
             return True
+        except OSError:  # closed, as all are in gevent's children just before their exec
+            return False
         self._reader = _thread.get_ident()
         try:
             for signum in arrived:
@@ -127,7 +131,7 @@ class Watcher:
 
     def obeys_here(self) -> bool:
         """Whether this very thread is obeying a signal now."""
-        return self._reader == _thread.get_ident()
+        return bool(self._reader == _thread.get_ident())
 
     def is_ours(self) -> bool:
         """Whether its thread lives in this process."""

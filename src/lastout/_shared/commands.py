@@ -14,7 +14,7 @@ import signal
 import subprocess
 from contextlib import suppress
 
-from .._platform import files, pids
+from .._platform import files, genuine, pids
 from .._process.deadline import Deadline, check_seconds
 from ..errors import CleanupFailed, CleanupTimeout, UsageError
 from . import paths, processes
@@ -113,7 +113,7 @@ def run(
         streams = {"stdout": output, "stderr": output, "env": {**inherited, **env}}
         token = paths.fresh_name(kind)
         try:
-            process = processes.start(token, argv, {**how, **streams})
+            process = processes.start(token, argv, {**how, **streams}, genuine.subprocess().Popen)
         except OSError as error:
             raise _failed(kind, location, f"it cannot be started: {error}") from error
         in_time = _wait(process, token, deadline)

@@ -21,17 +21,19 @@ the environment (a daemon) is a member too.
 from __future__ import annotations
 
 import os
-import select
 import signal
 from math import ceil
 
 from .._platform import pids
+from .._platform.genuine import Genuine
 from .._process.deadline import Deadline
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Final, Self
+
+select = Genuine("select")
 
 TOKEN: Final = "LASTOUT_ARTIFACT"  # the variable by which a process is known again
 LAST_PATIENCE: Final = 5.0  # seconds for the kernel to end what was killed

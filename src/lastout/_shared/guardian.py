@@ -14,7 +14,7 @@ import sys
 import warnings
 from time import monotonic_ns
 
-from .._platform import files, pids
+from .._platform import files, genuine, pids
 from .._process.deadline import Deadline
 from ..backends.guards import take_guard
 from ..errors import GuardianWarning, LastoutError, SystemRefused
@@ -152,8 +152,7 @@ def _command(scope: str, lock: int) -> list[str]:
 
 
 def _run(command: list[str], lock: int, told: int) -> int:
-    import subprocess
-
+    subprocess = genuine.subprocess()
     process = subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
@@ -167,7 +166,7 @@ def _run(command: list[str], lock: int, told: int) -> int:
     try:
         if pids.can_hold_processes():
             _wait(process.pid)
-        return process.wait(_PATIENCE)
+        return int(process.wait(_PATIENCE))
     except subprocess.TimeoutExpired as error:
         raise SystemRefused(f"it did not start in {_PATIENCE} s", path=command[0]) from error
     finally:
