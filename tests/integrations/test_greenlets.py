@@ -174,6 +174,44 @@ def test_a_failure_on_the_thread_of_a_signal_is_told(start: Start) -> None:
     assert "it ended with status 3" in end.err
 
 
+@pytest.mark.leaks("scopes", reason="what could not be cleaned stays recorded")
+def test_failures_while_the_loop_waits_for_children(start: Start) -> None:
+    """Each command that fails is told, though gevent's loop waits for just any child."""
+    child = start(
+        """
+subprocess.run(["true"])  # from here on the loop does
+scope = lastout.Scope("s")
+for _ in range(20):
+    scope.command(["sh", "-c", "exit 3"])
+lastout.handle_signals()
+say("ready")
+time.sleep(60)
+"""
+    )
+    child.wait_for("ready")
+    child.signal(signal.SIGTERM)
+    end = child.end()
+    assert end.status == -signal.SIGTERM
+    assert end.err.count("it ended with status 3") == 20
+
+
+def test_a_process_that_a_handler_starts(start: Start) -> None:
+    """A handler that runs because of a signal may start a process of the scope, and wait for it."""
+    child = start(
+        """
+scope = lastout.Scope("s")
+lastout.register(lambda: say(scope.popen(["true"]).wait(), scope.popen(["cat"]).poll()))
+lastout.handle_signals()
+say("ready")
+time.sleep(60)
+"""
+    )
+    child.wait_for("ready")
+    child.signal(signal.SIGTERM)
+    assert child.end().status == -signal.SIGTERM
+    assert child.lines == ["ready", "0 None"]
+
+
 def test_a_signal_while_the_main_greenlet_makes_and_releases(start: Start) -> None:
     """The locks that the main greenlet takes all the time do not keep the signal's thread out."""
     child = start(
@@ -183,7 +221,7 @@ lastout.handle_signals()
 say("ready")
 while True:
     try:
-        scope.release(scope.artifact_of(scope.directory()))
+        scope.artifact_of(scope.directory()).release()
     except lastout.errors.LastoutError:
         pass  # it is being left
 """

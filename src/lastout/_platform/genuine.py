@@ -61,6 +61,12 @@ def in_main_thread() -> bool:
     return _is_patched("threading") and threading.get_native_id() == os.getpid()
 
 
+def loses_statuses() -> bool:
+    """Whether gevent's loop, on another thread, may wait for the children of this one."""
+    gevent: Any = sys.modules.get("gevent.monkey")
+    return bool(gevent and gevent.is_object_patched("os", "waitpid")) and not in_main_thread()
+
+
 def _is_patched(module: str) -> bool:
     gevent: Any = sys.modules.get("gevent.monkey")
     if gevent and gevent.is_module_patched(module):

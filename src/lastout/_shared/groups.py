@@ -207,6 +207,18 @@ def wait_for_ends(held: Iterable[int], until: Deadline) -> bool:
     return True
 
 
+def wait_for_child(pid: int, until: Deadline) -> bool:
+    """Wait until a child has ended; whether it has.  `Popen.wait` only looks now and then."""
+    try:
+        held = pids.hold_process(pid)
+    except ProcessLookupError:
+        return True  # somebody has waited for it: gevent's loop, or SIGCHLD is ignored
+    try:
+        return wait_for_ends([held], until)
+    finally:
+        os.close(held)
+
+
 def group_of(pid: int) -> int | None:
     """The process group of `pid`; `None` if it has ended, or that is not for us to know."""
     try:

@@ -12,7 +12,7 @@ import os
 import subprocess
 from contextlib import suppress
 
-from .._platform import pids
+from .._platform import genuine, pids
 from .._platform.genuine import Genuine
 from .._process.deadline import Deadline, check_seconds
 from ..errors import CleanupFailed, CleanupTimeout, UsageError
@@ -81,9 +81,11 @@ def start(
 ) -> subprocess.Popen[Any]:
     """Start a process with a token in its environment and in a group of its own.
 
-    With `popen`, or by what the user has for `subprocess.Popen`.
+    With `popen`, or by what the user has for `subprocess.Popen`; gevent's is for the
+    main thread only.
     """
-    popen = popen or subprocess.Popen
+    if popen is None:
+        popen = (genuine.subprocess() if genuine.loses_statuses() else subprocess).Popen
     given = options.get("env")
     environment = {**(os.environ if given is None else given), TOKEN: token}
     own_group = {} if options.get("start_new_session") else {"process_group": 0}
