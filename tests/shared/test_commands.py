@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lastout import errors
-from lastout._platform import pids
-from lastout._shared import commands, processes
+from lastout._platform import genuine, pids
+from lastout._process.deadline import Deadline
+from lastout._shared import commands, groups, processes
 from support import eventually
 from support.artifacts import Made, make
 
@@ -141,7 +142,7 @@ def test_an_interrupted_wait_kills_it(tmp_path: Path, monkeypatch: pytest.Monkey
         assert eventually((tmp_path / "pid").exists)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(commands, "wait_for_ends", interrupted)
+    monkeypatch.setattr(commands, "wait_for_child", interrupted)
     with pytest.raises(KeyboardInterrupt):
         made.clean()
 
@@ -199,3 +200,38 @@ def test_bad_commands_are_the_callers_act(
 def test_how_one_ended(status: int, text: str) -> None:
     """A status is told in words, also of a signal that has no name."""
     assert commands._describe(status) == text
+
+
+def test_somebody_else_has_waited_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that ended, and that its parent was told of before lastout looked, has ended."""
+
+    def hold(_: int) -> int:
+        raise ProcessLookupError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pids, "hold_process", hold)
+        assert groups.wait_for_child(1, Deadline(0))
+
+
+@pytest.fixture
+def relayed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a thread beside gevent's loop, which may take the status of any child."""
+    monkeypatch.setattr(genuine, "loses_statuses", lambda: True)
+
+
+@pytest.mark.usefixtures("relayed")
+def test_a_status_that_a_shell_writes_down(tmp_path: Path) -> None:
+    """It is told as the program's own, and the program gets its arguments as they are."""
+    python("import sys; open(sys.argv[1], 'w').close()", "a b", cwd=tmp_path).clean()
+    assert (tmp_path / "a b").exists()
+    with pytest.raises(errors.CleanupFailed, match="it ended with status 3"):
+        make("command", ["sh", "-c", "exit 3"]).clean()
+
+
+@pytest.mark.usefixtures("relayed")
+def test_a_shell_that_is_killed(tmp_path: Path) -> None:
+    """Of a program whose group was killed it is told so; after its time, with its group."""
+    with pytest.raises(errors.CleanupFailed, match="killed by SIGKILL"):
+        make("command", ["sh", "-c", "kill -KILL $PPID"]).clean()
+    with pytest.raises(errors.CleanupTimeout):
+        make("command", ["sleep", "60"], timeout=0.2).clean()

@@ -453,7 +453,7 @@ HOLDING = """
 
     def wait_for_it():
         from lastout.backends import local
-        local.sleep = lambda _: (there.set(), done.wait(30))
+        local._time.sleep = lambda _: (there.set(), done.wait(30))
         with hold(LocalBackend(), "s", scope.path):
             pass
 

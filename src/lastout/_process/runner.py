@@ -12,15 +12,17 @@ it, `reserve` parks a thread for each handler with a limit ahead of time.
 
 from __future__ import annotations
 
-import _thread
 from os import getpid
 from time import monotonic
 
 from .._platform import THREADS_START_AT_EXIT, in_main_interpreter
+from .._platform.genuine import Genuine
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+_thread = Genuine("_thread")
 
 
 class _Call:

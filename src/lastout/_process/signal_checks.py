@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import signal
-import threading
 
 from .._platform import in_main_interpreter
+from .._platform.genuine import in_main_thread
 from ..errors import UsageError
 
 # These are raised by the program's own next instruction: a handler in Python
@@ -49,7 +49,7 @@ def name_of(signum: int) -> str:
 
 def check_main_thread(what: str) -> None:
     """Raise `UsageError` unless this thread may set signal handlers."""
-    if not in_main_interpreter() or threading.current_thread() is not threading.main_thread():
+    if not in_main_interpreter() or not in_main_thread():
         raise UsageError(
             f"{what} was called outside the main thread of the main interpreter, the only one "
             "that can set signal handlers; call it there, before starting threads"

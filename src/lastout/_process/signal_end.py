@@ -12,12 +12,12 @@ All of it on a thread that is not the main one, which goes on meanwhile.
 from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found]
-import _thread
 import atexit
 import sys
 import threading
 
 from .._platform import default_action, die_of, pids, show_unraisable
+from .._platform.genuine import Genuine, is_patched
 from . import PACKAGES, registry
 from .runner import begin, call_within
 from .watcher import start_unsignalled
@@ -25,6 +25,8 @@ from .watcher import start_unsignalled
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Final
+
+_thread = Genuine("_thread")
 
 # Service managers, schedulers and pools send one wish twice, some ms apart.
 IMPATIENT_AFTER: Final = 2.0  # seconds
@@ -42,8 +44,10 @@ def end(signum: int) -> None:
     """End this process by `signum`, as it would end without one; does not return."""
     begin_end(signum)
     try:
-        # No daemon: the main thread, at its end, waits for it.
-        threading.Thread(target=_end, args=(signum,), daemon=False).start()
+        if is_patched("threading"):
+            _thread.start_new_thread(_end, (signum,))
+        else:  # no daemon: the main thread, at its end, waits for it
+            threading.Thread(target=_end, args=(signum,), daemon=False).start()
     except RuntimeError:  # the interpreter has begun to end, or there is no thread to be had
         die(signum)
     wait_for_the_end()

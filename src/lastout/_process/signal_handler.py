@@ -14,9 +14,9 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 
 from .._platform import die_of
+from .._platform.genuine import in_main_thread
 from . import signal_end, wakeup
 from .watcher import Watcher, start_unsignalled
 
@@ -114,15 +114,10 @@ class SignalHandler:
         uvicorn does so.  The exit handlers would be lost: that is the end that they wait for.
         """
         for signum in tuple(_ending or ()):  # none: the interpreter clears its modules
-            if signal.getsignal(signum) == signal.SIG_DFL and is_main_thread():
+            if signal.getsignal(signum) == signal.SIG_DFL and in_main_thread():
                 _ending.discard(signum)
                 handled[signum] = Handled(signal.SIG_DFL, Options(False, None, True))
                 signal.signal(signum, SignalHandler())
-
-
-def is_main_thread() -> bool:
-    """Whether this thread may set signal handlers."""
-    return threading.current_thread() is threading.main_thread()
 
 
 def is_installed(signum: int) -> bool:
@@ -167,7 +162,7 @@ def _raise(signum: int) -> None:
 def at_end() -> None:
     """The process ends in the usual way, and its handlers have run."""
     global _raised, _die_late
-    if not is_main_thread():
+    if not in_main_thread():
         return  # called in an end by a signal, or by a handler that ends the process in its own way
     if _raised is not None:
         signum, _raised = _raised, None

@@ -26,6 +26,7 @@ import threading
 from functools import partial
 
 from .._platform import HAS_FORK, prepare_to_die
+from .._platform.genuine import in_main_thread
 from .._platform.imports import load_now
 from ..errors import UsageError
 from . import after_end, call_all, on_inheritable, registry, signal_end, signal_handler
@@ -234,7 +235,7 @@ class _LastThread:
 def _before_fork() -> None:
     global _parents_watcher, _forked_by_thread
     _parents_watcher = signal_handler.watcher
-    _forked_by_thread = _thread.get_ident() != threading.main_thread().ident
+    _forked_by_thread = not in_main_thread()
     if handled:
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, handled)
         _masks[_thread.get_ident()] = mask

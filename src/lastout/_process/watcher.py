@@ -10,16 +10,17 @@ by hand, from a Python-level handler, what the C handler does.
 
 from __future__ import annotations
 
-import _thread
 import os
-import select
 import signal
 
+from .._platform.genuine import Genuine
 from . import wakeup
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+_os, _thread, select = Genuine("os"), Genuine("_thread"), Genuine("select")
 
 _STOP = 0  # no signal has this number
 _JOIN_SECONDS = 5.0
@@ -72,7 +73,7 @@ class Watcher:
     def wake(self, signum: int) -> None:
         """Tell the thread of a signal."""
         try:
-            os.write(self._in, bytes((signum,)))
+            _os.write(self._in, bytes((signum,)))
         except BlockingIOError:
             return  # the pipe is full: it has enough to wake up for
 
@@ -92,9 +93,11 @@ class Watcher:
     def _read(self) -> bool:
         """Obey what has arrived; False when it is time to stop."""
         try:
-            arrived = os.read(self._out, 512)
+            arrived = _os.read(self._out, 512)
         except BlockingIOError:  # the main thread has read it, in `finish`
             return True
+        except OSError:  # closed, as all are in gevent's children just before their exec
+            return False
         self._reader = _thread.get_ident()
         try:
             for signum in arrived:
@@ -142,7 +145,7 @@ class Watcher:
 
     def obeys_here(self) -> bool:
         """Whether this very thread is obeying a signal now."""
-        return self._reader == _thread.get_ident()
+        return bool(self._reader == _thread.get_ident())
 
     def is_ours(self) -> bool:
         """Whether its thread lives in this process."""

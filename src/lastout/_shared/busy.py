@@ -9,8 +9,7 @@ nothing is recorded, made or claimed behind the back of a thread that leaves.
 
 from __future__ import annotations
 
-from threading import Condition, get_ident
-
+from .._platform.genuine import Genuine
 from ..errors import UsageError
 
 TYPE_CHECKING = False
@@ -18,6 +17,9 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from .._process.deadline import Deadline
+
+_thread = Genuine("_thread")
+_get_ident = _thread.get_ident  # recording has to be fast
 
 
 class Busy:
@@ -31,12 +33,12 @@ class Busy:
         self._scope = scope
         self._inside: list[int] = []
         self._closed = False
-        self._changed = Condition()
+        self._changed = _thread.allocate_lock()  # freed when one goes, once it is closed
 
     def __enter__(self) -> None:
         # Without a lock: recording has to be fast.  In this order: else it could be
         # closed in between, and nobody would know of us.
-        self._inside.append(get_ident())
+        self._inside.append(_get_ident())
         if self._closed:
             self._exit()
             raise UsageError(
@@ -53,19 +55,25 @@ class Busy:
         self._exit()
 
     def _exit(self) -> None:
-        self._inside.remove(get_ident())
+        self._inside.remove(_get_ident())
         if self._closed:
-            with self._changed:
-                self._changed.notify_all()
+            try:  # noqa: SIM105  contextlib is not quick
+                self._changed.release()
+            except RuntimeError:  # another has done so
+                pass
 
     def close(self, deadline: Deadline) -> bool:
         """Let nobody in, and wait until no other thread is inside; whether that came in time."""
         self._closed = True
-        me = get_ident()
-        with self._changed:
-            return self._changed.wait_for(
-                lambda: all(thread == me for thread in self._inside), deadline.left()
-            )
+        me = _get_ident()
+        # The lock is taken, so that whoever goes from here on frees it: then look again.
+        while any(thread != me for thread in list(self._inside)):
+            left = deadline.left()
+            if not self._changed.acquire(
+                timeout=-1 if left is None else min(left, _thread.TIMEOUT_MAX)
+            ):
+                return False
+        return True
 
     def open(self) -> None:
         """For a new membership."""

@@ -14,11 +14,12 @@ import signal
 import subprocess
 from contextlib import suppress
 
-from .._platform import files, pids
+from .._platform import files, genuine
 from .._process.deadline import Deadline, check_seconds
 from ..errors import CleanupFailed, CleanupTimeout, UsageError
 from . import paths, processes
-from .groups import LAST_PATIENCE, Group, wait_for_ends
+from .groups import LAST_PATIENCE, Group, wait_for_child
+from .relay import Relay
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -110,15 +111,22 @@ def run(
     inherited = {name: value for name, value in os.environ.items() if name not in _NOT_PASSED_ON}
     output = files.scratch_file()
     try:
+        relay = Relay(argv, how)
+    except BaseException:
+        os.close(output)
+        raise
+    try:
         streams = {"stdout": output, "stderr": output, "env": {**inherited, **env}}
         token = paths.fresh_name(kind)
         try:
-            process = processes.start(token, argv, {**how, **streams})
+            popen = genuine.subprocess().Popen
+            process = processes.start(token, relay.argv, {**relay.how, **streams}, popen)
         except OSError as error:
             raise _failed(kind, location, f"it cannot be started: {error}") from error
         in_time = _wait(process, token, deadline)
-        said = _tail(output)
+        said, status = _tail(output), relay.status(process)
     finally:
+        relay.close()
         os.close(output)
     if not in_time:
         raise CleanupTimeout(
@@ -126,19 +134,15 @@ def run(
             kind=kind,
             location=location,
         )
-    if process.returncode:
-        raise _failed(kind, location, _describe(process.returncode) + said)
+    if status:
+        raise _failed(kind, location, _describe(status) + said)
 
 
 def _wait(process: subprocess.Popen[Any], token: str, deadline: Deadline) -> bool:
     """Wait until it ends by itself; else kill its group.  Whether it did."""
     ended = False
     try:
-        held = pids.hold_process(process.pid)
-        try:
-            ended = wait_for_ends([held], deadline)
-        finally:
-            os.close(held)
+        ended = wait_for_child(process.pid, deadline)
     finally:
         # Also when this wait is interrupted, by Ctrl-C or a lack of descriptors.
         if not ended:

@@ -21,17 +21,19 @@ the environment (a daemon) is a member too.
 from __future__ import annotations
 
 import os
-import select
 import signal
 from math import ceil
 
 from .._platform import pids
+from .._platform.genuine import Genuine
 from .._process.deadline import Deadline
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Final, Self
+
+select = Genuine("select")
 
 TOKEN: Final = "LASTOUT_ARTIFACT"  # the variable by which a process is known again
 LAST_PATIENCE: Final = 5.0  # seconds for the kernel to end what was killed
@@ -203,6 +205,18 @@ def wait_for_ends(held: Iterable[int], until: Deadline) -> bool:
         if left and until.passed():
             return False
     return True
+
+
+def wait_for_child(pid: int, until: Deadline) -> bool:
+    """Wait until a child has ended; whether it has.  `Popen.wait` only looks now and then."""
+    try:
+        held = pids.hold_process(pid)
+    except ProcessLookupError:
+        return True  # somebody has waited for it: gevent's loop, or SIGCHLD is ignored
+    try:
+        return wait_for_ends([held], until)
+    finally:
+        os.close(held)
 
 
 def group_of(pid: int) -> int | None:

@@ -14,11 +14,11 @@ import sys
 import warnings
 from time import monotonic_ns
 
-from .._platform import files, pids
+from .._platform import files, genuine, pids
 from .._process.deadline import Deadline
 from ..backends.guards import take_guard
 from ..errors import GuardianWarning, LastoutError, SystemRefused
-from .groups import wait_for_ends
+from .groups import wait_for_child
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -152,8 +152,7 @@ def _command(scope: str, lock: int) -> list[str]:
 
 
 def _run(command: list[str], lock: int, told: int) -> int:
-    import subprocess
-
+    subprocess = genuine.subprocess()
     process = subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
@@ -166,8 +165,8 @@ def _run(command: list[str], lock: int, told: int) -> int:
     )
     try:
         if pids.can_hold_processes():
-            _wait(process.pid)
-        return process.wait(_PATIENCE)
+            wait_for_child(process.pid, Deadline(_PATIENCE))
+        return int(process.wait(_PATIENCE))
     except subprocess.TimeoutExpired as error:
         raise SystemRefused(f"it did not start in {_PATIENCE} s", path=command[0]) from error
     finally:
@@ -175,12 +174,3 @@ def _run(command: list[str], lock: int, told: int) -> int:
         if process.returncode is None:
             process.kill()
             process.wait()
-
-
-def _wait(pid: int) -> None:
-    """Wait for its end: `Popen.wait` only looks now and then."""
-    held = pids.hold_process(pid)
-    try:
-        wait_for_ends([held], Deadline(_PATIENCE))
-    finally:
-        os.close(held)

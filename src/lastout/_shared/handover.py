@@ -15,6 +15,7 @@ from .._platform import show_unraisable
 from .._process import children
 from ..backends import descriptors
 from ..errors import LastoutError
+from .burial import Children
 from .membership import joined
 
 TYPE_CHECKING = False
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 _following = False
 _handed: list[tuple[Membership, Lease | None]] = []
 _locked_out: list[bool] = []
+_children: dict[str, Children] = {}  # of this process, by its token in each scope
 
 
 def follow() -> None:
@@ -48,10 +50,18 @@ def _before() -> None:
     _handed.clear()
     # A list first: other threads join and leave meanwhile.
     memberships = [one for one in list(joined.values()) if one.can_hand_over() and one.can_reach()]
+    for one in memberships:
+        _bury_children_of(one)
     _handed.extend((one, _publish_for_child(one)) for one in memberships)
     for one in memberships:
         if one.guardian.wanted:
             one.guardian.look()
+
+
+def _bury_children_of(membership: Membership) -> None:
+    children = _children.get(membership.token)
+    if children:
+        children.bury()
 
 
 def _publish_for_child(membership: Membership) -> Lease | None:
@@ -63,17 +73,28 @@ def _publish_for_child(membership: Membership) -> Lease | None:
 
 def _in_parent() -> None:
     try:
-        for _, lease in _handed:
+        for membership, lease in _handed:
             if lease:
                 lease.close()
+                children = _children.setdefault(membership.token, Children(membership))
+                children.add(lease.member)
+        _forget_children()
         _handed.clear()
     finally:
         descriptors.let_in_forks(_locked_out.pop())
 
 
+def _forget_children() -> None:
+    """Of scopes that this process has left: whoever left last has seen to them."""
+    ours = {membership.token for membership, _ in _handed}
+    for token in _children.keys() - ours:
+        del _children[token]
+
+
 def _in_child() -> None:
     # Called again where Ctrl-C comes in the middle: it goes on with what is left to do.
     _locked_out.clear()
+    _children.clear()
     for membership, lease in _handed:
         # Without one of its own, the child keeps its parent's for the moment.
         (lease or membership.lease).inherit()

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from threading import local
 
+from .._platform.genuine import Genuine
 from .._process.deadline import Deadline
 from ..errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import Final
+    from typing import Any, Final
 
     from ..backends.base import Backend, Held
 
@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 PATIENCE: Final = 60.0
 
 
-class _Holding(local):
+_local: Any = Genuine("_thread")._local
+
+
+class _Holding(_local):  # type: ignore[misc]
     def __init__(self) -> None:
         self.paths: set[str] = set()
 

@@ -12,8 +12,6 @@ objects stand for it; the last of them to leave ends it.
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
-from threading import RLock
 from time import monotonic_ns
 
 from .._identity import here, new_token
@@ -22,12 +20,13 @@ from .._process.deadline import Deadline
 from .._process.forkserver import is_forkserver
 from .._process.report import Report
 from ..backends import descriptors
-from ..errors import JournalTooNew, ScopeBusy
+from ..errors import JournalTooNew
 from . import journal as journals
 from . import lease as leases
 from . import makers
 from .artifact import Artifact, keep_here
 from .busy import Busy
+from .guard import Guard
 from .hold import PATIENCE, hold
 from .leave import Leaver
 from .loading import load_all
@@ -38,7 +37,7 @@ from .release import Releaser
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
     from ..backends.base import Backend, Lease
     from .run import Clean
@@ -80,7 +79,7 @@ class Membership(Recording):
 
     def _new_process(self) -> None:
         """Nobody in it is in the middle of anything."""
-        self._guard = RLock()
+        self._guard = Guard(self.path)
         self.busy = Busy(self.path)
         self._releaser = Releaser(self)
         self._handed_over = False
@@ -246,19 +245,9 @@ class Membership(Recording):
         # Last: from here on another thread can join anew, and what it sets stays.
         joined.pop(self.path, None)
 
-    @contextmanager
-    def guarded(self, seconds: float) -> Iterator[None]:
-        """No other thread joins or leaves meanwhile."""
-        if not self._guard.acquire(timeout=seconds):
-            raise ScopeBusy(
-                f"another thread of this process joins or leaves the scope {self.path!r}, and did"
-                f" not come to an end in {seconds} s",
-                path=self.path,
-            )
-        try:
-            yield
-        finally:
-            self._guard.release()
+    def guarded(self, seconds: float) -> AbstractContextManager[None]:
+        """No other thread joins or leaves meanwhile; see `Guard.taken`."""
+        return self._guard.taken(seconds)
 
     # Forks; see `handover`.
 

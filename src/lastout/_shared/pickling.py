@@ -8,6 +8,7 @@ run time or found in no place that another process would look.
 
 from __future__ import annotations
 
+import _thread
 import sys
 import threading
 from io import BytesIO, IOBase
@@ -26,7 +27,7 @@ _MAINS: Final = ("__main__", "__mp_main__")
 _METHODS: Final = (MethodType, BuiltinMethodType)
 _IMMUTABLE_TYPE: Final = 1 << 8  # Py_TPFLAGS_IMMUTABLETYPE
 _ONE_OF_A_KIND: Final = (type(threading.Lock()), type(threading.RLock()), IOBase)
-_one_at_a_time = threading.RLock()
+_one_at_a_time = _thread.RLock()
 _PATIENCE: Final = 1.0  # seconds
 
 

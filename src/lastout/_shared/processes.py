@@ -9,11 +9,11 @@ in between leaves a process that is found by its token.
 from __future__ import annotations
 
 import os
-import select
 import subprocess
 from contextlib import suppress
 
-from .._platform import pids
+from .._platform import genuine, pids
+from .._platform.genuine import Genuine
 from .._process.deadline import Deadline, check_seconds
 from ..errors import CleanupFailed, CleanupTimeout, UsageError
 from . import paths
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     Argument = str | bytes | os.PathLike[str] | os.PathLike[bytes]
     Arguments = Sequence[Argument] | Argument
 
+_select = Genuine("select")
 _SETTLE: Final = 50  # milliseconds that a new process has to come to its own program
 
 # Those that this process started: only their parent can wait for them, and a
@@ -75,13 +76,22 @@ def as_text(argv: Arguments) -> list[str]:
     return words
 
 
-def start(token: str, argv: Arguments, options: Mapping[str, Any]) -> subprocess.Popen[Any]:
-    """Start a process with a token in its environment and in a group of its own."""
+def start(
+    token: str, argv: Arguments, options: Mapping[str, Any], popen: Any = None
+) -> subprocess.Popen[Any]:
+    """Start a process with a token in its environment and in a group of its own.
+
+    With `popen`, or by what the user has for `subprocess.Popen`; gevent's is for the
+    main thread only.
+    """
+    if popen is None:
+        popen = (genuine.subprocess() if genuine.loses_statuses() else subprocess).Popen
     given = options.get("env")
     environment = {**(os.environ if given is None else given), TOKEN: token}
     own_group = {} if options.get("start_new_session") else {"process_group": 0}
     try:
-        return subprocess.Popen(argv, **{**options, **own_group, "env": environment})
+        started: subprocess.Popen[Any] = popen(argv, **{**options, **own_group, "env": environment})
+        return started
     except OSError:
         _end_begun(token)
         raise
@@ -174,6 +184,6 @@ def _end(
             # Its starter was killed while starting it: between the end of fork
             # and that of exec it has its starter's environment, and no event
             # tells when it comes to its own.
-            select.select([], [], [], _SETTLE / 1000)
+            _select.select([], [], [], _SETTLE / 1000)
             left = group.end(data["grace"], deadline)
         return left, group.seen, group.unproved(data.get("session"))

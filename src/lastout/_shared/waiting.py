@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import select
 
+from .._platform.genuine import Genuine
 from .lease import is_helper
 from .survey import Survey
 
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from .._process.deadline import Deadline
     from .membership import Membership
+
+select = Genuine("select")
 
 # A member that leaves and lives on wakes nobody, so look again.
 _FIRST_LOOK: Final = 0.005

@@ -15,10 +15,10 @@ before it is written to or closed.
 from __future__ import annotations
 
 import os
+from _thread import RLock  # not from `threading`, where gevent puts its own
 from contextlib import suppress
 from errno import EBADF
 from fcntl import F_DUPFD_CLOEXEC, fcntl
-from threading import RLock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

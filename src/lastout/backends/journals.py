@@ -6,10 +6,10 @@ __lazy_modules__ = ["filelock"]  # from 3.15: loaded for the first lock
 
 import os
 from errno import ENOTEMPTY
-from time import sleep
 
 from filelock import lock_descriptor, unlock_descriptor
 
+from .._platform.genuine import Genuine
 from ..errors import RootRefused, ScopeGone, SystemRefused
 from .descriptors import Descriptor
 from .root import open_directory, refusal, refusals
@@ -18,6 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
 
+_time = Genuine("time")
 ENDING: Final = ".journal"
 _LOOKS: Final = 100
 _NEW: Final = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL
@@ -147,7 +148,7 @@ def _lock_soon(descriptor: Descriptor) -> bool:
     for _ in range(20):
         if lock_descriptor(descriptor.number, blocking=False):
             return True
-        sleep(0.001)
+        _time.sleep(0.001)
     return False
 
 

@@ -13,10 +13,10 @@ from __future__ import annotations
 __lazy_modules__ = ["filelock"]  # from 3.15: loaded for the first lock
 
 import os
-from time import sleep
 
 from filelock import lock_descriptor
 
+from .._platform.genuine import Genuine
 from ..errors import ScopeBusy, ScopeGone
 from .descriptors import Descriptor
 from .held import GARBAGE, HeldDirectory
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from .._process.deadline import Deadline
 
+_time = Genuine("time")
 _LOCK: Final = "scope.lock"
 _FIRST_PAUSE: Final = 0.0002
 _LONGEST_PAUSE: Final = 0.01
@@ -191,7 +192,7 @@ def _wait_for(lock: Descriptor, path: str, deadline: Deadline) -> None:
                 path=path,
             )
         # The kernel could wake us, but not with an end to the waiting.
-        sleep(pause if left is None else min(pause, left))
+        _time.sleep(pause if left is None else min(pause, left))
         pause = min(pause * 1.5, _LONGEST_PAUSE)
 
 

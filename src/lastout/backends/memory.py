@@ -6,7 +6,7 @@ was killed.
 
 from __future__ import annotations
 
-from threading import RLock
+from _thread import RLock
 
 from ..errors import ScopeBusy, ScopeGone
 

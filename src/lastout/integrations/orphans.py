@@ -8,18 +8,19 @@ worker has the other end of it too.  So a thread waits for the parent itself:
 
 from __future__ import annotations
 
-import _thread
 import os
-import select
 import signal
 import sys
 
+from .._platform.genuine import Genuine
 from .._platform.pids import can_hold_processes, hold_process
 from .._process import PACKAGES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+
+_thread, select = Genuine("_thread"), Genuine("select")
 
 
 def end_with_parent() -> bool:

@@ -11,10 +11,10 @@ from __future__ import annotations
 import os
 import pickle
 import signal
-import threading
 
 from .. import Scope, handle_signals, handler, reap
 from .._platform import in_main_interpreter
+from .._platform.genuine import in_main_thread
 from .._process.deadline import check_seconds
 from ..errors import UsageError
 from .orphans import end_with_parent
@@ -94,7 +94,7 @@ class Worker:
     def __call__(self, *args: object) -> None:
         """Begin: called by the pool, in the worker."""
         # A worker may be a thread, or a subinterpreter: there the signals are others' business.
-        if threading.current_thread() is threading.main_thread() and in_main_interpreter():
+        if in_main_thread() and in_main_interpreter():
             if self._signals:
                 handle_signals(*self._signals)
             if not self._outlive_parent and end_with_parent():
