@@ -86,6 +86,13 @@ def test_a_parent_that_ended_before(program: Start) -> None:
     child.kill()
 
 
+def test_one_that_is_not_above(program: Start) -> None:
+    """A living process that has the pid, and is not above this one, is not waited for."""
+    child = client(program, "sleep 60 & $PYTHON server.py $!; kill $!")
+    wait_for(child, "ended")
+    child.kill()
+
+
 def test_a_thread_is_no_parent(program: Start) -> None:
     """It goes on when the thread of its parent ends that started it."""
     child = program(
@@ -144,7 +151,7 @@ def test_twice_is_once(program: Start) -> None:
 
 
 def test_a_forked_child_asks_for_itself(program: Start) -> None:
-    """A forked child has nobody who waits for its parent, until it calls for itself."""
+    """A forked child has nobody who waits, for its parent's parent either, until it calls."""
     child = program(
         """
         import os, threading
@@ -152,11 +159,13 @@ def test_a_forked_child_asks_for_itself(program: Start) -> None:
         from say import say
 
         lastout.handle_signals()
-        lastout.end_with_parent()
+        above = os.getpid()
         if not os.fork():
-            lastout.register(say, "ended")
-            lastout.end_with_parent()
-            say("ready")
+            lastout.end_with_parent(above)
+            if not os.fork():
+                lastout.register(say, "ended")
+                lastout.end_with_parent(above)
+                say("ready")
         threading.Event().wait()
         """
     )

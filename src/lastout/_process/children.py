@@ -31,6 +31,8 @@ from .._platform import HAS_FORK, in_main_interpreter, show_unraisable
 from .._platform.imports import load
 from . import (
     PACKAGES,
+    before_end,
+    call_all,
     forkserver,
     on_before_threads,
     on_first_registration,
@@ -81,6 +83,13 @@ def follow_forks(
     if _noticing and not _followers:
         os.register_at_fork(before=_before, after_in_parent=_in_parent)
     _followers.append((before, in_parent, in_child))
+
+
+def follow_end(call: Callable[[], object]) -> None:
+    """Call this when the interpreter begins to end, before threads are joined."""
+    before_end.append(call)
+    load("lastout._process.before_threads")
+    _hook_before_threads()
 
 
 def arm() -> None:
@@ -230,6 +239,7 @@ def _hook_before_threads() -> None:
 
 def _run_before_threads() -> None:
     """Threads are about to be joined; nothing comes out of here."""
+    _guarded(partial(call_all, before_end))
     if (module := _before_threads()) is not None:
         _guarded(partial(module.run, registry._stack))
 

@@ -34,7 +34,9 @@ from .._platform import (
 from .._platform.imports import load_now
 from ..errors import UsageError
 from . import PACKAGES, after_end, registry
+from . import limit as limits
 from .children import do_in_children, follow_forks
+from .deadline import check_seconds
 from .forkserver import is_forkserver
 from .runner import call_within
 from .signal_checks import check_main_thread, check_signal, name_of
@@ -74,10 +76,10 @@ class SignalHandling:
         self._before = before
         self._undone = False
 
-    def _begin_in_child(self, raise_in_main: bool) -> None:
+    def _begin_in_child(self, raise_in_main: bool, limit: float | None) -> None:
         """This process was forked by the fork server in which `handle_signals` was called."""
         if not self._undone:
-            here = handle_signals(*self.signals, raise_in_main=raise_in_main)
+            here = handle_signals(*self.signals, raise_in_main=raise_in_main, limit=limit)
             self.signals, self._before = here.signals, here._before
 
     def restore(self) -> None:
@@ -94,6 +96,8 @@ class SignalHandling:
             for signum in self._before.keys() & _handled.keys():
                 _handled[signum] = self._before[signum]
             _restore(self.signals)
+            if not _handled:
+                limits.stop()
 
     def __enter__(self) -> Self:
         return self
@@ -107,7 +111,9 @@ class SignalHandling:
         self.restore()
 
 
-def handle_signals(*signals: int, raise_in_main: bool = False) -> SignalHandling:
+def handle_signals(
+    *signals: int, raise_in_main: bool = False, limit: float | None = None
+) -> SignalHandling:
     """Run the exit handlers when one of these signals arrives, then die of it.
 
     Handlers run on a thread of their own while the main thread goes on with
@@ -127,6 +133,8 @@ def handle_signals(*signals: int, raise_in_main: bool = False) -> SignalHandling
             For main programs, not for pool workers.  A signal that arrives just
             before the main thread begins to wait without a limit is acted on
             when that wait ends.
+        limit: seconds from the signal, or from the begin of any other end, to the end by
+            SIGKILL, whatever this process does; a process of its own sees to that.
 
     Returns:
         A context manager; its `restore()` puts everything back.
@@ -148,9 +156,10 @@ def handle_signals(*signals: int, raise_in_main: bool = False) -> SignalHandling
         )
     wanted = [check_signal(signum) for signum in signals or (signal.SIGTERM, signal.SIGHUP)]
     check_main_thread("handle_signals")
+    seconds = check_seconds(limit, "limit")
     if is_forkserver():
         handling = SignalHandling(tuple(wanted), {})
-        do_in_children(partial(handling._begin_in_child, raise_in_main))
+        do_in_children(partial(handling._begin_in_child, raise_in_main, limit))
         return handling
     # Another may have taken a signal of ours since, and gone: asyncio leaves the default.
     found = {n: signal.getsignal(n) for n in wanted}
@@ -163,6 +172,7 @@ def handle_signals(*signals: int, raise_in_main: bool = False) -> SignalHandling
                 " put back; leave that signal out",
                 signum=signum,
             )
+    limits.prepare(seconds)
     load_now("lastout._process")
     prepare_to_die()
     registry.arm_hooks()
@@ -179,7 +189,12 @@ def handle_signals(*signals: int, raise_in_main: bool = False) -> SignalHandling
     for signum in ours:
         _handled[signum] = new[signum], raise_in_main
         signal.signal(signum, _on_signal)
+    limits.keep(seconds, _handled, _pipe)
     return SignalHandling(ours, before)
+
+
+def _pipe() -> tuple[int, ...]:
+    return _watcher.pipe if _watcher is not None else ()
 
 
 def _start_watcher() -> None:
@@ -210,6 +225,7 @@ def _on_signal(signum: int, _: FrameType | None) -> None:
     if signum not in _handled:
         return
     if _handled[signum][1]:
+        limits.begin()
         default_action(signum)
         _raised = signum, _handled[signum][0]
         raise SystemExit(128 + signum)
@@ -222,6 +238,7 @@ def _on_signal(signum: int, _: FrameType | None) -> None:
 def _obey(signum: int) -> None:
     """Unwind, and die of the signal; on the watcher's thread."""
     if signum in _handled and not _handled[signum][1]:
+        limits.begin()
         default_action(signum)
         previous = _handled[signum][0]
         registry._run_exitfuncs()

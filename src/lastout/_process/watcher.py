@@ -48,6 +48,11 @@ class Watcher:
             raise
         self._has_wakeup_fd = self._take_wakeup_fd()
 
+    @property
+    def pipe(self) -> tuple[int, int]:
+        """The descriptors that signals are read from, and written to."""
+        return self._out, self._in
+
     def _take_wakeup_fd(self) -> bool:
         """Have CPython write to our pipe, unless it writes to somebody else's."""
         # No signal in between: its byte would reach us and not the owner.
