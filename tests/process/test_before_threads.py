@@ -10,6 +10,7 @@ import pytest
 
 import lastout
 from lastout._process import registry
+from lastout._process.before_threads import _ImportWatch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -93,7 +94,8 @@ def test_executors_are_imported_as_ever(program: Start) -> None:
     import importlib.machinery, inspect
     before = list(sys.meta_path)
     lastout.handler(before_threads=True)(say)
-    import concurrent.futures.thread as thread, concurrent.futures.process
+    thread = importlib.import_module("concurrent.futures.thread")
+    importlib.import_module("concurrent.futures.process")
     say(type(thread.__spec__.loader) is importlib.machinery.SourceFileLoader)
     say("_python_exit" in inspect.getsource(thread))
     say(before == sys.meta_path)
@@ -336,3 +338,35 @@ def test_threading_is_loaded_when_it_is_needed(program: Start) -> None:
     )
     assert child.end().status == 0
     assert child.lines == ["False", "True"]
+
+
+def test_the_first_one_comes_late(program: Start) -> None:
+    """Registered when threads are joined already, the first of all of them runs next."""
+    child = program(
+        HEAD
+        + """
+    @lastout.register
+    def late():
+        lastout.handler(before_threads=True, args=("newcomer",))(say)
+        say("late")
+    """
+    )
+    assert child.end().status == 0
+    assert child.lines == ["late", "newcomer"]
+
+
+@pytest.mark.usefixtures("apart")
+def test_what_is_told_of_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no handler runs, a failure is shown at once."""
+    ran: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda args: ran.append(str(args.exc_value)))
+    lastout.handler(before_threads=True)(print)
+    registry.show(ValueError("told"), print, None)
+    lastout._clear()
+    assert ran == ["told"]
+
+
+def test_a_module_that_is_not_there() -> None:
+    """Who watches for a module that nobody finds, finds none either."""
+    assert _ImportWatch("no_such_module", list).find_spec("no_such_module") is None
+    assert _ImportWatch("no_such_module", list).find_spec("os") is None

@@ -289,6 +289,13 @@ def test_its_descriptor_was_closed(program: Start) -> None:
     for number in (door, line):
         os.dup2(os.open(f"file{number}", os.O_RDWR | os.O_CREAT), number)
     limit.begin()
+    if not os.fork():
+        limit.begin()
+        os.close(limit._line._socket.fileno())
+        limit.begin()
+        limit.stop()
+        sys.exit()
+    os.wait()
     limit.stop()
     os.fstat(door)
     os.fstat(line)
@@ -297,6 +304,71 @@ def test_its_descriptor_was_closed(program: Start) -> None:
     )
     assert child.end().status == 0
     assert child.lines == ["0 0"]
+
+
+def test_asked_for_again(program: Start) -> None:
+    """The last limit holds; where the keeper was killed, another one keeps it."""
+    child = start(
+        program,
+        """
+    import select
+    from lastout._process import limit
+
+    lastout.handle_signals(limit=0.2)
+    lastout.handle_signals(limit=60)
+    limit.begin()
+    time.sleep(0.5)
+    limit.call_off()
+    [keeper] = keepers(os.getpid())
+    held = os.pidfd_open(keeper)
+    os.kill(keeper, signal.SIGKILL)
+    select.select([held], [], [], 30)
+    lastout.handle_signals(limit=60)
+    say(len(keepers(os.getpid())))
+    """,
+    )
+    assert child.end().status == 0
+    assert child.lines == ["1"]
+
+
+def test_sigchld_is_ignored(program: Start) -> None:
+    """Where ended children vanish unseen, there is a limit all the same."""
+    child = start(
+        program,
+        """
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    lastout.handle_signals(limit=60)
+    say(len(keepers(os.getpid())))
+    """,
+    )
+    assert child.end().status == 0
+    assert child.lines == ["1"]
+
+
+def test_a_child_of_one_without(program: Start) -> None:
+    """A process that is forked after `restore()` has no limit; one forked before it has."""
+    child = start(
+        program,
+        """
+    with lastout.handle_signals(limit=60):
+        pass
+    with lastout.handle_signals():
+        pass
+    while keepers(os.getpid()):  # it ends in a moment
+        time.sleep(0.01)
+    if not os.fork():
+        say("child", len(keepers(os.getppid())))
+        sys.exit()
+    os.wait()
+    lastout.handle_signals(limit=60)
+    if not os.fork():
+        say("child", len(keepers(os.getppid())))
+        sys.exit()
+    os.wait()
+    """,
+    )
+    assert child.end().status == 0
+    assert child.lines == ["child 0", "child 1"]
 
 
 @pytest.mark.parametrize(

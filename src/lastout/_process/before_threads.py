@@ -178,18 +178,18 @@ class _ImportWatch:
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if name == self._name:
-            for finder in sys.meta_path:
-                spec = None if finder is self else finder.find_spec(name, path, target)
-                if spec is not None:
-                    spec.loader = _Loader(spec.loader, self._loaded)  # type: ignore[assignment]
-                    return spec
-        return None
+        if name != self._name:
+            return None
+        others = [finder for finder in sys.meta_path if finder is not self]
+        found = (finder.find_spec(name, path, target) for finder in others)
+        spec = next(filter(None, found), None)
+        if spec is not None:
+            spec.loader = _Loader(spec.loader, self._loaded)  # type: ignore[assignment]
+        return spec
 
     def _loaded(self) -> None:
         self._then()
-        if self in sys.meta_path:
-            sys.meta_path.remove(self)
+        sys.meta_path[:] = [finder for finder in sys.meta_path if finder is not self]
 
 
 class _Loader:
@@ -204,8 +204,6 @@ class _Loader:
 
     def exec_module(self, module: Any) -> None:
         """Execute it, as a module that was never watched."""
-        module.__spec__.loader = self._loader
-        if hasattr(module, "__loader__"):
-            module.__loader__ = self._loader
+        module.__spec__.loader = module.__loader__ = self._loader
         self._loader.exec_module(module)
         self._then()

@@ -64,10 +64,7 @@ class _Process:
 
     def hear(self) -> bool:
         """What it says; False when it has hung up."""
-        try:
-            said = os.read(self.line, 64)
-        except ConnectionError:
-            return False
+        said = os.read(self.line, 64)
         for word in said:
             if word == BEGIN[0] and self.kill_at is None:
                 self.kill_at = monotonic() + self.seconds
@@ -116,10 +113,7 @@ class Keeper:
 
     def _open(self, door: _socket.socket) -> None:
         space = _socket.CMSG_SPACE(_DESCRIPTORS * 4)
-        try:
-            terms, with_it, _, _ = door.recvmsg(1024, space)
-        except ConnectionError:
-            terms, with_it = b"", []
+        terms, with_it, _, _ = door.recvmsg(1024, space)
         if not terms:
             self._poll.unregister(door.fileno())
             self._door = None
@@ -163,8 +157,6 @@ class Keeper:
 def main() -> None:
     """Become nobody's child, with nothing of other people's, and keep limits."""
     # Signals are for the others: all are blocked since before this process began.
-    if os.fork():
-        os._exit(0)
     os.setsid()
     os.chdir("/")
     for name in os.listdir("/proc/self/fd"):
@@ -173,6 +165,8 @@ def main() -> None:
                 os.close(int(name))
             except OSError:
                 continue  # the one that listed them
+    if os.fork():
+        os._exit(0)  # who started it goes on when all of this is done
     sys.stdin = None  # its number is the door's
     Keeper(_socket.socket(fileno=0)).run()
     os._exit(0)
