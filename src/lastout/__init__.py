@@ -40,6 +40,7 @@ from .errors import HandlerTimeout, LastoutError, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ._process.parent import end_with_parent
     from ._process.report import Failure, Outcome, Report
     from ._process.signals import SignalHandling, handle_signals
     from ._shared.artifact import Artifact
@@ -59,6 +60,7 @@ __all__ = [
     "SignalHandling",
     "UsageError",
     "current_scope",
+    "end_with_parent",
     "handle_signals",
     "handler",
     "reap",
@@ -75,6 +77,7 @@ _LAZY = {
     "Scope": "_shared.scope",
     "current_scope": "_shared.scope",
     "reap": "_shared.recovery",
+    "end_with_parent": "_process.parent",
     "Failure": "_process.report",
     "Outcome": "_process.report",
     "Report": "_process.report",

@@ -144,3 +144,13 @@ def test_a_row_is_true(
         child.signal(SENT[event])
     child.end()
     assert child.lines.count("handler ran") == (ROWS[event][handled] == "handlers run"), child.lines
+
+
+NAMED = re.compile(r"`(test_\w+\.py)::(test_\w+)`")
+
+
+def test_every_named_proof_is_there() -> None:
+    """Each test that the page names exists."""
+    for name, test in NAMED.findall(PAGE.read_text()):
+        texts = [path.read_text() for path in PAGE.parents[2].glob(f"tests/**/{name}")]
+        assert any(f"def {test}(" in text for text in texts), f"there is no {name}::{test}"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import lastout
-from lastout.integrations.orphans import _wait_until_dead, end_with_parent
+from lastout.integrations.orphans import _wait_until_dead, end_with_starter
 from lastout.integrations.pools import worker
 from support import eventually
 
@@ -291,7 +291,7 @@ def test_an_orphan_that_may_live(program: Start) -> None:
 
 def test_one_without_a_parent() -> None:
     """A process that no package started lives as long as it likes."""
-    assert not end_with_parent()
+    assert not end_with_starter()
 
 
 def test_a_parent_that_is_dead_already() -> None:
@@ -322,7 +322,7 @@ def test_an_orphan_where_processes_cannot_be_held(program: Start) -> None:
 
     def work():
         orphans.can_hold_processes = lambda: False
-        orphans.end_with_parent()
+        orphans.end_with_starter()
         lastout.handle_signals()
         lastout.register(say, "ended")
         say("ready")

@@ -17,7 +17,9 @@ PACKAGES = ("multiprocessing", "multiprocess")
 
 # What `children` and `signals` hang into the registry, which knows nothing of them.
 on_first_registration: list[Callable[[], object]] = []
+on_before_threads: list[Callable[[], object]] = []  # a handler that runs before threads are joined
 on_inheritable: list[Callable[[], object]] = []  # a handler that children get too
+before_end: list[Callable[[], object]] = []  # the process begins to end
 after_end: list[Callable[[], object]] = []  # the process ends, and its handlers have run
 
 

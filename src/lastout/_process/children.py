@@ -25,17 +25,28 @@ from __future__ import annotations
 import atexit
 import os
 import sys
+from functools import partial
 
 from .._platform import HAS_FORK, in_main_interpreter, show_unraisable
 from .._platform.imports import load
-from . import PACKAGES, forkserver, on_first_registration, on_inheritable, registry
+from . import (
+    PACKAGES,
+    before_end,
+    call_all,
+    forkserver,
+    on_before_threads,
+    on_first_registration,
+    on_inheritable,
+    registry,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Any
 
-_LAST = -(10**9)  # the priority of a finalizer that runs after all others
+# The priorities of a finalizer that runs before, and of one that runs after all others.
+_FIRST, _LAST = 10**9, -(10**9)
 _noticing = False
 # Whether the registry was told of the latest fork, and all others were: in its child.
 _told = _ready = False
@@ -47,7 +58,7 @@ _finalizers: dict[str, tuple[int | None, Any]] = {}
 
 
 def hook_up() -> None:
-    """Have the registry tell us of the first registration, and of what is to be inherited.
+    """Have the registry tell us of what is registered that has to be seen to here.
 
     A call, not what importing this does: where all imports are lazy (PEP 810) nobody
     would use a name of this module, and it would never be loaded.
@@ -55,6 +66,7 @@ def hook_up() -> None:
     if arm not in on_first_registration:
         on_first_registration.append(arm)
         on_inheritable.append(_plant_carriers)
+        on_before_threads.append(_prepare_before_threads)
 
 
 def follow_forks(
@@ -71,6 +83,13 @@ def follow_forks(
     if _noticing and not _followers:
         os.register_at_fork(before=_before, after_in_parent=_in_parent)
     _followers.append((before, in_parent, in_child))
+
+
+def follow_end(call: Callable[[], object]) -> None:
+    """Call this when the interpreter begins to end, before threads are joined."""
+    before_end.append(call)
+    load("lastout._process.before_threads")
+    _hook_before_threads()
 
 
 def arm() -> None:
@@ -118,6 +137,8 @@ def _finalize_last() -> None:
     for name, util in _loaded_packages():
         pid, finalizer = _finalizers.get(name, (None, None))
         if pid != os.getpid() or not finalizer.still_active():
+            # Up to Python 3.12 a child joins its children, by this, before its threads.
+            util.Finalize(None, run_before_threads, exitpriority=_FIRST)
             _finalizers[name] = os.getpid(), util.Finalize(None, registry.end, exitpriority=_LAST)
 
 
@@ -126,6 +147,7 @@ def _after_bootstrap(_: object) -> None:
     arm()
     if _is_heir:
         _guarded(registry.begin_as_heir)
+        _guarded(_hook_before_threads)
         for call in forkserver.take_deferred():
             _guarded(call)
 
@@ -200,3 +222,28 @@ def _plant_carriers() -> None:
     from .carrier import plant
 
     plant()
+
+
+def _prepare_before_threads() -> None:
+    load("lastout._process.before_threads")  # seldom needed
+    from .before_threads import split
+
+    split(registry._stack)
+    _hook_before_threads()
+
+
+def _hook_before_threads() -> None:
+    if (module := _before_threads()) is not None and not forkserver.is_forkserver():
+        module.hook_up(run_before_threads)
+
+
+def run_before_threads() -> None:
+    """Threads are about to be joined; nothing comes out of here."""
+    _guarded(partial(call_all, before_end))
+    if (module := _before_threads()) is not None:
+        _guarded(partial(module.run, registry._stack))
+
+
+def _before_threads() -> Any:
+    """The module, once it was needed."""
+    return sys.modules.get("lastout._process.before_threads")

@@ -6,7 +6,7 @@ from .._platform import safe_repr
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from typing import Any
 
     # What lies on a stack: `(func, args, kwargs)` as `register` pushes it, because
@@ -23,6 +23,7 @@ class Handler(tuple):  # type: ignore[type-arg]
     Attributes:
         timeout: seconds it may run before it is abandoned, or `None`.
         inherit: whether child processes get it too.
+        before_threads: whether it runs before the interpreter joins threads.
     """
 
     __slots__ = ()
@@ -34,8 +35,10 @@ class Handler(tuple):  # type: ignore[type-arg]
         kwargs: Mapping[str, Any] | None = None,
         timeout: float | None = None,
         inherit: bool = False,
+        before_threads: bool = False,
     ) -> Handler:
-        return tuple.__new__(cls, (func, args, kwargs or {}, timeout, inherit))
+        entry = (func, args, kwargs or {}, timeout, inherit, before_threads)
+        return tuple.__new__(cls, entry)
 
     @property
     def func(self) -> Callable[..., object]:
@@ -58,6 +61,10 @@ class Handler(tuple):  # type: ignore[type-arg]
         return self[4]  # type: ignore[no-any-return]
 
     @property
+    def before_threads(self) -> bool:
+        return self[5]  # type: ignore[no-any-return]
+
+    @property
     def name(self) -> str:
         """`module.qualname` of the callable, the same in every process that runs it."""
         return name_of(self[0])
@@ -66,6 +73,22 @@ class Handler(tuple):  # type: ignore[type-arg]
     def of(cls, entry: Entry) -> Handler:
         """The handler that a stack entry stands for."""
         return entry if isinstance(entry, Handler) else cls(*entry)
+
+
+def check_arguments(
+    args: Iterable[Any], kwargs: Mapping[str, Any] | None
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments that somebody gives for a handler, as it has them.
+
+    Raises:
+        TypeError: they could not be passed to anything.
+    """
+    if isinstance(args, (str, bytes)):
+        raise TypeError(f"args must be a tuple of arguments, not {args!r}; write ({args!r},)")
+    arguments, options = tuple(args), dict(kwargs or {})
+    if not all(isinstance(name, str) for name in options):
+        raise TypeError(f"kwargs must have strings as keys, not {options!r}")
+    return arguments, options
 
 
 def name_of(func: object) -> str:

@@ -12,10 +12,10 @@ from time import monotonic
 
 from .._platform import show_unraisable
 from .._platform.imports import load
-from . import after_end, call_all, on_first_registration, on_inheritable
+from . import after_end, call_all, on_before_threads, on_first_registration, on_inheritable
 from .deadline import Deadline, check_seconds
 from .forkserver import is_forkserver, is_void, note
-from .handler import Handler
+from .handler import Handler, check_arguments
 from .report import Report
 from .stack import Stack
 
@@ -91,6 +91,7 @@ if TYPE_CHECKING:
         *,
         timeout: float | None = None,
         inherit: bool = False,
+        before_threads: bool = False,
         args: Iterable[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Callable[[F], F]: ...
@@ -102,6 +103,7 @@ def handler(
     *,
     timeout: float | None = None,
     inherit: bool = False,
+    before_threads: bool = False,
     args: Iterable[Any] = (),
     kwargs: Mapping[str, Any] | None = None,
 ) -> Any:
@@ -113,10 +115,11 @@ def handler(
 
     Args:
         func: the function, where it is decorated without options.
-        timeout: seconds that it may take before it is abandoned and reported;
-            `None` for no limit.
+        timeout: seconds until it is abandoned and reported; `None` for no limit.
         inherit: whether each child process that is started later gets it too.
             To reach a child started by spawn or forkserver it must be picklable.
+        before_threads: whether it runs before the interpreter joins threads and shuts
+            executors down, and so before all other handlers: for one that stops a thread.
         args: positional arguments to call it with.
         kwargs: keyword arguments to call it with.
 
@@ -137,17 +140,13 @@ def handler(
     1 done in 0.0... s
       done ...say
     """
-    seconds = check_seconds(timeout, "timeout")
-    if isinstance(args, (str, bytes)):
-        raise TypeError(f"args must be a tuple of arguments, not {args!r}; write ({args!r},)")
-    arguments, options = tuple(args), dict(kwargs or {})
-    if not all(isinstance(name, str) for name in options):
-        raise TypeError(f"kwargs must have strings as keys, not {options!r}")
+    chosen = check_seconds(timeout, "timeout"), bool(inherit), bool(before_threads)
+    given = check_arguments(args, kwargs)
 
     def decorate(func: Callable[..., object]) -> Callable[..., object]:
         if not callable(func):
             raise TypeError(f"the decorated object must be callable, not {func!r}")
-        add(Handler(func, arguments, options, seconds, bool(inherit)))
+        add(Handler(func, given[0], given[1], *chosen))
         return func
 
     return decorate if func is None else decorate(func)
@@ -159,6 +158,8 @@ def add(new: Handler) -> None:
         _prepare_limits(_stack.timed() + 1)
     if _push is _first_push:
         arm_hooks()
+    if new.before_threads:
+        call_all(on_before_threads)
     _stack.push(new)
     if is_forkserver():
         note(new)
@@ -198,8 +199,7 @@ def unwind(timeout: float | None = None) -> Report:
     True
     """
     deadline, started = Deadline(check_seconds(timeout, "timeout")), monotonic()
-    outcomes = _stack.unwind(deadline)
-    return Report(outcomes, monotonic() - started)
+    return Report(_stack.unwind(deadline), monotonic() - started)
 
 
 def run_exit_handlers() -> None:

@@ -18,12 +18,14 @@ import threading
 
 from .._platform import default_action, die_of, pids, show_unraisable
 from .._platform.genuine import Genuine, is_patched
-from . import PACKAGES, registry
+from . import PACKAGES, call_all, registry
+from .children import run_before_threads
 from .runner import begin, call_within
 from .watcher import start_unsignalled
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any, Final
 
 _thread = Genuine("_thread")
@@ -33,6 +35,12 @@ IMPATIENT_AFTER: Final = 2.0  # seconds
 _OTHERS_SECONDS: Final = 5.0  # before ours begin, and again when ours have ended
 _FLUSH_SECONDS: Final = 1.0
 MAIN_WAITS = 10.0  # seconds that the main thread, at its end, waits for all this
+
+# What `limit` hangs in here: the end has begun; it has not, whatever a byte in the wakeup
+# pipe said; no signal is handled any more.
+on_begin: list[Callable[[], object]] = []
+on_false_alarm: list[Callable[[], object]] = []
+after_handling: list[Callable[[], object]] = []
 
 # Signals that this process ends by already.
 begun: set[int] = set()
@@ -73,6 +81,7 @@ def wait_for_the_end(seconds: float = -1) -> None:
 def begin_end(signum: int) -> None:
     """From now on a signal of this kind is the same wish, for a while; then it kills at once."""
     begun.add(signum)
+    call_all(on_begin)
     try:
         start_unsignalled(lambda: _lose_patience(signum))
     except RuntimeError:  # no thread to be had
@@ -103,6 +112,7 @@ def _flush() -> None:
 
 def _run_as_usual() -> None:
     """What a normal end of this process runs."""
+    run_before_threads()
     try:
         if not _atexit_is_ours():
             if package_of_child():

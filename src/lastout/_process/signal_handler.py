@@ -17,7 +17,7 @@ import signal
 
 from .._platform import die_of
 from .._platform.genuine import in_main_thread
-from . import signal_end, wakeup
+from . import call_all, signal_end, wakeup
 from .watcher import Watcher, start_unsignalled
 
 TYPE_CHECKING = False
@@ -32,8 +32,10 @@ class Options(tuple):  # type: ignore[type-arg]
 
     __slots__ = ()
 
-    def __new__(cls, raise_in_main: bool, grace: float | None, inherit: bool) -> Options:
-        return tuple.__new__(cls, (raise_in_main, grace, inherit))
+    def __new__(
+        cls, raise_in_main: bool, grace: float | None, limit: float | None, inherit: bool
+    ) -> Options:
+        return tuple.__new__(cls, (raise_in_main, grace, limit, inherit))
 
     @property
     def raise_in_main(self) -> bool:
@@ -46,9 +48,14 @@ class Options(tuple):  # type: ignore[type-arg]
         return self[1]  # type: ignore[no-any-return]
 
     @property
+    def limit(self) -> float | None:
+        """Seconds for the whole end; `None` for no limit."""
+        return self[2]  # type: ignore[no-any-return]
+
+    @property
     def inherit(self) -> bool:
         """Whether child processes handle it too."""
-        return bool(self[2])
+        return bool(self[3])
 
 
 class Handled:
@@ -116,7 +123,7 @@ class SignalHandler:
         for signum in tuple(_ending or ()):  # none: the interpreter clears its modules
             if signal.getsignal(signum) == signal.SIG_DFL and in_main_thread():
                 _ending.discard(signum)
-                handled[signum] = Handled(signal.SIG_DFL, Options(False, None, True))
+                handled[signum] = Handled(signal.SIG_DFL, Options(False, None, None, True))
                 signal.signal(signum, SignalHandler())
 
 
@@ -128,9 +135,11 @@ def is_installed(signum: int) -> bool:
 def obey(signum: int) -> None:
     """On the watcher's thread: end the process, if that is what this signal means."""
     how = handled.get(signum)
-    if how is None or how.options.raise_in_main or how.comes_first():
-        return
-    if (is_installed(signum) or signum in _restoring) and signum not in signal_end.begun:
+    ours = is_installed(signum) or signum in _restoring
+    if how is None or how.options.raise_in_main or how.comes_first() or not ours:
+        if not signal_end.begun:
+            call_all(signal_end.on_false_alarm)
+    elif signum not in signal_end.begun:
         if watcher is not None:
             watcher.unblock()
         signal_end.end(signum)

@@ -27,7 +27,7 @@ from functools import partial
 
 from .._platform import HAS_FORK, prepare_to_die
 from .._platform.genuine import in_main_thread
-from .._platform.imports import load_now
+from .._platform.imports import load, load_now
 from ..errors import UsageError
 from . import after_end, call_all, on_inheritable, registry, signal_end, signal_handler
 from .carrier import carried
@@ -87,6 +87,8 @@ class SignalHandling:
             for signum in self._before.keys() & handled.keys():
                 handled[signum] = self._before[signum]
             signal_handler.restore(self.signals)
+            if not handled:
+                call_all(signal_end.after_handling)
 
     def __enter__(self) -> Self:
         return self
@@ -104,6 +106,7 @@ def handle_signals(
     *signals: int | str,
     raise_in_main: bool = False,
     grace: float | None = None,
+    limit: float | None = None,
     inherit: bool = True,
 ) -> SignalHandling:
     """Run the exit handlers when one of these signals arrives, then die of it.
@@ -129,6 +132,8 @@ def handle_signals(
             when that wait ends.
         grace: seconds that a handler which was there before has to end the process;
             then lastout ends it.  `None` for no limit.
+        limit: seconds from the signal, or from the begin of any other end, to the end by
+            SIGKILL, whatever this process does; a process of its own sees to that.
         inherit: whether child processes handle these signals too, however they are
             started: by fork, or by `multiprocessing` and `multiprocess`.
 
@@ -150,7 +155,8 @@ def handle_signals(
             "handle_signals needs a POSIX system, such as Linux; call unwind() instead"
         )
     wanted = [check_signal(signum) for signum in signals or (signal.SIGTERM, signal.SIGHUP)]
-    options = _Options(bool(raise_in_main), check_seconds(grace, "grace"), bool(inherit))
+    seconds = check_seconds(grace, "grace"), check_seconds(limit, "limit")
+    options = _Options(bool(raise_in_main), *seconds, bool(inherit))
     check_main_thread("handle_signals")
     if is_forkserver():
         handling = SignalHandling(tuple(wanted), {})
@@ -164,6 +170,7 @@ def _handle(wanted: Iterable[int], options: _Options) -> SignalHandling:
     new = {n: signal.getsignal(n) for n in wanted if n not in handled or not is_installed(n)}
     ours = tuple(n for n, previous in new.items() if previous is not signal.SIG_IGN)
     _check_that_it_can_be_put_back({n: new[n] for n in ours})
+    _prepare_limit(options.limit)
     load_now("lastout._process")
     prepare_to_die()
     registry.arm_hooks()
@@ -177,9 +184,29 @@ def _handle(wanted: Iterable[int], options: _Options) -> SignalHandling:
     for signum in ours:
         handled[signum] = Handled(new[signum], options)
         signal.signal(signum, SignalHandler())
+    _keep_limit(options.limit)
     if options.inherit:
         call_all(on_inheritable)
     return SignalHandling(ours, before)
+
+
+def _prepare_limit(seconds: float | None) -> None:
+    if seconds is not None:
+        load("lastout._process.limit")  # seldom needed
+        from . import limit
+
+        limit.prepare(seconds)
+
+
+def _keep_limit(seconds: float | None) -> None:
+    if seconds is not None:
+        from . import limit
+
+        limit.keep(seconds, handled, _pipe)
+
+
+def _pipe() -> tuple[int, ...]:
+    return signal_handler.watcher.pipe if signal_handler.watcher is not None else ()
 
 
 def _check_that_it_can_be_put_back(found: dict[int, object]) -> None:
@@ -211,7 +238,9 @@ def _for_children() -> list[Handler]:
     return [Handler(_as_in_parent, (found, tuple(way))) for way, found in ways.items()]
 
 
-def _as_in_parent(signals: list[int], options: tuple[bool, float | None, bool]) -> None:
+def _as_in_parent(
+    signals: list[int], options: tuple[bool, float | None, float | None, bool]
+) -> None:
     """In a child: handle what the parent handles, but for what is handled already."""
     if not is_forkserver():
         _handle([n for n in signals if n not in handled], _Options(*options))

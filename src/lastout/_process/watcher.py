@@ -70,6 +70,11 @@ class Watcher:
             raise
         wakeup.take(self._in)
 
+    @property
+    def pipe(self) -> tuple[int, int]:
+        """The descriptors that signals are read from, and written to."""
+        return self._out, self._in
+
     def wake(self, signum: int) -> None:
         """Tell the thread of a signal."""
         try:

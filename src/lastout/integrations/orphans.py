@@ -9,12 +9,13 @@ worker has the other end of it too.  So a thread waits for the parent itself:
 from __future__ import annotations
 
 import os
-import signal
 import sys
+from functools import partial
 
 from .._platform.genuine import Genuine
-from .._platform.pids import can_hold_processes, hold_process
+from .._platform.pids import can_hold_processes
 from .._process import PACKAGES
+from .._process.parent import end_after, wait_until_dead
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 _thread, select = Genuine("_thread"), Genuine("select")
 
 
-def end_with_parent() -> bool:
+def end_with_starter() -> bool:
     """Have this process sent SIGTERM when the one that started it is dead.
 
     Returns:
@@ -32,7 +33,7 @@ def end_with_parent() -> bool:
     parent = _parent()
     if parent is None:
         return False
-    _thread.start_new_thread(_end_after, (parent,))
+    end_after(partial(_wait_until_dead, parent))
     return True
 
 
@@ -45,26 +46,11 @@ def _parent() -> Any:
     return parents[0] if parents else None
 
 
-def _end_after(parent: Any) -> None:
+def _wait_until_dead(parent: Any) -> None:
     if can_hold_processes():
-        _wait_until_dead(parent)
+        wait_until_dead(parent.pid, partial(_is_alive, parent))
     else:
         parent.join()
-    os.kill(os.getpid(), signal.SIGTERM)
-
-
-def _wait_until_dead(parent: Any) -> None:
-    try:
-        held = hold_process(parent.pid)
-    except ProcessLookupError:
-        return
-    try:
-        if _is_alive(parent):  # else its number was handed out again
-            poll = select.poll()
-            poll.register(held, select.POLLIN)
-            poll.poll()
-    finally:
-        os.close(held)
 
 
 def _is_alive(parent: Any) -> bool:

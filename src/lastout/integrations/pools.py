@@ -17,7 +17,7 @@ from .._platform import in_main_interpreter
 from .._platform.genuine import in_main_thread
 from .._process.deadline import check_seconds
 from ..errors import UsageError
-from .orphans import end_with_parent
+from .orphans import end_with_starter
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class Worker:
         if in_main_thread() and in_main_interpreter():
             if self._signals:
                 handle_signals(*self._signals)
-            if not self._outlive_parent and end_with_parent():
+            if not self._outlive_parent and end_with_starter():
                 for join in self._joins:
                     join.asks_itself = True
         for join in self._joins:
