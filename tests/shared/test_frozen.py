@@ -23,8 +23,8 @@ FROZEN = """
     import atexit, os, signal, sys, time, warnings
     from pathlib import Path
 
-    app = Path("app").absolute()
-    app.write_text("#!/bin/sh\\necho started >> app.log\\ncat > /dev/null\\n")
+    app = Path("python3").absolute()  # a program may be called so, too
+    app.write_text(f"#!/bin/sh\\necho started >> {app.parent}/app.log\\ncat > /dev/null\\n")
     app.chmod(0o755)
     sys.frozen, sys.executable = True, str(app)
 
@@ -100,14 +100,17 @@ def test_a_bundled_module_is_found(frozen: Any) -> None:
 )
 def test_how_it_ended_is_told(code: str, expected: str, frozen: Any) -> None:
     """As for one that runs in a Python of its own; what failed stays recorded."""
-    child, ended = frozen(f"""
+    child, ended = frozen(
+        f"""
     def tidy():
         {code}
     print("of the program itself")  # not flushed yet
     left_by_the_killed(tidy)
     told(lastout.reap())
     say(os.listdir(os.environ["LASTOUT_ROOT"]) == [])
-    """)
+    """,
+        env={"PYTHONUNBUFFERED": None},
+    )
     failed = not code.endswith("exit()")
     said = "\n".join(child.lines[:-1])
     assert all(part in said for part in expected.split(" {} ")), said
@@ -183,9 +186,8 @@ def test_a_host_of_another_name_has_a_guardian_and_callbacks(
     program: Callable[..., Program],
 ) -> None:
     """Where Python is embedded, as in uWSGI, both are run by a real one."""
-    text = FROZEN.replace(
-        "sys.frozen, sys.executable = True, str(app)", "sys.executable = str(app)"
-    )
+    text = FROZEN.replace("sys.frozen, sys.executable = True,", "sys.executable =")
+    text = text.replace('"python3"', '"host"')
     child = program(
         text
         + """
