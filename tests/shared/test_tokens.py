@@ -233,19 +233,14 @@ def test_where_there_are_no_marks(
 
 def test_no_descriptors_left_after_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
     """What runs is never lost because nobody could look for what it started."""
-    ids, calls = pids.process_ids, []
 
-    def once() -> list[int]:
-        calls.append(1)
-        if len(calls) > 1:
-            raise OSError("no descriptors left")
-        return ids()
+    def refuse(_: int) -> list[int]:
+        raise OSError("no descriptors left")
 
     token = "popen-0123456789abcdef"
     with monkeypatch.context() as patch:
-        patch.setattr(pids, "process_ids", once)
+        patch.setattr(pids, "started_since", refuse)
         process, _ = processes.create(token, ["sleep", "600"], {}, tree=True)
-    assert len(calls) == 2
     assert Token(token).is_of(process.pid)
     process.kill()
     process.wait(30)
@@ -293,3 +288,19 @@ def test_a_limit_of_the_users_is_no_mark() -> None:
         finally:
             os._exit(1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+@pytest.mark.parametrize("said", ["the last pid", "a lower one", "one far away"])
+def test_what_was_started_since(said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that came later is found, also where pids began from the start again."""
+    first = subprocess.Popen(["sleep", "600"])
+    second = subprocess.Popen(["sleep", "600"])
+    try:
+        last = {"the last pid": None, "a lower one": 2, "one far away": first.pid + 100_000}[said]
+        if last is not None:
+            monkeypatch.setattr(pids, "_read", lambda _: b"0 0 0 1/9 %d\n" % last)
+        assert second.pid in pids.started_since(first.pid)
+    finally:
+        for process in (first, second):
+            process.kill()
+            process.wait(30)

@@ -75,10 +75,15 @@ def _is_ours(path: str) -> bool:
     # The name first: any other program would do who knows what.
     if not (os.path.isabs(path) and _has_name_of_python(path) and os.access(path, os.X_OK)):
         return False
+    return _runs_us(path) or _passes(path)
+
+
+def _runs_us(path: str) -> bool:
+    """Whether that is the very program that this process runs."""
     try:
-        return os.path.samefile(path, "/proc/self/exe") or _passes(path)
-    except FileNotFoundError:  # no /proc
-        return path == sys.executable or _passes(path)
+        return os.path.samefile(path, "/proc/self/exe")
+    except OSError:  # no /proc, or nothing for us to see
+        return path == sys.executable
 
 
 def _has_name_of_python(path: str) -> bool:

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from contextlib import suppress
 
+from .pids import read_all
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
@@ -51,8 +53,7 @@ def take_mark_off() -> None:
 def mark_of(pid: int) -> int | None:
     """The mark of the process `pid`; `None` if it bears none, or has ended."""
     try:
-        with open(f"/proc/{pid}/limits", "rb", buffering=0) as file:
-            limits = file.read()
+        limits = read_all(f"/proc/{pid}/limits")
     except OSError:
         return None
     soft = limits.partition(_NAME)[2].split(None, 1)[:1]

@@ -91,7 +91,7 @@ def start(
     given = options.get("env")
     environment = {**(os.environ if given is None else given), VARIABLE: token}
     own_group = {} if options.get("start_new_session") else {"process_group": 0}
-    known, before = Token(token), pids.process_ids() if tree else ()
+    known = Token(token)
     try:
         process = subprocess.Popen(argv, **{**options, **own_group, "env": environment})
     except OSError:
@@ -101,7 +101,7 @@ def start(
     known.put_on(process.pid)
     if tree:
         with suppress(OSError):  # without descriptors: it runs, and is not to be lost
-            known.put_on_early_children(process.pid, before)
+            known.put_on_early_children(process.pid)
     return process
 
 

@@ -14,7 +14,6 @@ from .._platform import marks, pids
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection
     from typing import Final
 
 VARIABLE: Final = "LASTOUT_ARTIFACT"
@@ -47,16 +46,11 @@ class Token:
         if self._mark is not None:
             marks.put_mark(pid, self._mark)
 
-    def put_on_early_children(self, leader: int, before: Collection[int]) -> None:
-        """Mark what was forked before its parent was marked.
-
-        Args:
-            leader: the process that was started with it.
-            before: the processes that there were when nothing of it was started yet.
-        """
-        looked_at = set(before)
+    def put_on_early_children(self, leader: int) -> None:
+        """Mark what a process that was started with it has forked before it was marked."""
+        looked_at: set[int] = set()
         while True:  # they may have forked before they were marked, too
-            new = set(pids.process_ids()) - looked_at
+            new = set(pids.started_since(leader)) - looked_at
             looked_at |= new
             found = [pid for pid in new if self._comes_of(pid, leader)]
             if not found:
