@@ -389,9 +389,8 @@ def test_a_thread_of_ours_keeps_no_child_alive(program: Start) -> None:
 @pytest.mark.parametrize("loop", ["asyncio", "trio"])
 def test_a_loop_gets_the_wakeup_descriptor(program: Start, loop: str) -> None:
     """A loop finds it free, has its own signals, and after it ours are heard in a call in C."""
-    if loop == "trio":
-        if find_spec("trio") is None:
-            pytest.skip("trio is not installed")
+    if loop == "trio" and find_spec("trio") is None:
+        pytest.skip("trio is not installed")
     body = {
         "asyncio": """
     async def main():

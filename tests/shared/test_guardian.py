@@ -402,18 +402,17 @@ def test_a_stopped_one_holds_nobody_up(guarded: Scope) -> None:
 # Where there can be none.
 
 
+INTERPRETERS = {"none": None, "one that is gone": "/nowhere/python", "no Python": "/bin/false"}
+
+
 def refuse(monkeypatch: pytest.MonkeyPatch, how: str) -> None:
-    if how == "no interpreter":
-        monkeypatch.setattr(sys, "executable", "/nowhere/python")
-    elif how == "no name":
-        monkeypatch.setattr(sys, "executable", "")
-    elif how == "frozen":
+    if how == "frozen":
         monkeypatch.setattr(sys, "frozen", True, raising=False)
-    elif how == "no Python":
-        monkeypatch.setattr(sys, "executable", "/bin/false")
+    else:
+        monkeypatch.setattr(starting, "interpreter", lambda: INTERPRETERS[how])
 
 
-@pytest.mark.parametrize("how", ["no interpreter", "no name", "frozen", "no Python"])
+@pytest.mark.parametrize("how", ["frozen", *INTERPRETERS])
 def test_it_cannot_be_started(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A warning says why there is no guardian; the scope works without, and warns once a minute."""
     refuse(monkeypatch, how)
@@ -470,7 +469,7 @@ def test_no_processes_left(program: Callable[..., Program]) -> None:
 
 def test_a_warning_made_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """Under `-W error` the warning is raised, and the scope is left again."""
-    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    refuse(monkeypatch, "frozen")
     with warnings.catch_warnings():
         warnings.simplefilter("error", GuardianWarning)
         with pytest.raises(GuardianWarning):

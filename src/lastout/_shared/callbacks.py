@@ -10,7 +10,8 @@ lambda or a function of the main script, is pickled with all that it uses
                             on another one that can be abandoned
     cleaned by another      called in a process of its own, with the maker's
                             sys.path and directory: whatever it does there, and
-                            however long, is an error at most
+                            however long, is an error at most; in a program that has no
+                            Python to start (a frozen one) that is a fork of the cleaner
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from functools import partial
 from math import isfinite
 
 from .._platform import files
+from .._platform.interpreter import interpreter
 from .._process import runner
 from .._process.deadline import Deadline, check_seconds
 from ..errors import CleanupFailed, CleanupTimeout, UsageError
@@ -151,12 +153,19 @@ def _call_directly(call: Callable[[], object]) -> None:
 
 def _call_elsewhere(location: str, data: Mapping[str, Any], deadline: Deadline) -> None:
     call = {**data, "name": location}
+    python = interpreter()
+    if python is None:
+        # `sys.executable` is no Python: it would be this whole program that starts again.
+        from . import forked
+
+        forked.make(call, deadline)
+        return
     told = files.scratch_file()
     try:
         with open(told, "w", encoding="ascii", closefd=False) as file:
             json.dump(call, file)
         os.lseek(told, 0, os.SEEK_SET)
-        argv = [sys.executable, "-P", "-c", _CHILD]
+        argv = [python, "-P", "-c", _CHILD]
         commands.run("callback", location, argv, {"cwd": data["cwd"], "stdin": told}, {}, deadline)
     finally:
         os.close(told)

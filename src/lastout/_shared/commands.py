@@ -23,8 +23,19 @@ from .relay import Relay
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from typing import Any, Final
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import Any, Final, Protocol
+
+    class Running(Protocol):
+        """What is asked of a process: a `Popen` has it."""
+
+        pid: int
+        returncode: int | Any
+
+        def poll(self) -> int | None: ...
+        def wait(self, timeout: float | None = None) -> int | None: ...
+
+    Start = Callable[[str, int, Mapping[str, str]], Running]
 
 TIME_LIMIT: Final = 60.0  # seconds, where nobody says otherwise
 _TAIL: Final = 2000  # bytes of its output that are told
@@ -106,27 +117,52 @@ def run(
         env: variables on top of this process's own.
         deadline: when it is killed.
     """
-    if not os.path.isdir(how["cwd"]):
-        raise _failed(kind, location, f"its directory {how['cwd']!r} is gone")
+
+    def start(token: str, output: int, inherited: Mapping[str, str]) -> Running:
+        streams = {"stdout": output, "stderr": output, "env": {**inherited, **env}}
+        popen = genuine.subprocess().Popen
+        return processes.start(token, relay.argv, {**relay.how, **streams}, popen=popen)
+
+    relay = Relay(argv, how)
+    try:
+        see_through(kind, location, start, how["cwd"], deadline, relay.status)
+    finally:
+        relay.close()
+
+
+def see_through(
+    kind: str,
+    location: str,
+    start: Start,
+    cwd: str,
+    deadline: Deadline,
+    status: Callable[[Any], int | None] | None = None,
+) -> None:
+    """Start a process, and wait until it ends or its time is over.
+
+    Args:
+        kind: the kind of the artifact that it cleans, for the errors.
+        location: its location, for the errors.
+        start: starts it, in a group of its own; given a token, a descriptor for what it
+            says, and its variables.
+        cwd: the directory that it runs in.
+        deadline: when it is killed, with its group.
+        status: tells how it has ended, in the place of its `returncode`.
+    """
+    if not os.path.isdir(cwd):
+        raise _failed(kind, location, f"its directory {cwd!r} is gone")
     inherited = {name: value for name, value in os.environ.items() if name not in _NOT_PASSED_ON}
     output = files.scratch_file()
     try:
-        relay = Relay(argv, how)
-    except BaseException:
-        os.close(output)
-        raise
-    try:
-        streams = {"stdout": output, "stderr": output, "env": {**inherited, **env}}
         token = paths.fresh_name(kind)
         try:
-            popen = genuine.subprocess().Popen
-            process = processes.start(token, relay.argv, {**relay.how, **streams}, popen)
-        except OSError as error:
+            process = start(token, output, inherited)
+        # RuntimeError: an interpreter that ends forks no more.
+        except (OSError, RuntimeError) as error:
             raise _failed(kind, location, f"it cannot be started: {error}") from error
         in_time = _wait(process, token, deadline)
-        said, status = _tail(output), relay.status(process)
+        said = _tail(output)
     finally:
-        relay.close()
         os.close(output)
     if not in_time:
         raise CleanupTimeout(
@@ -134,11 +170,12 @@ def run(
             kind=kind,
             location=location,
         )
-    if status:
-        raise _failed(kind, location, _describe(status) + said)
+    ended = process.returncode if status is None else status(process)
+    if ended:
+        raise _failed(kind, location, _describe(ended) + said)
 
 
-def _wait(process: subprocess.Popen[Any], token: str, deadline: Deadline) -> bool:
+def _wait(process: Running, token: str, deadline: Deadline) -> bool:
     """Wait until it ends by itself; else kill its group.  Whether it did."""
     ended = False
     try:
@@ -151,7 +188,7 @@ def _wait(process: subprocess.Popen[Any], token: str, deadline: Deadline) -> boo
     return ended
 
 
-def _kill(process: subprocess.Popen[Any], token: str) -> None:
+def _kill(process: Running, token: str) -> None:
     try:
         started = processes.started_at(process.pid)
         with Group(token, process.pid, started) as group:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .._process.deadline import Deadline
+    from .tokens import Token
 
 
 class Descendants(Group):
@@ -61,6 +62,6 @@ def bury() -> int:
         buried += 1
 
 
-def belongs_to(tokens: list[bytes], groups: set[int], pid: int) -> bool:
+def belongs_to(tokens: list[Token], groups: set[int], pid: int) -> bool:
     """Whether a process is one of the artifacts with these tokens or groups."""
-    return group_of(pid) in groups or any(pids.has_in_environment(pid, one) for one in tokens)
+    return group_of(pid) in groups or any(token.is_of(pid) for token in tokens)

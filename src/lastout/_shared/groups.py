@@ -7,13 +7,13 @@ before it is known, and is known by one of these, looked at while it is held:
     the leader's pid and start time are as recorded    then the number is still its group's,
                                                        also if it has ended, until waited for
     another member that is held still lives            then so is it
-    the token that the leader was started with is in its environment
+    it has the token that the leader was started with (see `tokens`)
 
 Who is in a group of that number, and is known by none of them, is not signalled; it is
 told (`unproved`), unless the number is surely another's.
 
-With `tree`, the last one alone is enough: whoever has left the group and still has
-the environment (a daemon) is a member too.
+With `tree`, the last one alone is enough: whoever has left the group (a daemon) is a
+member too, and is known whatever it has done with its environment.
 
     look (hold, then know) -> signal each -> wait for all -> look again -> ... -> none
 """
@@ -27,6 +27,7 @@ from math import ceil
 from .._platform import pids
 from .._platform.genuine import Genuine
 from .._process.deadline import Deadline
+from .tokens import Token
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 
 select = Genuine("select")
 
-TOKEN: Final = "LASTOUT_ARTIFACT"  # the variable by which a process is known again
 LAST_PATIENCE: Final = 5.0  # seconds for the kernel to end what was killed
 
 
@@ -43,7 +43,7 @@ class Group:
     """A process group, while it is being ended; a context manager.
 
     Args:
-        token: the value of `LASTOUT_ARTIFACT` that its leader was started with.
+        token: the name of the token that its leader was started with.
         leader: the leader's pid, if it is known; else all that have the token
             are taken for the group.
         started: when the leader started, if it is known.
@@ -53,10 +53,10 @@ class Group:
     def __init__(
         self, token: str, leader: int | None, started: int | None, tree: bool = False
     ) -> None:
-        self._mark = f"{TOKEN}={token}".encode()
         self._leader = leader
         self._started = started
         self._tree = tree or leader is None
+        self._has_token = Token(token, everywhere=self._tree).is_of
         self._held: dict[int, int] = {}
         self.seen = 0
 
@@ -169,9 +169,6 @@ class Group:
 
     def _is_known(self, pid: int) -> bool:
         return self._is_in_group(pid) and self._has_token(pid)
-
-    def _has_token(self, pid: int) -> bool:
-        return pids.has_in_environment(pid, self._mark)
 
     def _is_in_group(self, pid: int) -> bool:
         return self._leader is not None and group_of(pid) == self._leader

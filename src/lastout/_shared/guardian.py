@@ -15,6 +15,7 @@ import warnings
 from time import monotonic_ns
 
 from .._platform import files, genuine, pids
+from .._platform.interpreter import interpreter, is_frozen
 from .._process.deadline import Deadline
 from ..backends.guards import take_guard
 from ..errors import GuardianWarning, LastoutError, SystemRefused
@@ -138,16 +139,16 @@ def _start(scope: str, lock: int) -> None:
 
 def _command(scope: str, lock: int) -> list[str]:
     """What to run: with its scope first, for those who look at a list of processes."""
-    if not sys.executable or hasattr(sys, "frozen"):
-        raise SystemRefused(
-            "this program is no Python interpreter that could run another program", path=scope
-        )
+    python = interpreter()
+    if python is None:
+        what = "is frozen" if is_frozen() else "has no Python interpreter of its version"
+        raise SystemRefused(f"this program {what}, so nothing can run one", path=scope)
     import filelock
 
     package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     library = os.path.dirname(os.path.dirname(os.path.abspath(filelock.__file__)))
     paths = dict.fromkeys([library, *filter(os.path.isabs, sys.path)])
-    isolated = [sys.executable, "-I", "-S", "-c", _PROGRAM]
+    isolated = [python, "-I", "-S", "-c", _PROGRAM]
     return [*isolated, _NAME, package, scope, str(lock), *paths]
 
 

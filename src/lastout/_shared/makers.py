@@ -208,7 +208,7 @@ def prepare_popen(
 
 def create_popen(
     location: str,
-    _data: Mapping[str, Any],
+    data: Mapping[str, Any],
     argv: Arguments,
     options: Mapping[str, Any] | None = None,
 ) -> tuple[Popen[Any], dict[str, Any]]:
@@ -219,7 +219,7 @@ def create_popen(
     """
     from . import processes
 
-    return processes.create(location, argv, options or {})
+    return processes.create(location, argv, options or {}, data.get("tree", False))
 
 
 def prepare_command(

@@ -137,7 +137,8 @@ class Making:
             member: whether the program, and whatever it starts, is a member of the scope
                 for as long as it runs.
             tree: whether descendants that have left its process group (daemons) are ended
-                too, as far as they still have the environment that it was started with.
+                too, also with another environment, a title written over it, or all
+                descriptors closed.
             options: as for `subprocess.Popen`.
 
         Raises:

@@ -1,14 +1,15 @@
 """Child processes as artifacts: started in a group of their own, ended with the whole group.
 
 A process is recorded before it exists, so its pid is not.  Its record has a
-token instead, which it finds in its environment; pid and start time are added
-once it runs, and after that are what it is known by.  A maker that was killed
+token instead, which it finds in its environment (`tokens`); pid and start time are
+added once it runs, and after that are what it is known by.  A maker that was killed
 in between leaves a process that is found by its token.
 """
 
 from __future__ import annotations
 
 import os
+import resource  # noqa: F401  for marks: not to be loaded while what runs could be lost
 import subprocess
 from contextlib import suppress
 
@@ -17,7 +18,8 @@ from .._platform.genuine import Genuine
 from .._process.deadline import Deadline, check_seconds
 from ..errors import CleanupFailed, CleanupTimeout, UsageError
 from . import paths
-from .groups import LAST_PATIENCE, TOKEN, Group, session_of
+from .groups import LAST_PATIENCE, Group, session_of
+from .tokens import VARIABLE, Token
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -77,24 +79,35 @@ def as_text(argv: Arguments) -> list[str]:
 
 
 def start(
-    token: str, argv: Arguments, options: Mapping[str, Any], popen: Any = None
+    token: str, argv: Arguments, options: Mapping[str, Any], tree: bool = False, popen: Any = None
 ) -> subprocess.Popen[Any]:
-    """Start a process with a token in its environment and in a group of its own.
+    """Start a process with a token, and in a group of its own.
 
-    With `popen`, or by what the user has for `subprocess.Popen`; gevent's is for the
-    main thread only.
+    Args:
+        token: its name.
+        argv: the program and its arguments.
+        options: the keyword arguments for `Popen`.
+        tree: whether what it starts has to be known wherever that goes.
+        popen: what starts it; what the user has for `subprocess.Popen` for `None`, but
+            where that is gevent's, which is for the main thread only.
     """
     if popen is None:
         popen = (genuine.subprocess() if genuine.loses_statuses() else subprocess).Popen
     given = options.get("env")
-    environment = {**(os.environ if given is None else given), TOKEN: token}
+    environment = {**(os.environ if given is None else given), VARIABLE: token}
     own_group = {} if options.get("start_new_session") else {"process_group": 0}
+    known = Token(token)
     try:
-        started: subprocess.Popen[Any] = popen(argv, **{**options, **own_group, "env": environment})
-        return started
+        process: subprocess.Popen[Any] = popen(argv, **{**options, **own_group, "env": environment})
     except OSError:
         _end_begun(token)
         raise
+    # Also without `tree`: where we are of a tree ourselves, this one is not.
+    known.put_on(process.pid)
+    if tree:
+        with suppress(OSError):  # without descriptors: it runs, and is not to be lost
+            known.put_on_early_children(process.pid)
+    return process
 
 
 def _end_begun(token: str) -> None:
@@ -105,10 +118,10 @@ def _end_begun(token: str) -> None:
 
 
 def create(
-    token: str, argv: Arguments, options: Mapping[str, Any]
+    token: str, argv: Arguments, options: Mapping[str, Any], tree: bool = False
 ) -> tuple[subprocess.Popen[Any], dict[str, Any]]:
     """Start it; pid and start time are what is known then."""
-    process = start(token, argv, options)
+    process = start(token, argv, options, tree)
     _ours[os.getpid(), token] = process
     pid = process.pid
     return process, {"pid": pid, "started": started_at(pid), "session": session_of(pid)}

@@ -18,7 +18,7 @@ from _thread import start_new_thread
 from time import monotonic
 
 from .._identity import comparable
-from .._platform import events
+from .._platform import events, marks
 from .head import SIZE, process_of
 from .jobs import Jobs
 
@@ -278,6 +278,7 @@ def main(path: str, lock: str, *paths: str) -> None:
     except FileNotFoundError:
         os._exit(0)  # its starter was killed, and everything is cleaned already
     os.set_inheritable(int(lock), False)
+    marks.take_mark_off()  # whoever started it may be of a tree that is ended
     jobs = Jobs(int(lock), paths)
     jobs.prepare()
     if os.fork():

@@ -22,7 +22,8 @@ from .. import Scope, _platform
 from .._platform import pids
 from .._process.deadline import Deadline
 from .._shared.descendants import Descendants, belongs_to
-from .._shared.groups import LAST_PATIENCE, TOKEN
+from .._shared.groups import LAST_PATIENCE
+from .._shared.tokens import Token
 from ..errors import LastoutError, UsageError
 from .foreground import Foreground
 from .output import tell
@@ -170,7 +171,7 @@ def _artifacts_of(scope: Scope, command: Popen[Any] | None) -> Callable[[int], b
         found = [one for one in scope.artifacts() if one.kind == "popen" and one != ours]
     except LastoutError:
         return _nobody  # leaving says why
-    tokens = [f"{TOKEN}={one.location}".encode() for one in found]
+    tokens = [Token(one.location) for one in found]
     groups = {one.data["pid"] for one in found if "pid" in one.data}
     return lambda pid: belongs_to(tokens, groups, pid)
 

@@ -1,0 +1,130 @@
+"""Interpreter: a Python that can run another program for this process.
+
+`sys.executable` need be none: in a frozen program it is the program itself, which would be
+started once more, and where Python is embedded (uWSGI) it is the host, empty or a guess.
+
+    sys.frozen                                     none
+    sys.executable, which runs this very process   that one
+    another file of a Python's name and place      tried once, for its version and for lastout
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Iterator
+    from typing import Final
+
+_TIME_LIMIT: Final = 10.0  # seconds for one to start
+_PACKAGE: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+# Not at the front: nothing beside lastout may stand in the standard library's way.
+_TRIAL: Final = (
+    "import os, sys; sys.path.append(sys.argv[1]); import lastout;"
+    " say = sys.implementation.cache_tag, sys.abiflags, lastout.__path__[0];"
+    " os.write(1, os.fsencode(' '.join(say)))"
+)
+
+# What was found, by what was asked about: a program may set `sys.executable` later.
+_found: dict[tuple[object, bool], str | None] = {}
+
+
+def interpreter() -> str | None:
+    """The path of a Python of this version that has this lastout; `None` if there is none.
+
+    Nothing but a file with the name of a Python is ever run to find out, and never by a
+    frozen program.
+
+    Raises:
+        OSError: there is no memory, or there are no processes or descriptors left, to try one.
+    """
+    asked = sys.executable, is_frozen()
+    if asked not in _found:
+        _found[asked] = None if is_frozen() else next(filter(_is_ours, _candidates()), None)
+    return _found[asked]
+
+
+def is_frozen() -> bool:
+    """Whether this is a program of PyInstaller, cx_Freeze or their like."""
+    return bool(getattr(sys, "frozen", False))
+
+
+def _candidates() -> Iterator[str]:
+    """Where a Python may be, the likeliest first."""
+    yield sys.executable or ""
+    yield getattr(sys, "_base_executable", "") or ""
+    names = f"python{sys.version_info[0]}.{sys.version_info[1]}{sys.abiflags}", "python3"
+    for place in (sys.exec_prefix, sys.base_exec_prefix, _installed_in()):
+        for name in names:
+            yield os.path.join(place, "bin", name)
+
+
+def _installed_in() -> str:
+    import sysconfig
+
+    try:
+        return os.path.dirname(sysconfig.get_config_var("BINDIR") or "")
+    except ImportError:  # its data was not taken along
+        return ""
+
+
+def _is_ours(path: str) -> bool:
+    # The name first: any other program would do who knows what.
+    if not (os.path.isabs(path) and _has_name_of_python(path) and os.access(path, os.X_OK)):
+        return False
+    return _runs_us(path) or _passes(path)
+
+
+def _runs_us(path: str) -> bool:
+    """Whether that is the very program that this process runs."""
+    try:
+        return os.path.samefile(path, "/proc/self/exe")
+    except OSError:  # no /proc, or nothing for us to see
+        return path == sys.executable
+
+
+def _has_name_of_python(path: str) -> bool:
+    """Such as python, python3, python3.13t, python3.13-dbg."""
+    name = os.path.basename(path).lower()
+    return name.startswith("python") and not name[6:].strip("0123456789.-bdgmt")
+
+
+def _passes(path: str) -> bool:
+    """Run it once, and see what it is."""
+    import subprocess
+
+    from .files import scratch_file
+
+    told = scratch_file()
+    try:
+        process = subprocess.Popen(
+            [path, "-I", "-S", "-c", _TRIAL, os.path.dirname(_PACKAGE)],
+            stdin=subprocess.DEVNULL,
+            stdout=told,
+            stderr=subprocess.DEVNULL,
+            cwd="/",
+            start_new_session=True,
+        )
+        _wait(process)
+        ours = f"{sys.implementation.cache_tag} {sys.abiflags} {_PACKAGE}"
+        return os.pread(told, 65536, 0) == os.fsencode(ours)
+    finally:
+        os.close(told)
+
+
+def _wait(process: subprocess.Popen[bytes]) -> None:
+    """Wait until it ends, and kill it with its group where that takes too long."""
+    import signal
+    import subprocess
+
+    try:
+        process.wait(_TIME_LIMIT)
+    except subprocess.TimeoutExpired:
+        return
+    finally:
+        if process.returncode is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
