@@ -12,6 +12,7 @@ from .hold import PATIENCE, hold
 from .reaper import reap
 from .run import Run
 from .survey import Survey
+from .turn import CLEANER, come_to_turn
 from .waiting import wait_until_alone
 
 TYPE_CHECKING = False
@@ -72,6 +73,11 @@ class Leaver:
             return
         with us.hold(_patience(deadline)) as held:
             survey = Survey(held, us.path)
+            journal = survey.journal(us.token)
+            if journal.begun - journal.gone and held.is_taken(CLEANER):
+                # Perhaps by one that releases it just now.
+                come_to_turn(held, us.path, _patience(deadline))
+                survey = Survey(held, us.path)
             mine = survey.journal(us.token).unresolved()
             due = [artifact for artifact in mine if artifact.lifetime == "member"]
             ordered, edges = survey.plan(due)
@@ -87,7 +93,8 @@ class Leaver:
                 yield from self._go_without_scope(deadline)
                 return
             us.count_out()
-            reaped = reap(held, us.path, us.clean, deadline, leaving=us.token)
+            patience = _patience(deadline)
+            reaped = reap(held, us.path, us.clean, deadline, us.token, patience=patience)
             yield from reaped.outcomes
             if not us.lease.lost:  # something of ours stays
                 us.append(journals.left(monotonic_ns()))
