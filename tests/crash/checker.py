@@ -62,7 +62,7 @@ class Ledger:
         self.wanted: set[str] = set()
         self.places: dict[int, dict[str, str]] = {}  # of who said so: where functions clean
         # What each process cleaned under one lock, and what was unresolved just before each.
-        self.runs: dict[tuple[int, ...], list[tuple[Thing, list[Thing]]]] = {}
+        self.runs: dict[tuple[int, int], list[tuple[Thing, list[Thing]]]] = {}
 
     def replay(self, events: Iterable[Event]) -> None:
         """Go through a tape."""
@@ -197,7 +197,7 @@ class Ledger:
             self.members = {
                 token: one for token, one in self.members.items() if one.scope != event.text
             }
-            self.turns[event.text] = (0, self.turns.get(event.text, (0, 0))[1])
+            self.turns.pop(event.text, None)
 
     def _to(self, event: Event) -> None:
         token = _token(os.path.basename(event.text))
@@ -286,10 +286,9 @@ class Ledger:
                 self._wrong("I3", f"{thing} went before {other}")
         left = [one for one in self.things.values() if not (one.gone or one.kept or one.done)]
         thing.gone = True
-        scope = self._scope_of(thing)
-        cleaner, turn = self.turns.get(scope, (0, 0))
-        run = (-turn,) if cleaner == actor else self.lockers.get(scope, (0, 0))[1:]
-        self.runs.setdefault((actor, *run), []).append((thing, left))
+        # Whoever let go of the scope in its turn has planned anew since: others have left, perhaps.
+        _, number = self.lockers.get(self._scope_of(thing), (0, 0))
+        self.runs.setdefault((actor, number), []).append((thing, left))
 
     def _undone(self, thing: Thing, actor: int) -> bool:
         """Whether its maker takes it back, because it could not be made in whole."""
