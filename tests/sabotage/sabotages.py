@@ -69,8 +69,8 @@ SABOTAGES = (
     Sabotage(
         "I2: everybody who leaves thinks it is the last one",
         "_shared/reaper.py",
-        "last = not survey.living",
-        "last = True",
+        "if not survey.living and len(empty)",
+        "if len(empty)",
         (f"{POINTS}[leave]",),
     ),
     Sabotage(
