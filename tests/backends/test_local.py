@@ -305,7 +305,7 @@ def test_no_locks_on_this_file_system(
     def missing(number: int, **_: object) -> bool:
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
 
-    monkeypatch.setattr("lastout.backends.local.lock_descriptor", missing)
+    monkeypatch.setattr("lastout.backends.locks.lock_descriptor", missing)
     with pytest.raises(SystemRefused, match="no locks"):
         backend.hold("s", Deadline(1), create=True)
 

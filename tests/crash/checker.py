@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 FREE = "free-"  # how files begin that a step makes itself, for commands and functions to remove
 _EXCLUSIVE, _UNLOCK = 2, 8  # flock(2)
+_WAITED_FOR = ("callback", "command", "popen")  # the scope is let go of meanwhile, not the turn
 _ENDS_OR_STOPS = (KILL_BEFORE, KILL_AFTER, TEAR, STOP)  # other faults are error numbers
 
 
@@ -55,6 +56,7 @@ class Ledger:
         self.programs: dict[int, tuple[int, str]] = {}  # parent, and artifact token
         self.starters: dict[int, int] = {}  # who is that parent, even if it was killed at once
         self.lockers: dict[str, tuple[int, int]] = {}  # scope: who locked it last, how many did
+        self.turns: dict[str, tuple[int, int]] = {}  # likewise of cleaner.lock, by which they wait
         self.refused = False  # whether the system refused something
         self.released: set[str] = set()
         self.wanted: set[str] = set()
@@ -143,9 +145,13 @@ class Ledger:
 
     def _flock(self, event: Event) -> None:
         scope, name = os.path.split(event.text)
-        if name == "scope.lock" and event.value & _EXCLUSIVE:
-            _, number = self.lockers.get(scope, (0, 0))
-            self.lockers[scope] = (event.pid, number + 1)
+        locks = {"scope.lock": self.lockers, "cleaner.lock": self.turns}.get(name)
+        if locks is not None and event.value & (_EXCLUSIVE | _UNLOCK):
+            locker, number = locks.get(scope, (0, 0))
+            if event.value & _EXCLUSIVE:
+                locks[scope] = (event.pid, number + 1)
+            elif locker == event.pid:
+                locks[scope] = (0, number)
         member = self.members.get(_token(name))
         if member and event.value & _UNLOCK and member.pid in (None, event.pid):
             member.gone = True
@@ -191,6 +197,7 @@ class Ledger:
             self.members = {
                 token: one for token, one in self.members.items() if one.scope != event.text
             }
+            self.turns.pop(event.text, None)
 
     def _to(self, event: Event) -> None:
         token = _token(os.path.basename(event.text))
@@ -279,6 +286,7 @@ class Ledger:
                 self._wrong("I3", f"{thing} went before {other}")
         left = [one for one in self.things.values() if not (one.gone or one.kept or one.done)]
         thing.gone = True
+        # Whoever let go of the scope in its turn has planned anew since: others have left, perhaps.
         _, number = self.lockers.get(self._scope_of(thing), (0, 0))
         self.runs.setdefault((actor, number), []).append((thing, left))
 
@@ -311,6 +319,8 @@ class Ledger:
         if living:
             self._wrong("I2", f"{actor} cleaned {thing}; alive: {living}")
         locker, _ = self.lockers.get(owner.scope, (0, 0))
+        if locker != actor and thing.kind in _WAITED_FOR:
+            locker, _ = self.turns.get(owner.scope, (0, 0))
         orphaned = by_program and (actor in self.dead or actor == self.judge)
         if locker != actor and not orphaned:
             self._wrong("I4", f"{actor} cleaned {thing}, and {locker} had locked the scope")

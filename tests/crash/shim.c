@@ -293,6 +293,11 @@ int close(int d) {
     return result;
 }
 
+/* Whether that is a lock of a scope, rather than one by which a member lives. */
+static int is_waited_for(const char *path) {
+    return strstr(path, "/scope.lock") || strstr(path, "/cleaner.lock") || strstr(path, "/orphans.lock");
+}
+
 int flock(int d, int operation) {
     REAL(flock);
     int what = meet("flock", PLAIN);
@@ -302,7 +307,7 @@ int flock(int d, int operation) {
     path_of(d, path);
     if (result == 0) note("flock", operation, path, "", 0);
     /* Whoever watches this process learns that it waits for another one. */
-    else if (bell >= 0 && kept == EWOULDBLOCK && strstr(path, "/scope.lock")) {
+    else if (bell >= 0 && kept == EWOULDBLOCK && is_waited_for(path)) {
         int ring = bell;
         bell = -1;
         raw(SYS_write, ring, "b", 1L);

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import lastout
 
 from . import guardians as guardians  # steps as well
+from . import programs as programs
 from .shim import CHILD
 from .world import STEPS as STEPS
 from .world import furnish, step

@@ -43,13 +43,16 @@ class Tape:
     def make(
         self, pid: int, number: int, name: str, lifetime: str = "scope", after: tuple[str, ...] = ()
     ) -> None:
-        fields = [number, number, "file", f"{self.area}/{name}", lifetime, list(after), {}]
+        kind = "command" if name.startswith("free-") else "file"
+        data = {"argv": ["rm", f"{self.area}/{name}"]} if kind == "command" else {}
+        place = f"{self.area}/{name}"
+        fields = [number, number, kind, place, lifetime, list(after), data]
         self.record(pid, ["made", *fields])
         self.add("create", pid, self.area / name)
         self.record(pid, ["more", number, {"inode": number}])
 
-    def lock(self, pid: int) -> None:
-        self.add("flock", pid, f"{self.root}/s/scope.lock", LOCK)
+    def lock(self, pid: int, name: str = "scope.lock", how: int = LOCK) -> None:
+        self.add("flock", pid, f"{self.root}/s/{name}", how)
 
     def leave(self, pid: int) -> None:
         self.record(pid, ["left", 9])
@@ -283,3 +286,24 @@ def test_what_is_nobodys(tape: Tape) -> None:
     tape.add("remove", ONE, tape.area / "theirs")
     (wrong,) = tape.judged()
     assert wrong.startswith("I6")
+
+
+@pytest.mark.parametrize(
+    ("name", "turn", "broken"),
+    [
+        pytest.param("free-first", LOCK, False, id="what is waited for, in its turn"),
+        pytest.param("free-first", UNLOCK, True, id="what is waited for, after its turn"),
+        pytest.param("first", LOCK, True, id="something plain"),
+    ],
+)
+def test_what_is_cleaned_unlocked(tape: Tape, name: str, turn: int, broken: bool) -> None:
+    """I4: the scope may be let go of in one's turn, but for nothing plain."""
+    tape.make(ONE, 1, name)
+    tape.leave(ONE)
+    tape.lock(OTHER)
+    for how in (LOCK, turn):
+        tape.lock(OTHER, "cleaner.lock", how)
+    tape.lock(OTHER, how=UNLOCK)
+    tape.add("remove", OTHER, tape.area / name)
+    wrong = [one for one in tape.judged() if "locked the scope" in one]
+    assert len(wrong) == broken

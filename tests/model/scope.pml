@@ -15,6 +15,7 @@
  *   -DKEEPS=1      how many things are kept, at most
  *   -DGUARDIAN     there is one; it may be killed as well
  *   -DDAEMONS     a member may close all its descriptors, as daemons do
+ *   -DWAITS        whoever cleans lets go of the scope meanwhile, and keeps its cleaner.lock
  *   -DLOCK_ONLY    pids tell nothing, as those of another container; only the locks do
  *
  * A wrong variant is a macro too; test_model.py lists them, and what each breaks.
@@ -58,6 +59,9 @@ mtype = { unborn, promised, alive, over }; /* promised: somebody is about to for
 byte named;                 /* the directory that the scope's name leads to */
 bool garbage[DIRECTORIES];  /* it was moved away, and is still to be deleted */
 byte turn[DIRECTORIES];     /* who holds its scope.lock: 0, or who + 1 */
+#ifdef WAITS
+byte busy[DIRECTORIES];     /* who holds its cleaner.lock: 0, or who + 1 */
+#endif
 byte entered[EVERYBODY];    /* the directory that this process has open */
 mtype state[EVERYBODY] = unborn;
 byte lies[N];               /* the directory in which this member's journal can be seen */
@@ -147,6 +151,38 @@ inline hold(create) {
   od
 }
 
+/* --- waiting for a process, and for who waits for one: the scope is let go of */
+
+#ifdef WAITS
+#define OTHERS_TURN (busy[entered[me]] && busy[entered[me]] != me + 1)
+
+inline hold_again() { /* `swept`: it is not there any more */
+  atomic { turn[entered[me]] == 0 -> turn[entered[me]] = me + 1; swept = (named != entered[me]) }
+}
+
+inline await_turn() {
+  swept = false;
+  do
+  :: OTHERS_TURN && !swept ->
+     turn[entered[me]] = 0;
+     !OTHERS_TURN;
+     hold_again()
+  :: else -> break
+  od
+}
+
+inline give_up_turn() {
+  d_step { if :: busy[entered[me]] == me + 1 -> busy[entered[me]] = 0 :: else fi }
+}
+
+inline let_go_meanwhile() {
+#ifndef NO_TURN
+  d_step { assert(!OTHERS_TURN); busy[entered[me]] = me + 1 };
+#endif
+  turn[entered[me]] = 0
+}
+#endif
+
 /* --- surveying: `living` and `gone`, as bits */
 
 inline survey(leaving) {
@@ -194,14 +230,23 @@ inline clean(m) {
   remove(m)
 #else
   begin(m);
+#ifdef WAITS
+  let_go_meanwhile();
+#endif
   if
   :: d_step {
        assert(!own[m] || !RELIES(m, entered[me])); /* I2 */
        assert(own[m] || !ANY(RELIES, entered[me]));
        assert(!spared[m]); /* I1 */
        remove(m) };
+#ifdef WAITS
+     hold_again(); assert(!swept);
+#endif
      finish(m)
   :: d_step { refusals > 0 -> refusals--; hand[m] = 0; stays = stays | BIT(m) }
+#ifdef WAITS
+     ; hold_again(); assert(!swept)
+#endif
   fi
 #endif
 }
@@ -258,7 +303,13 @@ inline reap(leaving) {
      :: (gone & BIT(q)) && DUE(q) ->
         if
         :: living && !own[q] -> stays = stays | BIT(q)
-        :: else -> clean(q)
+        :: else ->
+           clean(q);
+#if defined(WAITS) && !defined(DECIDED_ONCE)
+           d_step { living = 0; gone = 0; stays = 0; q = 0 };
+           survey(leaving);
+           q = N
+#endif
         fi
      :: else
      fi
@@ -269,6 +320,22 @@ inline reap(leaving) {
   :: else -> forget()
   fi;
   d_step { living = 0; gone = 0; stays = 0 }
+#ifdef WAITS
+  ; give_up_turn()
+#endif
+}
+
+inline look_around() { /* of somebody who is no member, and holds the scope if there is one */
+#ifdef WAITS
+  if
+  :: entered[me] ->
+     await_turn();
+     if :: swept :: else -> reap(NOBODY) fi
+  :: else
+  fi
+#else
+  if :: entered[me] -> reap(NOBODY) :: else fi
+#endif
 }
 
 /* --- what a member does */
@@ -290,7 +357,15 @@ inline join() {
      turn[entered[me]] = 0; swept = false;
 #else
      if
+#ifndef WAITS
      :: ANY(LIES_IN, entered[me]) -> reap(NOBODY)
+#elif defined(JOIN_BUSY)
+     :: ANY(LIES_IN, entered[me]) && !OTHERS_TURN -> reap(NOBODY)
+#else
+     :: ANY(LIES_IN, entered[me]) ->
+        await_turn();
+        if :: swept :: else -> reap(NOBODY) fi
+#endif
      :: else -> swept = false
      fi;
 #endif
@@ -366,13 +441,24 @@ inline release(m) { /* that nobody needs it any more is for the user to know: on
   if :: m == me -> remove(m); finish(m) :: else fi;
 #endif
   hold(false);
+#if defined(WAITS) && !defined(RELEASE_BUSY)
+  if :: entered[me] && (m != me || says_begun[me]) -> await_turn() :: else fi;
+#endif
   if :: m == me -> living = BIT(me) :: else -> survey(NOBODY) fi;
   if
   :: MAY_RELEASE(m) ->
      begin(m);
+#ifdef WAITS
+     if :: m == me -> let_go() :: else -> let_go_meanwhile() fi; /* it may take long */
+     d_step { remove(m) };
+     if :: m != me -> hold_again(); assert(!swept) :: else fi;
+     finish(m);
+     give_up_turn()
+#else
      if :: m == me -> let_go() :: else fi; /* one's own: it may take long */
      d_step { remove(m) };
      finish(m)
+#endif
   :: else
   fi;
   d_step { living = 0; gone = 0 };
@@ -382,6 +468,9 @@ inline release(m) { /* that nobody needs it any more is for the user to know: on
 inline keep(m) {
 #if !defined(KEEP_UNHELD)
   if :: m != me -> hold(false) :: else fi;
+#if defined(WAITS) && !defined(KEEP_BUSY)
+  if :: m != me && entered[me] -> await_turn() :: else fi;
+#endif
 #endif
   if
   :: m == me -> d_step { says_kept[m] = true; spared[m] = true }
@@ -411,7 +500,15 @@ inline leave() {
 #endif
   hold(false);
   assert(entered[me] && lies[me] == entered[me]);
+#ifdef WAITS
+  if
+  :: OTHERS_TURN -> /* whoever has it looks anew; and it may be waiting for us */
+     if :: true :: await_turn(); assert(!swept); reap(me) fi
+  :: else -> reap(me)
+  fi;
+#else
   reap(me);
+#endif
   if :: lies[me] -> says_left[me] = true :: else fi;
   d_step { locked[me] = false; opened[me] = opened[me] & ~BIT(me) };
   let_go()
@@ -421,6 +518,9 @@ inline die() { /* what the kernel does */
   d_step {
     cleaner[entered[me]] = (cleaner[entered[me]] == me + 1 -> 0 : cleaner[entered[me]]);
     turn[entered[me]] = (turn[entered[me]] == me + 1 -> 0 : turn[entered[me]]);
+#ifdef WAITS
+    busy[entered[me]] = (busy[entered[me]] == me + 1 -> 0 : busy[entered[me]]);
+#endif
     entered[me] = 0;
     i = 0;
     do
@@ -526,7 +626,7 @@ active proctype Reaper() {
 #endif
      fi;
      hold(false);
-     if :: entered[me] -> reap(NOBODY) :: else fi;
+     look_around();
      let_go();
      atomic { /* what sweepers that were killed have left */
        q = 1;
@@ -556,7 +656,7 @@ active proctype Guardian() {
 #else
        hold(false);
 #endif
-       if :: entered[me] -> reap(NOBODY) :: else fi;
+       look_around();
        let_go();
 #ifdef GUARD_FORGETS
        news = false

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.timeout(0)  # `run` has its own limit
 
 # What there can be beside two members, of which one or both were not forked.
-MORE = ("REFUSALS=1", "KEEPS=1", "LOCK_ONLY", "DAEMONS", "GUARDIAN", "KILLS=2")
+MORE = ("REFUSALS=1", "KEEPS=1", "LOCK_ONLY", "DAEMONS", "GUARDIAN", "KILLS=2", "WAITS")
 AS_BUILT = [
     f"-DROOTS={roots} {more}".strip()
     for more in ("", *(f"-D{one}" for one in MORE))
@@ -33,8 +33,9 @@ THREE = [
 ] + [f"-DN=3 -DROOTS={roots} -DGUARDIAN -DLOOKS=0 -DKILLS=0" for roots in (1, 2, 3)]
 
 # Variant, where it shows, and a word of the assertion that it violates.
-LOST, RELIED, TWICE, TOGETHER, SWEPT, UNSEEN, END, KEPT = (
+LOST, RELIED, TWICE, TOGETHER, SWEPT, UNSEEN, END, KEPT, BOTH = (
     "says_made", "home[", "ran[", "cleaner[", "lies[me]==entered", "forking", "there[", "!(spared[",
+    "hand[",
 )  # fmt: skip
 VARIANTS = {
     "MAKE_FIRST": ("", LOST),
@@ -57,6 +58,11 @@ VARIANTS = {
     "KEEP_MISPLACED": ("-DKEEPS=1", KEPT),
     "DEAD_BY_LOCK": ("-DDAEMONS", SWEPT),
     "DEAD_BY_PID": ("-DROOTS=1", END),
+    "NO_TURN": ("-DWAITS", TOGETHER),
+    "JOIN_BUSY": ("-DWAITS", RELIED),
+    "RELEASE_BUSY": ("-DWAITS", BOTH),
+    "KEEP_BUSY": ("-DWAITS -DKEEPS=1", KEPT),
+    "DECIDED_ONCE": ("-DWAITS -DGUARDIAN", END),
     "GUARD_UNHELD": ("-DGUARDIAN", TOGETHER),
     "GUARD_FORGETS": ("-DGUARDIAN -DKILLS=2 -DLOOKS=0", END),
 }

@@ -69,8 +69,8 @@ SABOTAGES = (
     Sabotage(
         "I2: everybody who leaves thinks it is the last one",
         "_shared/reaper.py",
-        "last = not survey.living",
-        "last = True",
+        "if not survey.living and len(empty)",
+        "if len(empty)",
         (f"{POINTS}[leave]",),
     ),
     Sabotage(
@@ -112,7 +112,7 @@ SABOTAGES = (
     Sabotage(
         "I4: nobody waits for whoever holds the scope",
         "backends/local.py",
-        "            _wait_for(lock, path, deadline)\n",
+        "            wait_for(lock, path, deadline)\n",
         "",
         (PAIRS,),
         "leave",
@@ -127,7 +127,7 @@ SABOTAGES = (
     Sabotage(
         "I5: a joiner goes on in a scope that was swept meanwhile",
         "backends/local.py",
-        "if _still_there(scope, root, directory):",
+        "if still_there(scope, root, directory):",
         "if True:",
         (PAIRS,),
         "join",

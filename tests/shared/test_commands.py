@@ -61,8 +61,8 @@ def test_without_descriptors_it_is_killed(monkeypatch: pytest.MonkeyPatch) -> No
     made = python("import time; time.sleep(60)")
     started = []
 
-    def start(*arguments: Any) -> Any:
-        started.append(processes.start(*arguments))
+    def start(*arguments: Any, **options: Any) -> Any:
+        started.append(processes.start(*arguments, **options))
         return started[0]
 
     def hold(_: int) -> int:

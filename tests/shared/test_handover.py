@@ -452,8 +452,8 @@ HOLDING = """
             done.wait(30)
 
     def wait_for_it():
-        from lastout.backends import local
-        local._time.sleep = lambda _: (there.set(), done.wait(30))
+        from lastout.backends import locks
+        locks.time.sleep = lambda _: (there.set(), done.wait(30))
         with hold(LocalBackend(), "s", scope.path):
             pass
 

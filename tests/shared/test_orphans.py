@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,6 +15,7 @@ from lastout._identity import here
 from lastout._platform import pids
 from lastout._shared import journal as journals
 from lastout._shared import orphans
+from lastout.backends.held import HeldDirectory
 from lastout.errors import UsageError
 from support import eventually
 from support.guardians import guardian, has_ended
@@ -111,6 +112,54 @@ def test_they_are_killed_after_their_grace(program: Callable[..., Program]) -> N
     tree.kill()
     assert all_gone(tree)
     assert sorted(map(int, said(tree, "asked"))) == sorted(workers(tree))
+
+
+def test_two_that_end_them_at_once(program: Callable[..., Program]) -> None:
+    """Of two that reap at once one ends them, by one SIGTERM each; the other one waits for it."""
+    go = "[time.sleep(0.01) for _ in iter(lambda: os.path.exists('go'), True)]"
+    asked = f"lambda *_: (say('asked', os.getpid()), {go}, os._exit(0))"
+    tree = start(
+        program, "end_workers=True, worker_grace=60", f"signal.signal(signal.SIGTERM, {asked})"
+    )
+    tree.kill()
+    tree.end()
+    with ThreadPoolExecutor(2) as pool:
+        reports = [pool.submit(lastout.reap) for _ in range(2)]
+        assert eventually(lambda: len(said(tree, "asked")) == 2, 30)
+        assert not wait(reports, 0.3).done
+        (tree.directory / "go").touch()
+        assert all(report.result(60).ok for report in reports)
+    assert all_gone(tree, 0)
+    assert sorted(map(int, said(tree, "asked"))) == sorted(workers(tree))
+
+
+def test_one_that_reaps_while_it_is_ended(program: Callable[..., Program]) -> None:
+    """A worker whose handlers call `reap` does not wait for whoever ends it."""
+    work = "lastout.handle_signals(); lastout.register(lastout.reap); lastout.register(say, 'bye')"
+    tree = start(
+        program, "end_workers=True, worker_grace=60", work.replace("'bye'", "'bye', os.getpid()")
+    )
+    tree.kill()
+    tree.end()
+    assert lastout.reap().ok
+    assert all_gone(tree, 0)
+    assert sorted(map(int, said(tree, "bye"))) == sorted(workers(tree))
+
+
+def test_no_room_for_the_lock_of_those_who_end_them(
+    program: Callable[..., Program], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where that lock cannot be taken they are ended all the same."""
+
+    def refuse(*_: object) -> None:
+        raise OSError("no space")
+
+    tree = start(program, "end_workers=True, worker_grace=60")
+    tree.kill()
+    tree.end()
+    monkeypatch.setattr(HeldDirectory, "take", refuse)
+    assert lastout.reap().ok
+    assert all_gone(tree, 0)
 
 
 def test_one_that_asks_itself(program: Callable[..., Program]) -> None:

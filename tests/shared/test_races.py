@@ -40,7 +40,7 @@ def test_a_fork_while_another_thread_joins(program: Callable[..., Program]) -> N
             really_wait(*args)
 
         held = local.LocalBackend().hold("s", Deadline(), create=True)
-        waiting, really_wait, local._wait_for = threading.Event(), local._wait_for, wait
+        waiting, really_wait, local.wait_for = threading.Event(), local.wait_for, wait
         scopes = []
         thread = threading.Thread(target=lambda: scopes.append(lastout.Scope("s")))
         thread.start()

@@ -106,7 +106,7 @@ def clean_callback(location: str, data: Mapping[str, Any], deadline: Deadline) -
     if live is not None:
         _call_here(live, location, deadline.share(False, data["timeout"]))
     else:
-        # Its maker is not here to see how long it holds up the scope.
+        # Its maker is not here to see how long it holds others up.
         own = commands.TIME_LIMIT if data["timeout"] is None else data["timeout"]
         limit = deadline.share(False, min(own, commands.TIME_LIMIT))
         _call_elsewhere(location, data, Deadline(limit))

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from ..backends.base import Backend, Held
 
-# How long to wait for whoever holds a scope: it may be cleaning.
+# How long to wait for whoever holds a scope, or cleans it.
 PATIENCE: Final = 60.0
 
 

@@ -19,8 +19,8 @@ anything else is damage, and counted.
     worker   grace, its parent, asks itself         it is to end when that one has
     left     ns                                     the member left in good order
 
-Of a mark only the numbers count; when it was made and by which process is for
-people, and early journals do not say.
+Of a mark the numbers count, and of "begun" which process made it: that may wait for
+what it began to end or call.  When it was is for people.  Early journals do not say.
 """
 
 from __future__ import annotations
@@ -109,6 +109,7 @@ class Journal:
         joined_ns: when it joined, on the monotonic clock.
         made: all that it recorded, by number.
         begun: the numbers of those that somebody began to clean.
+        begun_by: the pid of whoever did, by number, where it is said.
         gone: the numbers of those that were cleaned or are to be kept.
         left: whether it left in good order.
         parent: the process that it is a worker of, if it is one.
@@ -118,8 +119,8 @@ class Journal:
     """
 
     __slots__ = (
-        *("asks_itself", "begun", "damage", "gone", "grace", "joined_ns", "left", "made"),
-        *("parent", "scope", "token", "who"),
+        *("asks_itself", "begun", "begun_by", "damage", "gone", "grace", "joined_ns", "left"),
+        *("made", "parent", "scope", "token", "who"),
     )
 
     def __init__(self, token: str, scope: str = "") -> None:
@@ -129,6 +130,7 @@ class Journal:
         self.joined_ns = 0
         self.made: dict[int, Artifact] = {}
         self.begun: set[int] = set()
+        self.begun_by: dict[int, int] = {}
         self.gone: set[int] = set()
         self.left = False
         self.parent: Identity | None = None
@@ -157,6 +159,7 @@ class Journal:
             self.made[record[1]].data.update(record[2])  # type: ignore[attr-defined]
         elif verb == "begun":
             self.begun.update(record[1])
+            self.begun_by.update(dict.fromkeys(record[1], record[3] if len(record) > 3 else 0))
         elif verb in ("done", "kept"):
             self.gone.update(record[1])
         elif verb == "join":

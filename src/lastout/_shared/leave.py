@@ -14,6 +14,7 @@ from .outside import clean_own, go_without_scope
 from .reaper import reap
 from .run import Run
 from .survey import Survey
+from .turn import CLEANER, come_to_turn
 from .waiting import wait_until_alone
 
 TYPE_CHECKING = False
@@ -78,6 +79,11 @@ class Leaver:
             return
         with us.hold(_patience(deadline)) as held:
             survey = Survey(held, us.path)
+            journal = survey.journal(us.token)
+            if journal.begun - journal.gone and held.is_taken(CLEANER):
+                # Perhaps by one that releases it just now.
+                come_to_turn(held, us.path, _patience(deadline))
+                survey = Survey(held, us.path)
             mine = survey.journal(us.token).unresolved()
             due = [artifact for artifact in mine if artifact.lifetime == "member"]
             ordered, edges = survey.plan(due)
@@ -93,7 +99,8 @@ class Leaver:
                 yield from go_without_scope(us, held is None and us.lease.lost, deadline)
                 return
             us.count_out()
-            reaped = reap(held, us.path, us.clean, deadline, leaving=us.token)
+            patience = _patience(deadline)
+            reaped = reap(held, us.path, us.clean, deadline, us.token, patience=patience)
             yield from reaped.outcomes
             if not us.lease.lost:  # something of ours stays
                 us.append(journals.left(monotonic_ns()))

@@ -19,13 +19,54 @@ from ..errors import CleanupTimeout, LastoutError
 from . import journal as journals
 from .groups import LAST_PATIENCE, wait_for_ends
 from .head import process_of
+from .turn import lineage, wait_until_free
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from typing import Final
 
-    from ..backends.base import Held
+    from ..backends.base import Held, Lock
     from .journal import Journal
+
+LOCK: Final = "orphans.lock"
+
+
+def end_in(held: Held, scope: str) -> tuple[list[Outcome], bool]:
+    """End the orphans of a scope, which is let go of; what became of them, and whether all ended.
+
+    One process does so at a time: a second SIGTERM would cut short the handlers of a worker.
+    Another one that does is waited for, unless it may wait for this process.
+
+    Raises:
+        ScopeGone, ScopeBusy: the scope could not be held again.
+        OSError: there are no descriptors left to hold them by.
+    """
+    every = orphans(held, scope)
+    found = [one for one in every if one.who.pid != os.getpid()]
+    if not found:
+        return [], False
+    if held.is_taken(LOCK):
+        if {one.who.pid for one in every}.intersection(lineage()):
+            return [], False
+        longest = max(one.grace for one in found) + 2 * LAST_PATIENCE
+        if wait_until_free(held, scope, LOCK, Deadline(longest)):
+            return [], True
+    lock = _take(held)
+    held.let_go()  # they have to be able to leave
+    try:
+        ended = end(found)
+    finally:
+        if lock:
+            lock.give_up()
+    return ended, all(outcome.failure is None for outcome in ended)
+
+
+def _take(held: Held) -> Lock | None:
+    try:
+        return held.take(LOCK)
+    except (LastoutError, OSError):
+        return None  # no room for a file: two may do it then
 
 
 def orphans(held: Held, scope: str) -> list[Journal]:
@@ -48,7 +89,7 @@ def orphans(held: Held, scope: str) -> list[Journal]:
 
 def _can_be_ended(journal: Journal) -> bool:
     who = journal.who
-    return comparable(who) and who.pid != os.getpid() and not journal.left and is_running(who)
+    return comparable(who) and not journal.left and is_running(who)
 
 
 def end(workers: Iterable[Journal]) -> list[Outcome]:

@@ -9,7 +9,7 @@ from .._process.deadline import Deadline
 from .._process.report import Failure, Outcome, Report
 from ..backends.local import LocalBackend
 from ..backends.root import check_name
-from ..errors import LastoutError
+from ..errors import LastoutError, ScopeGone
 from . import orphans, reaper
 from .cleaners import clean
 from .hold import hold
@@ -67,7 +67,7 @@ def do(job: str, root: str, scope: str) -> None:
             if held:
                 reaper.reap(held, path, clean, Deadline())
     else:
-        while _all_ended(_end_orphans(backend, scope, path)):
+        while _end_orphans(backend, scope, path)[1]:
             continue  # they may have had workers of their own
 
 
@@ -118,19 +118,16 @@ def _reap_one(backend: Backend, scope: str, clean: Clean) -> tuple[list[Outcome]
                 return [], False
             reaped = reaper.reap(held, path, clean, Deadline())
         outcomes = [*reaped.outcomes]
-        orphaned = [] if reaped.swept else _end_orphans(backend, scope, path)
-        return [*outcomes, *orphaned], reaped.ended or _all_ended(orphaned)
+        orphaned, ended = ([], False) if reaped.swept else _end_orphans(backend, scope, path)
+        return [*outcomes, *orphaned], reaped.ended or ended
     except (LastoutError, OSError) as error:
         return [*outcomes, Outcome(f"scope {path}", 0.0, Failure(error))], False
 
 
-def _end_orphans(backend: Backend, scope: str, path: str) -> list[Outcome]:
+def _end_orphans(backend: Backend, scope: str, path: str) -> tuple[list[Outcome], bool]:
+    """What became of them, and whether all have ended: they may have had workers themselves."""
     with hold(backend, scope, path) as held:
-        found = orphans.orphans(held, path) if held else []
-    # Not held any more: they have to be able to leave.
-    return orphans.end(found)
-
-
-def _all_ended(ended: list[Outcome]) -> bool:
-    """Whether there were some, and all have ended."""
-    return bool(ended) and all(outcome.failure is None for outcome in ended)
+        try:
+            return orphans.end_in(held, path) if held else ([], False)
+        except ScopeGone:
+            return [], False  # whoever has ended them cleaned up after them too

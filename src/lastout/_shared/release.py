@@ -2,7 +2,8 @@
 
 Whoever releases holds the scope while it makes sure that nobody else has done
 so, and claims what it is going to clean by a "begun" in the journal.  What is
-one's own is then cleaned without holding the scope, for it may take long.
+one's own is then cleaned without holding the scope, for it may take long; what is not
+takes the turn of those who clean (see `turn`).
 """
 
 from __future__ import annotations
@@ -11,8 +12,10 @@ from .._process.deadline import Deadline
 from ..errors import UsageError
 from . import journal as journals
 from . import plan
+from .hold import PATIENCE
 from .run import Run
 from .survey import Survey, lies_inside
+from .turn import CLEANER, WAITED_FOR, Turn, come_to_turn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
     from ..backends.base import Held
     from .artifact import Artifact
     from .membership import Membership
-    from .run import Mark
+    from .run import Apart, Mark
 
 
 class Releaser:
@@ -37,10 +40,11 @@ class Releaser:
 
     def _release(self, artifact: Artifact) -> None:
         us = self._us
-        with us.hold() as held:
+        with us.hold() as held, Turn(held, us.path) as turn:
             ordered = self._claim(held, artifact)
             if not self._all_ours(ordered):
-                self._run(ordered, held.append)
+                _begin(held, ordered)
+                self._run(ordered, held.append, turn.apart)
                 return
             if ordered:
                 us.append(journals.mark("begun", _numbers(ordered)))
@@ -55,6 +59,8 @@ class Releaser:
             us.resolved.add(artifact.number)
             return
         with us.hold() as held:
+            if held.is_taken(CLEANER):
+                self._wait_for_turn(held, artifact)
             if artifact.member in held.members():
                 held.append(artifact.member, record)
 
@@ -76,8 +82,19 @@ class Releaser:
             return []
         first = [one for one in plan.first(current, known) if not self._is_resolved(one)]
         due = [*first, current]
+        if held.is_taken(CLEANER) and not (self._all_ours(due) and not _begun(due, survey)):
+            self._wait_for_turn(held, artifact)
+            return self._claim(held, artifact)
         self._check_free(due, survey, artifact.number in journal.begun)
         return plan.order(due)
+
+    def _wait_for_turn(self, held: Held, artifact: Artifact) -> None:
+        if not come_to_turn(held, self._us.path, Deadline(PATIENCE)):
+            raise UsageError(
+                f"the {artifact.kind} {artifact.location!r} cannot be released or kept now: this"
+                " process is a part of what is being cleaned, and must not wait for it",
+                artifact=artifact,
+            )
 
     def _is_resolved(self, artifact: Artifact) -> bool:
         """Whether this member released or kept it; another thread may be cleaning it just now."""
@@ -103,9 +120,9 @@ class Releaser:
     def _all_ours(self, ordered: Iterable[Artifact]) -> bool:
         return all(one.member == self._us.token for one in ordered)
 
-    def _run(self, ordered: Sequence[Artifact], mark: Mark) -> None:
+    def _run(self, ordered: Sequence[Artifact], mark: Mark, apart: Apart | None = None) -> None:
         us = self._us
-        run = Run(mark, us.clean, Deadline())
+        run = Run(mark, us.clean, Deadline(), apart)
         failures = [
             outcome.failure for outcome in run(ordered, plan.before(ordered)) if outcome.failure
         ]
@@ -117,6 +134,17 @@ class Releaser:
 
 def _numbers(artifacts: Iterable[Artifact]) -> list[int]:
     return [artifact.number for artifact in artifacts]
+
+
+def _begin(held: Held, ordered: Sequence[Artifact]) -> None:
+    """Claim what belongs to others, of whom some may live: they wait, once we let go."""
+    for member in {one.member for one in ordered if one.kind in WAITED_FOR}:
+        numbers = [one.number for one in ordered if one.member == member]
+        held.append(member, journals.mark("begun", numbers))
+
+
+def _begun(due: Iterable[Artifact], survey: Survey) -> bool:
+    return any(one.number in survey.journal(one.member).begun for one in due)
 
 
 def _something_inside(held: Held, directory: Artifact) -> bool:

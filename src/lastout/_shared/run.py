@@ -5,16 +5,19 @@ begun  -->  clean()  -->  done     in the journal that the artifact stands in
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from time import monotonic
 
 from .._process.deadline import Deadline
 from .._process.report import Failure, Outcome
 from ..errors import CleanupBlocked
 from . import journal as journals
+from .turn import WAITED_FOR
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from typing import Any, Final
 
     from .artifact import Artifact
@@ -22,12 +25,12 @@ if TYPE_CHECKING:
 
     Clean = Callable[[str, str, Mapping[str, Any], Deadline], None]
     Mark = Callable[[str, bytes], None]  # member, records
+    Apart = Callable[[str], AbstractContextManager[None]]  # kind
 
 # One cleanup that hangs must not hold up the scope for ever.
 LONGEST: Final = 60.0
-# They have a limit of their own, which users may have set higher; but for callbacks in the
-# very process that recorded them, where whoever leaves can say what is too long.
-_LIMITED: Final = frozenset({"callback", "command", "popen"})
+# Those that are waited for have a limit of their own, which users may have set higher; but for
+# callbacks in the very process that recorded them, where whoever leaves can say what is too long.
 # Cleaning these twice does no harm, so they share their marks.
 _PLAIN: Final = frozenset({"directory", "file", "socket", "shared_memory", "semaphore"})
 _TOGETHER: Final = 128
@@ -40,51 +43,55 @@ class Run:
         mark: adds records to the journal of a member.
         clean: removes one artifact, or raises.
         deadline: for all of them together.
+        apart: lets go of the scope while one of the kind is cleaned; `None` if nothing is held.
 
     Attributes:
         cleaned: the ids of those that are gone now.
+        stuck: the ids of those that could not be cleaned.
         unmarked: why something could not be written down, if so.
     """
 
-    def __init__(self, mark: Mark, clean: Clean, deadline: Deadline) -> None:
+    def __init__(
+        self, mark: Mark, clean: Clean, deadline: Deadline, apart: Apart | None = None
+    ) -> None:
         self._mark = mark
         self._clean = clean
         self._deadline = deadline
+        self._apart = apart or nullcontext
         self.cleaned: set[str] = set()
+        self.stuck: set[str] = set()
         self.unmarked: OSError | None = None
 
     def __call__(
         self, ordered: Sequence[Artifact], edges: Edges | None = None
     ) -> Iterator[Outcome]:
-        """Clean them; what must go after one that stays, stays too."""
-        stuck: set[str] = set()
+        """Clean those that were not tried yet; what must go after one that stays, stays too."""
+        tried = self.cleaned | self.stuck
+        ordered = [one for one in ordered if one.id not in tried]
         left = len(ordered)
         for batch in _batches(ordered):
-            longest = None if batch[0].kind in _LIMITED else LONGEST
-            limit = Deadline(self._deadline.share(left > 1, longest))
+            kind = batch[0].kind
+            limit = Deadline(
+                self._deadline.share(left > 1, None if kind in WAITED_FOR else LONGEST)
+            )
             left -= len(batch)
             self._try_to_mark("begun", batch)
-            done = []
-            for artifact in batch:
-                waits_for = stuck.intersection((edges or {}).get(artifact.id, ())) if stuck else ()
-                outcome = self._one(artifact, waits_for, limit)
-                if outcome.failure is None:
-                    done.append(artifact)
-                    self.cleaned.add(artifact.id)
-                else:
-                    stuck.add(artifact.id)
-                yield outcome
-            self._try_to_mark("done", done)
+            with self._apart(kind) if kind in WAITED_FOR else nullcontext():
+                outcomes = [self._one(artifact, edges or {}, limit) for artifact in batch]
+            self._try_to_mark("done", [one for one in batch if one.id in self.cleaned])
+            yield from outcomes
 
-    def _one(self, artifact: Artifact, waits_for: Collection[str], limit: Deadline) -> Outcome:
+    def _one(self, artifact: Artifact, edges: Edges, limit: Deadline) -> Outcome:
         began = monotonic()
         failure = None
         try:
+            waits_for = self.stuck.intersection(edges.get(artifact.id, ())) if self.stuck else ()
             if waits_for:
                 raise _blocked(artifact, waits_for)
             self._clean(artifact.kind, artifact.location, artifact.data, limit)
         except Exception as error:
             failure = Failure(error)
+        (self.stuck if failure else self.cleaned).add(artifact.id)
         return Outcome(_described(artifact), monotonic() - began, failure)
 
     def _try_to_mark(self, verb: str, batch: Sequence[Artifact]) -> None:

@@ -56,6 +56,13 @@ if TYPE_CHECKING:
             """Free it for good, whoever has it: this member is not alive any more."""
             ...
 
+    class Lock(Protocol):
+        """A further lock in a scope, which lasts while the scope is let go of."""
+
+        def give_up(self) -> None:
+            """Free it, whoever has it open."""
+            ...
+
     class Held(Protocol):
         """A scope that nobody else can join, leave or clean meanwhile."""
 
@@ -67,6 +74,26 @@ if TYPE_CHECKING:
             trace: TracebackType | None,
         ) -> None: ...
 
+        def let_go(self) -> None:
+            """Let others have the scope, until it is taken again."""
+            ...
+
+        def take_again(self, deadline: Deadline) -> bool:
+            """Hold it as before; false if it is not there any more.
+
+            Raises:
+                ScopeBusy: another process held it until the deadline.
+            """
+            ...
+
+        def take(self, name: str) -> Lock | None:
+            """A further lock in this scope, of that name; `None` if another one has it."""
+            ...
+
+        def is_taken(self, name: str) -> bool:
+            """Whether another one has that lock."""
+            ...
+
         def members(self) -> list[str]:
             """The tokens of all that have a journal here."""
             ...
@@ -77,6 +104,10 @@ if TYPE_CHECKING:
 
         def read(self, member: str) -> bytes:
             """All that stands in its journal; raises `RootRefused` if that is not one of ours."""
+            ...
+
+        def size(self, member: str) -> int:
+            """How much stands in its journal, in bytes; -1 if that cannot be told."""
             ...
 
         def publish(self, member: str, records: bytes) -> Lease:

@@ -8,7 +8,7 @@ import stat
 
 from .._identity import new_token
 from ..errors import RootRefused, SystemRefused
-from . import descriptors
+from . import descriptors, locks
 from .descriptors import Descriptor
 from .journals import ENDING, FileLease, delete, read_all, unlink
 from .root import check_ours, refusal, refusals
@@ -17,6 +17,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import TracebackType
     from typing import Final
+
+    from .._process.deadline import Deadline
 
 GARBAGE: Final = "garbage-"
 
@@ -47,6 +49,28 @@ class HeldDirectory:
         self._lock.close()
         self._directory.close()
         self._root.close()
+
+    def let_go(self) -> None:
+        """Let others have the scope, until it is taken again."""
+        locks.unlock(self._lock)
+
+    def take_again(self, deadline: Deadline) -> bool:
+        """Hold it as before; false if it is not there any more."""
+        if not self._lock.look() or not self._directory.look():
+            return False  # somebody closed all descriptors: these may be others' by now
+        with refusals("use the scope", self._path):
+            locks.wait_for(self._lock, self._path, deadline)
+            return locks.still_there(self._name, self._root, self._directory)
+
+    def take(self, name: str) -> locks.FileLock | None:
+        """A further lock in this scope; `None` if another one has it."""
+        with refusals("lock", os.path.join(self._path, name)):
+            return locks.take(self._directory, name, self._path)
+
+    def is_taken(self, name: str) -> bool:
+        """Whether another one has that lock."""
+        with refusals("look at", os.path.join(self._path, name)):
+            return locks.is_taken(self._directory, name)
 
     def members(self) -> list[str]:
         """The tokens of all that have a journal here."""
@@ -91,6 +115,13 @@ class HeldDirectory:
                 return read_all(journal.number)
             finally:
                 journal.close()
+
+    def size(self, member: str) -> int:
+        """How much stands in its journal; -1 if that cannot be told."""
+        try:
+            return os.lstat(member + ENDING, dir_fd=self._directory.number).st_size
+        except OSError:
+            return -1
 
     def append(self, member: str, records: bytes) -> None:
         """Add to the journal of another member."""

@@ -1,6 +1,7 @@
 """Members that meet in a directory: each journal is a file, its lock says "alive".
 
-    <root>/<scope>/scope.lock         locked by whoever joins, leaves or cleans
+    <root>/<scope>/scope.lock         locked by whoever joins, leaves or looks around
+    <root>/<scope>/cleaner.lock       locked by whoever cleans, if that takes long (see `locks`)
     <root>/<scope>/<member>.journal   locked by its member for as long as it lives
     <root>/<scope>/.<member>.new      not published yet: made and locked, then renamed
     <root>/garbage-<id>-<scope>/      a scope that was swept, about to be deleted
@@ -10,17 +11,13 @@ The locks are those of `filelock`, on descriptors of our own.
 
 from __future__ import annotations
 
-__lazy_modules__ = ["filelock"]  # from 3.15: loaded for the first lock
-
 import os
 
-from filelock import lock_descriptor
-
-from .._platform.genuine import Genuine
-from ..errors import ScopeBusy, ScopeGone
+from ..errors import ScopeGone
 from .descriptors import Descriptor
 from .held import GARBAGE, HeldDirectory
 from .journals import FileLease, delete
+from .locks import still_there, wait_for
 from .root import check_ours, find_root, open_directory, open_root, refusals, trust
 
 TYPE_CHECKING = False
@@ -29,10 +26,7 @@ if TYPE_CHECKING:
 
     from .._process.deadline import Deadline
 
-_time = Genuine("time")
 _LOCK: Final = "scope.lock"
-_FIRST_PAUSE: Final = 0.0002
-_LONGEST_PAUSE: Final = 0.01
 
 
 class LocalBackend:
@@ -144,8 +138,8 @@ def _hold(
         try:
             lock = Descriptor(_LOCK, os.O_RDWR | os.O_CREAT, directory.number)
             check_ours(lock.opened, f"{path}/{_LOCK}")
-            _wait_for(lock, path, deadline)
-            if _still_there(scope, root, directory):
+            wait_for(lock, path, deadline)
+            if still_there(scope, root, directory):
                 return HeldDirectory(root, directory, lock, scope, path)
         except BaseException as error:
             _let_go(lock, directory)
@@ -179,25 +173,3 @@ def _open_scope(root_path: str, scope: str, path: str) -> Descriptor:
     if directory is None:
         raise ScopeGone(f"the scope {path!r} is not there any more; join it anew", path=path)
     return directory
-
-
-def _wait_for(lock: Descriptor, path: str, deadline: Deadline) -> None:
-    pause = _FIRST_PAUSE
-    while not lock_descriptor(lock.number, blocking=False):
-        left = deadline.left()
-        if left is not None and left <= 0:
-            raise ScopeBusy(
-                f"the scope {path!r} is held by another process, which may be cleaning;"
-                " try again, or see who has its scope.lock open (fuser)",
-                path=path,
-            )
-        # The kernel could wake us, but not with an end to the waiting.
-        _time.sleep(pause if left is None else min(pause, left))
-        pause = min(pause * 1.5, _LONGEST_PAUSE)
-
-
-def _still_there(scope: str, root: Descriptor, directory: Descriptor) -> bool:
-    try:
-        return directory.is_at(os.stat(scope, dir_fd=root.number, follow_symlinks=False))
-    except FileNotFoundError:
-        return False

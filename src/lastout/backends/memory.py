@@ -21,6 +21,7 @@ class _Scope:
     def __init__(self) -> None:
         self.journals: dict[str, bytearray] = {}
         self.leases: dict[str, MemoryLease] = {}
+        self.locks: set[str] = set()
 
 
 class MemoryBackend:
@@ -104,6 +105,19 @@ class MemoryLease:
             del self._scope.leases[self.member]
 
 
+class MemoryLock:
+    """A further lock in a scope; see `Lock`."""
+
+    def __init__(self, scope: _Scope, name: str) -> None:
+        self._scope = scope
+        self._name = name
+        scope.locks.add(name)
+
+    def give_up(self) -> None:
+        """Free it."""
+        self._scope.locks.discard(self._name)
+
+
 class HeldMemory:
     """A scope that this thread holds; see `Held`."""
 
@@ -122,6 +136,29 @@ class HeldMemory:
         trace: TracebackType | None,
     ) -> None:
         self._backend._lock.release()
+
+    def let_go(self) -> None:
+        """Let other threads have it."""
+        self._backend._lock.release()
+
+    def take_again(self, deadline: Deadline) -> bool:
+        """Hold it as before; false if it is not there any more."""
+        left = deadline.left()
+        if not self._backend._lock.acquire(timeout=-1 if left is None else left):
+            raise ScopeBusy(f"the scope {self._name!r} is held by another thread", path=self._name)
+        return self._backend._scopes.get(self._name) is self._scope
+
+    def take(self, name: str) -> MemoryLock | None:
+        """A further lock in this scope."""
+        return None if self.is_taken(name) else MemoryLock(self._scope, name)
+
+    def is_taken(self, name: str) -> bool:
+        """Whether another thread has that lock."""
+        return name in self._scope.locks
+
+    def size(self, member: str) -> int:
+        """How much stands in its journal."""
+        return len(self._scope.journals.get(member, b""))
 
     def members(self) -> list[str]:
         """The tokens of all that have a journal here."""

@@ -1,0 +1,122 @@
+"""The locks of a scope: waiting for one, taking a further one, giving it up.
+
+    scope.lock      held while somebody joins, leaves, looks or decides: for moments
+    cleaner.lock    held by whoever cleans, also while it has let go of the scope
+    orphans.lock    held by whoever ends the scope's orphans
+
+The two others are taken while the scope is held, so no two that want one meet.
+"""
+
+from __future__ import annotations
+
+__lazy_modules__ = ["filelock"]  # from 3.15: loaded for the first lock
+
+import fcntl
+import os
+from contextlib import suppress
+
+from filelock import lock_descriptor, unlock_descriptor
+
+from .._platform.genuine import Genuine
+from ..errors import ScopeBusy
+from .descriptors import Descriptor
+from .root import check_ours
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+    from .._process.deadline import Deadline
+
+time = Genuine("time")
+
+_FIRST_PAUSE: Final = 0.0002
+_LONGEST_PAUSE: Final = 0.01
+
+
+class FileLock:
+    """A lock that was taken, until it is given up; see `Lock`."""
+
+    __slots__ = ("_descriptor",)
+
+    def __init__(self, descriptor: Descriptor) -> None:
+        self._descriptor = descriptor
+
+    def give_up(self) -> None:
+        """Free it, whoever has it open: a program that is being started may, for a moment."""
+        with suppress(OSError):  # it is freed by closing as well
+            unlock(self._descriptor)
+        self._descriptor.close()
+
+
+def take(directory: Descriptor, name: str, path: str) -> FileLock | None:
+    """Take a lock in a scope's directory; `None` if somebody has it.
+
+    Raises:
+        RootRefused: that file is not one of ours.
+        OSError: it cannot be opened or locked.
+    """
+    lock = Descriptor(name, os.O_RDWR | os.O_CREAT, directory.number)
+    try:
+        check_ours(lock.opened, f"{path}/{name}")
+        if lock_descriptor(lock.number, blocking=False):
+            return FileLock(lock)
+    except BaseException:
+        lock.close()
+        raise
+    lock.close()
+    return None
+
+
+def is_taken(directory: Descriptor, name: str) -> bool:
+    """Whether somebody has that lock.
+
+    Raises:
+        OSError: it cannot be opened or locked.
+    """
+    try:
+        probe = Descriptor(name, os.O_RDWR, directory.number)
+    except FileNotFoundError:  # nobody ever wanted it
+        return False
+    try:
+        fcntl.flock(probe.number, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    else:
+        return False
+    finally:
+        probe.close()
+
+
+def unlock(lock: Descriptor) -> None:
+    """Unlock it, and keep it open."""
+    if lock.look():
+        unlock_descriptor(lock.number)
+
+
+def wait_for(lock: Descriptor, path: str, deadline: Deadline) -> None:
+    """Lock the `scope.lock` of the scope at that path.
+
+    Raises:
+        ScopeBusy: another process held it until the deadline.
+    """
+    pause = _FIRST_PAUSE
+    while not lock_descriptor(lock.number, blocking=False):
+        left = deadline.left()
+        if left is not None and left <= 0:
+            raise ScopeBusy(
+                f"the scope {path!r} is held by another process, which may be cleaning;"
+                " try again, or see who has its scope.lock open (fuser)",
+                path=path,
+            )
+        # The kernel could wake us, but not with an end to the waiting.
+        time.sleep(pause if left is None else min(pause, left))
+        pause = min(pause * 1.5, _LONGEST_PAUSE)
+
+
+def still_there(scope: str, root: Descriptor, directory: Descriptor) -> bool:
+    """Whether that directory is still the scope of that name: it may have been swept."""
+    try:
+        return directory.is_at(os.stat(scope, dir_fd=root.number, follow_symlinks=False))
+    except FileNotFoundError:
+        return False
