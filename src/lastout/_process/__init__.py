@@ -19,6 +19,8 @@ PACKAGES = ("multiprocessing", "multiprocess")
 on_first_registration: list[Callable[[], object]] = []
 on_inheritable: list[Callable[[], object]] = []  # a handler that children get too
 after_end: list[Callable[[], object]] = []  # the process ends, and its handlers have run
+# What `ending` runs the handlers by, at a normal end; `False` if that was not all.
+on_normal_end: list[Callable[[], object]] = []
 
 
 def call_all(hooks: list[Callable[[], object]]) -> None:

@@ -17,7 +17,7 @@ from threading import RLock
 from time import monotonic_ns
 
 from .._identity import here, new_token
-from .._process import registry
+from .._process import ending, registry
 from .._process.deadline import Deadline
 from .._process.forkserver import is_forkserver
 from .._process.report import Report
@@ -224,8 +224,9 @@ class Membership(Recording):
             registry.register(self.leave_at_exit)
 
     def leave_at_exit(self) -> None:
-        """Leave because the process ends; each failure is shown."""
-        for outcome in self.leave():
+        """Leave because the process ends, after its children; each failure is shown."""
+        # Those that multiprocessing still has to end may be members.
+        for outcome in () if ending.put_off(self.leave_at_exit) else self.leave():
             if outcome.failure:
                 error = outcome.failure.exception
                 registry.show(error, self.leave_at_exit, error.__traceback__)
