@@ -11,14 +11,19 @@ joined by itself would be too late whenever its parent forks and leaves.
 
 from __future__ import annotations
 
+from .._identity import here
 from .._platform import show_unraisable
-from .._process import children
+from .._process import children, started
 from ..backends import descriptors
 from ..errors import LastoutError
+from . import journal as journals
+from .lease import new_helper_token
 from .membership import joined
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from ..backends.base import Lease
     from .membership import Membership
 
@@ -48,15 +53,20 @@ def _before() -> None:
     _handed.clear()
     # A list first: other threads join and leave meanwhile.
     memberships = [one for one in list(joined.values()) if one.can_hand_over()]
-    _handed.extend((one, _publish_for_child(one)) for one in memberships)
+    process = started.process_to_fork() if memberships else None
+    _handed.extend((one, _publish_for_child(one, process)) for one in memberships)
     for one in memberships:
         if one.guardian.wanted:
             one.guardian.look()
 
 
-def _publish_for_child(membership: Membership) -> Lease | None:
+def _publish_for_child(membership: Membership, process: Any) -> Lease | None:
+    """The child's journal; in that of a library's own process stands what it is there for."""
     try:
-        return membership.publish_for_another()
+        grace = membership.grace() if started.is_of_no_use_alone(process) else None
+        more = b"" if grace is None else journals.worker(here(), grace)
+        token = new_helper_token("manager") if started.is_manager(process) else ""
+        return membership.publish_for_another(token, more)
     except (LastoutError, OSError):
         return None  # the child tries by itself, and says so if it cannot
 

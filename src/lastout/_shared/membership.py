@@ -266,8 +266,8 @@ class Membership(Recording):
     def can_hand_over(self) -> bool:
         """Whether a child that is forked now is a member from its first moment.
 
-        Not a fork server's: a helper does not keep the scope until the child has begun.  The
-        child joins by itself then, as a spawned one does.
+        Not a helper's: it does not keep the scope until the child has begun.  The child joins
+        by itself then, as a spawned one does.
         """
         return self.joined and not self.counted_out and not leases.is_helper(self.token)
 

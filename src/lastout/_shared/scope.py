@@ -125,6 +125,7 @@ class Scope(Making):
         member = joining.enter(backend, name)
         if wait is not None:
             member.patience = max(wait, member.patience or 0.0)
+        member.end_workers, member.worker_grace = self._end_workers, self._worker_grace
         self._stand_for(member, since=member.token)
         if self._wants_guardian:
             try:
@@ -141,8 +142,7 @@ class Scope(Making):
         # As which member it took a share; one that took none may unpin.
         self._since = since
         self._left = False
-        self.name = member.name
-        self.path = member.path
+        self.name, self.path = member.name, member.path
 
     def __enter__(self) -> Self:
         self._membership()
