@@ -132,7 +132,8 @@ def test_the_main_is_killed(program: Start, kind: str, how: str) -> None:
     """A helper ends when its parent was killed, and the scope goes: by the guardian or a reap."""
     made, pid = start_and_kill(program, kind, how)
     if "guardian" not in how:
-        assert lastout.reap(name="s").ok
+        # Again where it had only just been forked, and had not said yet who it is.
+        assert eventually(lambda: lastout.reap(name="s").ok and not runs(pid))
     assert eventually(lambda: not runs(pid))
     assert eventually(lambda: not os.path.exists(made))
 
@@ -179,3 +180,59 @@ def test_what_a_manager_makes(program: Start) -> None:
     end = child.end()
     assert (end.status, end.err) == (0, "")
     assert child.lines == ["True", "False"]
+
+
+@pytest.mark.parametrize("how", ["os.fork", "fork", "forkserver", "spawn", "subprocess"])
+def test_without(program: Start, how: str) -> None:
+    """What is started in `with scope.without()` is no member; what comes after it is again."""
+    jobs = """
+        import sys
+        import lastout
+
+        def is_outside():
+            try:
+                lastout.current_scope()
+            except lastout.errors.UsageError:
+                sys.exit(7)
+    """
+    child = program(
+        """
+        import multiprocessing, os, subprocess, sys
+        import lastout
+        import jobs
+        from say import say
+
+        def status(how):
+            if how == "subprocess":
+                code = "import jobs; jobs.is_outside()"
+                return subprocess.run([sys.executable, "-c", code]).returncode
+            if how == "os.fork":
+                pid = os.fork()
+                if not pid:
+                    try:
+                        jobs.is_outside()
+                    except SystemExit as end:
+                        os._exit(end.code)
+                    os._exit(0)
+                return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+            child = multiprocessing.get_context(how).Process(target=jobs.is_outside)
+            child.start()
+            child.join()
+            return child.exitcode
+
+        if __name__ == "__main__":
+            how = sys.argv[1]
+            with lastout.Scope("s") as scope:
+                os.environ["LASTOUT_SCOPE"] = scope.path
+                with scope.without():
+                    say(status(how), os.environ.get("LASTOUT_SCOPE"))
+                say(os.environ["LASTOUT_SCOPE"] == scope.path)
+                if how != "forkserver":  # which has the environment that it was started with
+                    say(status(how))
+        """,
+        args=[how],
+        modules={"jobs": jobs},
+    )
+    end = child.end()
+    assert (end.status, end.err) == (0, "")
+    assert child.lines == ["7 None", "True", *(["0"] if how != "forkserver" else [])]

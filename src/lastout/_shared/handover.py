@@ -17,6 +17,7 @@ from .._process import children, started
 from ..backends import descriptors
 from ..errors import LastoutError
 from . import journal as journals
+from . import outside
 from .lease import new_helper_token
 from .membership import joined
 
@@ -52,12 +53,16 @@ def _before() -> None:
     _locked_out.append(descriptors.lock_out_forks())
     _handed.clear()
     # A list first: other threads join and leave meanwhile.
-    memberships = [one for one in list(joined.values()) if one.can_hand_over()]
+    memberships = [one for one in list(joined.values()) if _takes_along(one)]
     process = started.process_to_fork() if memberships else None
     _handed.extend((one, _publish_for_child(one, process)) for one in memberships)
     for one in memberships:
         if one.guardian.wanted:
             one.guardian.look()
+
+
+def _takes_along(membership: Membership) -> bool:
+    return membership.can_hand_over() and not outside.starts_outside(membership.path)
 
 
 def _publish_for_child(membership: Membership, process: Any) -> Lease | None:
@@ -84,6 +89,7 @@ def _in_parent() -> None:
 def _in_child() -> None:
     # Called again where Ctrl-C comes in the middle: it goes on with what is left to do.
     _locked_out.clear()
+    outside.forget()
     for membership, lease in _handed:
         # Without one of its own, the child keeps its parent's for the moment.
         (lease or membership.lease).inherit()

@@ -20,6 +20,7 @@ from .hold import PATIENCE
 from .making import Making
 from .places import keep_place
 from .survey import Survey
+from .without import Without
 from .workers import Worker
 
 TYPE_CHECKING = False
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 _deferred_here: list[Scope] = []
 
 
-class Scope(Making):
+class Scope(Making, Without):
     """A set of processes that share artifacts; the last one out cleans them.
 
     Making one joins the scope; leaving the `with` block, `leave()`, or the end
@@ -140,8 +141,7 @@ class Scope(Making):
     def _stand_for(self, member: Membership, since: str = "") -> None:
         self._member = member
         # As which member it took a share; one that took none may unpin.
-        self._since = since
-        self._left = False
+        self._since, self._left = since, False
         self.name, self.path = member.name, member.path
 
     def __enter__(self) -> Self:
