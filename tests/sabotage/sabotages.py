@@ -76,7 +76,7 @@ SABOTAGES = (
     Sabotage(
         "I2: nothing is handed over to a forked child",
         "_shared/handover.py",
-        "return membership.publish_for_another()",
+        "return membership.publish_for_another(token, more)",
         "return None",
         (f"{POINTS}[fork]", PAIRS),
         "fork",

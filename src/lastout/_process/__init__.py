@@ -21,6 +21,8 @@ on_before_threads: list[Callable[[], object]] = []  # a handler that runs before
 on_inheritable: list[Callable[[], object]] = []  # a handler that children get too
 before_end: list[Callable[[], object]] = []  # the process begins to end
 after_end: list[Callable[[], object]] = []  # the process ends, and its handlers have run
+# What `ending` runs the handlers by, at a normal end; `False` if that was not all.
+on_normal_end: list[Callable[[], object]] = []
 
 
 def call_all(hooks: list[Callable[[], object]]) -> None:

@@ -117,7 +117,7 @@ def _take_out_of_atexit() -> None:
         return
 
 
-def _loaded_packages() -> Iterator[tuple[str, Any]]:
+def loaded_packages() -> Iterator[tuple[str, Any]]:
     """The name of each package that is loaded, and its `util` module."""
     for name in PACKAGES:
         util = sys.modules.get(f"{name}.util")
@@ -127,16 +127,21 @@ def _loaded_packages() -> Iterator[tuple[str, Any]]:
 
 
 def _call_back_after_bootstraps() -> None:
-    for name, util in _loaded_packages():
+    for name, util in loaded_packages():
         if name not in _called_back_by:
             _called_back_by.add(name)  # kept across forks, as the package keeps its callbacks
             util.register_after_fork(_after_bootstrap, _after_bootstrap)
 
 
+def finalizes(name: str) -> bool:
+    """Whether a package calls `registry.end` when it has ended the children of this process."""
+    pid, finalizer = _finalizers.get(name, (None, None))
+    return pid == os.getpid() and bool(finalizer.still_active())
+
+
 def _finalize_last() -> None:
-    for name, util in _loaded_packages():
-        pid, finalizer = _finalizers.get(name, (None, None))
-        if pid != os.getpid() or not finalizer.still_active():
+    for name, util in loaded_packages():
+        if not finalizes(name):
             # Up to Python 3.12 a child joins its children, by this, before its threads.
             util.Finalize(None, run_before_threads, exitpriority=_FIRST)
             _finalizers[name] = os.getpid(), util.Finalize(None, registry.end, exitpriority=_LAST)

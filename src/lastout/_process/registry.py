@@ -12,7 +12,14 @@ from time import monotonic
 
 from .._platform import show_unraisable
 from .._platform.imports import load
-from . import after_end, call_all, on_before_threads, on_first_registration, on_inheritable
+from . import (
+    after_end,
+    call_all,
+    on_before_threads,
+    on_first_registration,
+    on_inheritable,
+    on_normal_end,
+)
 from .deadline import Deadline, check_seconds
 from .forkserver import is_forkserver, is_void, note
 from .handler import Handler, check_arguments
@@ -320,8 +327,9 @@ def is_inheriting() -> bool:
 def end() -> None:
     """The process ends: run every handler; nothing comes out of here."""
     try:
-        _stack.unwind(Deadline())
-        call_all(after_end)
+        run = on_normal_end[0] if on_normal_end else _run_exitfuncs
+        if run() is not False:  # or multiprocessing comes back here
+            call_all(after_end)
     except BaseException as error:
         # SystemExit out of a finalizer of multiprocessing would end the
         # remaining ones and the joins.

@@ -11,15 +11,21 @@ joined by itself would be too late whenever its parent forks and leaves.
 
 from __future__ import annotations
 
+from .._identity import here
 from .._platform import show_unraisable
-from .._process import children
+from .._process import children, started
 from ..backends import descriptors
 from ..errors import LastoutError
+from . import journal as journals
+from . import outside
 from .burial import Children
+from .lease import new_helper_token
 from .membership import joined
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from ..backends.base import Lease
     from .membership import Membership
 
@@ -49,10 +55,11 @@ def _before() -> None:
     _locked_out.append(descriptors.lock_out_forks())
     _handed.clear()
     # A list first: other threads join and leave meanwhile.
-    memberships = [one for one in list(joined.values()) if one.can_hand_over() and one.can_reach()]
+    memberships = [one for one in list(joined.values()) if _takes_along(one)]
     for one in memberships:
         _bury_children_of(one)
-    _handed.extend((one, _publish_for_child(one)) for one in memberships)
+    process = started.process_to_fork() if memberships else None
+    _handed.extend((one, _publish_for_child(one, process)) for one in memberships)
     for one in memberships:
         if one.guardian.wanted:
             one.guardian.look()
@@ -64,9 +71,21 @@ def _bury_children_of(membership: Membership) -> None:
         children.bury()
 
 
-def _publish_for_child(membership: Membership) -> Lease | None:
+def _takes_along(membership: Membership) -> bool:
+    return (
+        membership.can_hand_over()
+        and membership.can_reach()
+        and not outside.starts_outside(membership.path)
+    )
+
+
+def _publish_for_child(membership: Membership, process: Any) -> Lease | None:
+    """The child's journal; in that of a library's own process stands what it is there for."""
     try:
-        return membership.publish_for_another()
+        grace = membership.grace() if started.is_of_no_use_alone(process) else None
+        more = b"" if grace is None else journals.worker(here(), grace)
+        token = new_helper_token("manager") if started.is_manager(process) else ""
+        return membership.publish_for_another(token, more)
     except (LastoutError, OSError):
         return None  # the child tries by itself, and says so if it cannot
 
@@ -95,6 +114,7 @@ def _in_child() -> None:
     # Called again where Ctrl-C comes in the middle: it goes on with what is left to do.
     _locked_out.clear()
     _children.clear()
+    outside.forget()
     for membership, lease in _handed:
         # Without one of its own, the child keeps its parent's for the moment.
         (lease or membership.lease).inherit()

@@ -16,7 +16,7 @@ from ..errors import LastoutError
 from . import plan
 from .hold import hold
 from .journal import Journal
-from .lease import is_helper
+from .lease import helps_as, is_helper
 from .members import Member, member
 from .survey import Survey
 
@@ -192,7 +192,7 @@ def _members(survey: Survey, known: Mapping[str, Journal], now: int) -> list[Mem
             program = " ".join(by.data["argv"])
         helper = is_helper(token)
         if helper and not program:
-            program = "fork server"
+            program = helps_as(token)
         views.append(MemberView(found, _age(journal, found.joined_ns, now), program, helper))
     return sorted(views, key=lambda one: (one.member.joined_ns, one.member.token))
 

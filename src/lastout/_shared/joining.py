@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from .._process import ending
 from ..backends.local import LocalBackend
 from ..backends.root import check_name
 from ..errors import UsageError
@@ -26,6 +27,7 @@ def enter(backend: Backend, name: str, pin: bool = False) -> Membership:
         JournalTooNew, ScopeBusy, SystemRefused, RootRefused: it cannot be joined.
     """
     handover.follow()
+    ending.hook_up()
     path = os.path.join(backend.place, name)
     while True:
         membership = joined.setdefault(path, Membership(backend, name, clean))

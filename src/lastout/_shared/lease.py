@@ -25,14 +25,25 @@ ours: set[str] = set()
 _HELPER: Final = "-helper"
 
 
-def new_helper_token() -> str:
-    """A name for a member that keeps no scope from ending, such as a fork server."""
-    return new_token() + _HELPER
+def new_helper_token(what: str = "") -> str:
+    """A name for a member that keeps no scope from ending: a fork server, or what else it is."""
+    return f"{new_token()}{what and '-'}{what}{_HELPER}"
 
 
 def is_helper(token: str) -> bool:
     """Whether a member only serves others: once they have left, it keeps nothing."""
     return token.endswith(_HELPER)
+
+
+def helps_as(token: str) -> str:
+    """What a helper is."""
+    return token.removesuffix(_HELPER).partition("-")[2] or "fork server"
+
+
+def is_orphan(journal: Journal) -> bool:
+    """Whether its process was to end with another one that has ended."""
+    parent = journal.parent
+    return parent is not None and comparable(parent) and not is_running(parent)
 
 
 def is_dead(journal: Journal) -> bool:

@@ -10,11 +10,11 @@ from .._process.report import Failure, Outcome, Report
 from ..errors import LastoutError, ScopeBusy
 from . import journal as journals
 from .hold import PATIENCE, hold
-from .outside import clean_own, go_without_scope
 from .reaper import reap
 from .run import Run
 from .survey import Survey
 from .turn import CLEANER, come_to_turn
+from .unreachable import clean_own, go_without_scope
 from .waiting import wait_until_alone
 
 TYPE_CHECKING = False

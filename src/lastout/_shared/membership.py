@@ -15,7 +15,7 @@ import os
 from time import monotonic_ns
 
 from .._identity import here, new_token
-from .._process import registry
+from .._process import ending, registry
 from .._process.deadline import Deadline
 from .._process.forkserver import is_forkserver
 from .._process.report import Report
@@ -223,8 +223,9 @@ class Membership(Recording):
             registry.register(self.leave_at_exit)
 
     def leave_at_exit(self) -> None:
-        """Leave because the process ends; each failure is shown."""
-        for outcome in self.leave():
+        """Leave because the process ends, after its children; each failure is shown."""
+        # Those that multiprocessing still has to end may be members.
+        for outcome in () if ending.put_off(self.leave_at_exit) else self.leave():
             if outcome.failure:
                 error = outcome.failure.exception
                 registry.show(error, self.leave_at_exit, error.__traceback__)
@@ -254,8 +255,8 @@ class Membership(Recording):
     def can_hand_over(self) -> bool:
         """Whether a child that is forked now is a member from its first moment.
 
-        Not a fork server's: a helper does not keep the scope until the child has begun.  The
-        child joins by itself then, as a spawned one does.
+        Not a helper's: it does not keep the scope until the child has begun.  The child joins
+        by itself then, as a spawned one does.
         """
         return self.joined and not self.counted_out and not leases.is_helper(self.token)
 

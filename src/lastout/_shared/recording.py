@@ -10,7 +10,7 @@ from contextlib import contextmanager, nullcontext
 from time import monotonic_ns
 
 from .._identity import new_token
-from .._platform import counter
+from .._platform import counter, pids
 from ..errors import ScopeGone, UsageError
 from . import journal as journals
 from . import plan
@@ -43,6 +43,9 @@ class Recording:
         lease: its journal.
         owns_things: whether anything goes with this member.
         guardian: how it sees to it that the scope has one, if it wants one.
+        end_workers: whether processes of no use without this one end with it; `None`: if
+            the scope has a guardian.
+        worker_grace: seconds that they have to end by themselves.
     """
 
     def __init__(self, backend: Backend, name: str) -> None:
@@ -53,6 +56,8 @@ class Recording:
         self.joined = False
         self.lease: Lease
         self.guardian = Guardian(self.path)
+        self.end_workers: bool | None = None
+        self.worker_grace = 0.0
         self.start_anew()
 
     def start_anew(self) -> None:
@@ -143,10 +148,17 @@ class Recording:
                 after=new.after,
             )
 
-    def publish_for_another(self) -> Lease:
+    def grace(self) -> float | None:
+        """Seconds that workers have when this process has ended; `None` if nobody ends them."""
+        wanted = self.end_workers
+        if wanted is None:
+            wanted = self.guardian.wanted and pids.can_hold_processes()
+        return self.worker_grace if wanted else None
+
+    def publish_for_another(self, token: str = "", more: bytes = b"") -> Lease:
         """A journal for a process that is about to be started; only its lock tells of it."""
-        token = new_token()
-        return self.backend.publish(self.name, token, journals.header(token))
+        token = token or new_token()
+        return self.backend.publish(self.name, token, journals.header(token) + more)
 
     def will_end_with(self, parent: Identity, grace: float, asks_itself: bool = False) -> None:
         """This process is a worker of another one, and has no use without it."""

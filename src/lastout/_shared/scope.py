@@ -20,6 +20,7 @@ from .hold import PATIENCE
 from .making import Making
 from .places import keep_place
 from .survey import Survey
+from .without import Without
 from .workers import Worker
 
 TYPE_CHECKING = False
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 _deferred_here: list[Scope] = []
 
 
-class Scope(Making):
+class Scope(Making, Without):
     """A set of processes that share artifacts; the last one out cleans them.
 
     Making one joins the scope; leaving the `with` block, `leave()`, or the end
@@ -125,6 +126,7 @@ class Scope(Making):
         member = joining.enter(backend, name)
         if wait is not None:
             member.patience = max(wait, member.patience or 0.0)
+        member.end_workers, member.worker_grace = self._end_workers, self._worker_grace
         self._stand_for(member, since=member.token)
         if self._wants_guardian:
             try:
@@ -139,10 +141,8 @@ class Scope(Making):
     def _stand_for(self, member: Membership, since: str = "") -> None:
         self._member = member
         # As which member it took a share; one that took none may unpin.
-        self._since = since
-        self._left = False
-        self.name = member.name
-        self.path = member.path
+        self._since, self._left = since, False
+        self.name, self.path = member.name, member.path
 
     def __enter__(self) -> Self:
         self._membership()

@@ -52,9 +52,12 @@ class Survey:
         """Nobody is left but them, and they keep nothing: whoever cleans takes them for gone."""
         for member in self.helpers:
             try:
-                self.gone.append(self.journal(member))
+                journal = self.journal(member)
             except (LastoutError, OSError):
                 continue  # it stays among the living, and was told of or is told next time
+            if lease.is_orphan(journal):
+                continue  # it is known by its journal only: that stays until it is ended
+            self.gone.append(journal)
             self.living.remove(member)
 
     def _is_dead(self, member: str, leaving: str) -> bool:

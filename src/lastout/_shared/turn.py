@@ -19,8 +19,9 @@ from .._platform import pids
 from .._process.deadline import Deadline
 from ..errors import LastoutError, ScopeBusy, ScopeGone
 from . import journal as journals
-from .groups import TOKEN, group_of
+from .groups import group_of
 from .hold import PATIENCE
+from .tokens import Token
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -186,9 +187,8 @@ def _begun(held: Held, path: str) -> Iterator[tuple[Artifact, int]]:
 
 
 def _is_of(program: Artifact, family: list[int]) -> bool:
-    mark = f"{TOKEN}={program.location}".encode()
+    token = Token(program.location, bool(program.data.get("tree")))
     leader = program.data.get("pid")
     return any(
-        pids.has_in_environment(pid, mark) or (leader is not None and group_of(pid) == leader)
-        for pid in family
+        token.is_of(pid) or (leader is not None and group_of(pid) == leader) for pid in family
     )
