@@ -9,12 +9,12 @@ in between leaves a process that is found by its token.
 from __future__ import annotations
 
 import os
-import resource  # noqa: F401  for marks: not to be loaded while what runs could be lost
 import subprocess
 from contextlib import suppress
 
 from .._platform import genuine, pids
 from .._platform.genuine import Genuine
+from .._platform.imports import load
 from .._process.deadline import Deadline, check_seconds
 from ..errors import CleanupFailed, CleanupTimeout, UsageError
 from . import paths
@@ -97,6 +97,7 @@ def start(
     environment = {**(os.environ if given is None else given), VARIABLE: token}
     own_group = {} if options.get("start_new_session") else {"process_group": 0}
     known = Token(token)
+    load("resource")  # for marks: not while what runs could be lost
     try:
         process: subprocess.Popen[Any] = popen(argv, **{**options, **own_group, "env": environment})
     except OSError:

@@ -9,7 +9,7 @@ import os
 from contextlib import contextmanager, nullcontext
 from time import monotonic_ns
 
-from .._identity import new_token
+from .._identity import here, new_token
 from .._platform import counter, pids
 from ..errors import ScopeGone, UsageError
 from . import journal as journals
@@ -163,6 +163,12 @@ class Recording:
     def will_end_with(self, parent: Identity, grace: float, asks_itself: bool = False) -> None:
         """This process is a worker of another one, and has no use without it."""
         self.append(journals.worker(parent, grace, asks_itself))
+
+    def will_outlive_parent(self) -> None:
+        """This process goes on without its parent, though that had it down as a worker."""
+        grace = self.grace()
+        if grace is not None:
+            self.will_end_with(here(), grace)  # with itself, that is
 
     @contextmanager
     def undisturbed(self) -> Iterator[bool]:
