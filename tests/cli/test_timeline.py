@@ -96,14 +96,28 @@ def test_ten_thousand_things_are_a_small_picture(tmp_path: Path) -> None:
 def test_a_whole_run(run: Run, tmp_path: Path) -> None:
     """`run --timeline` tells of all that came and went, in the program's own scopes too."""
     code = """
-import lastout, multiprocessing, os, signal
+import lastout, multiprocessing, os, signal, time
 
 def work(kill):
     scope = lastout.current_scope()
     scope.directory(lifetime="member")
+    # Who is in for some milliseconds only may be missed.
+    while not set(journals(scope.path)) <= set(open_by(run)):
+        time.sleep(0.005)
     if kill:
         os.kill(os.getpid(), signal.SIGKILL)
 
+def journals(path):
+    return [f"{path}/{name}" for name in os.listdir(path) if name.endswith(".journal")]
+
+def open_by(pid):
+    for number in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            yield os.readlink(f"/proc/{pid}/fd/{number}")
+        except OSError:
+            pass
+
+run = os.getppid()
 with lastout.Scope() as own:
     own.directory()
     for kill in (False, True):

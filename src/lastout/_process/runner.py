@@ -12,6 +12,7 @@ it, `reserve` parks a thread for each handler with a limit ahead of time.
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # `signal` takes long to import
 from os import getpid
 from time import monotonic
 
@@ -20,9 +21,20 @@ from .._platform.genuine import Genuine
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 _thread = Genuine("_thread")
+_ALL_SIGNALS: Iterable[int] = getattr(_signal, "valid_signals", set)()
+
+
+def _set_mask(mask: Iterable[int] | None = None) -> Iterable[int]:
+    """Block these signals in this thread and no others, or as before; those that were blocked."""
+    try:
+        if mask is None:
+            return _signal.pthread_sigmask(_signal.SIG_BLOCK, ())  # type: ignore[no-any-return]
+        return _signal.pthread_sigmask(_signal.SIG_SETMASK, mask)  # type: ignore[no-any-return]
+    except AttributeError:  # this system has no masks
+        return ()
 
 
 class _Call:
@@ -52,23 +64,32 @@ class _Call:
 
 
 class _Parked:
-    """A thread that waits for the one call it will run."""
+    """A thread that waits for the one call it will run.
 
-    __slots__ = ("_go", "call")
+    Signals are blocked in it until then: one that the program has blocked must not come in.
+    """
+
+    __slots__ = ("_go", "_mask", "call")
 
     def __init__(self) -> None:
         self.call: _Call | None = None
         self._go = _thread.allocate_lock()
         self._go.acquire()
-        _thread.start_new_thread(self._wait, ())
+        self._mask = _set_mask(_ALL_SIGNALS)
+        try:
+            _thread.start_new_thread(self._wait, ())
+        finally:
+            _set_mask(self._mask)
 
     def _wait(self) -> None:
         self._go.acquire()
         assert self.call is not None  # `start` has set it
+        _set_mask(self._mask)
         self.call.run()
 
     def start(self, call: _Call) -> None:
         self.call = call
+        self._mask = _set_mask()
         self._go.release()
 
 

@@ -123,7 +123,7 @@ class SignalHandler:
         for signum in tuple(_ending or ()):  # none: the interpreter clears its modules
             if signal.getsignal(signum) == signal.SIG_DFL and in_main_thread():
                 _ending.discard(signum)
-                handled[signum] = Handled(signal.SIG_DFL, Options(False, None, None, True))
+                handled[signum] = Handled(signal.SIG_DFL, handled[signum].options)
                 signal.signal(signum, SignalHandler())
 
 
