@@ -70,6 +70,26 @@ def test_every_signal_reaches_the_handler_that_was_there_before(program: Start) 
     assert child.lines == ["ready", "told 1", "told 2", "handler"]
 
 
+@pytest.mark.parametrize("end", ["", "lastout.unwind()\n    while True: time.sleep(0.01)"])
+def test_a_handler_that_was_there_before_cuts_nothing_off(program: Start, end: str) -> None:
+    """One that ends the process at once, as pebble's, is called when the exit handlers have run."""
+    child = program(
+        WAITING
+        + f"""
+    signal.signal(signal.SIGTERM, lambda *_: (say("previous"), os._exit(7)))
+    lastout.handle_signals()
+    lastout.register(say, "last")
+    @lastout.register
+    def first():
+        os.kill(os.getpid(), signal.SIGTERM)
+        say("first")
+    {end}
+    """
+    )
+    assert child.end(seconds=20) == (7, "", "")
+    assert child.lines == ["first", "last", "previous"]
+
+
 def test_a_handler_that_was_there_before_and_raises(program: Start) -> None:
     """What it raises comes out in the main thread, as without lastout."""
     child = program(

@@ -319,6 +319,16 @@ def new_stack() -> Stack:
     return Stack(_look_again)
 
 
+def is_unwinding() -> bool:
+    """Whether some thread of this process runs handlers now."""
+    return bool(_stack.unwinders)
+
+
+def wait_for_unwinding() -> None:
+    """Wait until no other thread runs handlers."""
+    _stack.wait_for_unwinding()
+
+
 def is_inheriting() -> bool:
     """Whether child processes may have something to inherit."""
     return _stack.inheriting

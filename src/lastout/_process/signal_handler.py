@@ -14,10 +14,11 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 
 from .._platform import die_of
 from .._platform.genuine import in_main_thread
-from . import call_all, signal_end, wakeup
+from . import call_all, registry, signal_end, wakeup
 from .watcher import Watcher, start_unsignalled
 
 TYPE_CHECKING = False
@@ -83,6 +84,8 @@ watcher: Watcher | None = None
 _restoring: set[int] = set()
 # The signals whose previous handler was called: an orderly end is on its way.
 _ending: set[int] = set()
+# Signals for a handler that was there before, which came while exit handlers ran.
+_put_off: set[int] = set()
 # The signal that a SystemExit is on its way for.
 _raised: int | None = None
 # It is there for its end, which comes with that of this module.
@@ -102,6 +105,8 @@ class SignalHandler:
             return
         if watcher is not None:
             wakeup.take_again()
+        if how.comes_first() and registry.is_unwinding() and _put_off_signal(signum):
+            return  # it might end the process in the middle of them
         if how.comes_first():
             _start_grace(signum, how)
             # It may put back the default action and send itself the signal right there.
@@ -145,6 +150,26 @@ def obey(signum: int) -> None:
         signal_end.end(signum)
 
 
+def _put_off_signal(signum: int) -> bool:
+    """Have it sent again when the exit handlers have run; whether that can be done."""
+    if signum not in _put_off:
+        _put_off.add(signum)
+        try:
+            start_unsignalled(lambda: _send_again(signum))
+        except RuntimeError:  # no thread to be had; at the interpreter's end `at_end` sees to it
+            if threading.main_thread().is_alive():
+                _put_off.discard(signum)
+                return False
+    return True
+
+
+def _send_again(signum: int) -> None:
+    registry.wait_for_unwinding()
+    if signum in _put_off:
+        _put_off.discard(signum)
+        os.kill(os.getpid(), signum)
+
+
 def _start_grace(signum: int, how: Handled) -> None:
     if signum not in _ending:
         _ending.add(signum)
@@ -173,6 +198,10 @@ def at_end() -> None:
     global _raised, _die_late
     if not in_main_thread():
         return  # called in an end by a signal, or by a handler that ends the process in its own way
+    for signum in tuple(_put_off):
+        _put_off.discard(signum)
+        if signum in handled and handled[signum].comes_first():
+            handled[signum].previous(signum, None)
     if _raised is not None:
         signum, _raised = _raised, None
         if signal_end.package_of_child() is None:
@@ -223,6 +252,7 @@ def forked(parents: Watcher | None, mask: Iterable[int] | None) -> None:
     global watcher, _raised
     _raised = None
     _ending.clear()
+    _put_off.clear()
     # Not by the process id alone: the first process of two namespaces has the same.
     if watcher is not None and (watcher is parents or not watcher.is_ours()):
         former, watcher = watcher, None

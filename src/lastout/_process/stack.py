@@ -125,6 +125,12 @@ class Stack:
         self.notice_fork()
         return _inherited(list(self.entries))
 
+    def wait_for_unwinding(self) -> None:
+        """Wait until no other thread runs handlers."""
+        turn = self._turn
+        turn.acquire()
+        turn.release()
+
     def timed(self) -> int:
         """How many handlers have a time limit."""
         return sum(isinstance(e, Handler) and e.timeout is not None for e in list(self.entries))
