@@ -17,11 +17,13 @@ if TYPE_CHECKING:
 
 SLOW = (
     "asyncio",
+    "collections",
     "concurrent.futures",
     "ctypes",
     "dataclasses",
     "dill",
     "filelock",
+    "functools",
     "inspect",
     "logging",
     "multiprocess",

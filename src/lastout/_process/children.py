@@ -25,7 +25,6 @@ from __future__ import annotations
 import atexit
 import os
 import sys
-from functools import partial
 
 from .._platform import HAS_FORK, in_main_interpreter, show_unraisable
 from .._platform.imports import load
@@ -244,9 +243,13 @@ def _hook_before_threads() -> None:
 
 def run_before_threads() -> None:
     """Threads are about to be joined; nothing comes out of here."""
-    _guarded(partial(call_all, before_end))
+    _guarded(_tell_of_end)
     if (module := _before_threads()) is not None:
-        _guarded(partial(module.run, registry._stack))
+        _guarded(lambda: module.run(registry._stack))
+
+
+def _tell_of_end() -> None:
+    call_all(before_end)
 
 
 def _before_threads() -> Any:
