@@ -11,10 +11,10 @@ A forked child has the same limit, by the same keeper.
 from __future__ import annotations
 
 import os
-import signal
 import sys
 
 from .._platform import pids
+from .._platform.masks import AllBlocked
 from ..errors import UsageError
 from . import signal_end
 from .children import follow_end, follow_forks
@@ -228,8 +228,7 @@ def _run(door: int) -> int:
     environment = {name: value for name, value in os.environ.items() if name not in _NOT_PASSED_ON}
     # A signal is never for the keeper, and a handler of the user's that waits for just any
     # child is not to see ours.
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-    try:
+    with AllBlocked():
         # Not `os.fork`: nobody's hooks are to run, nor this process's memory to be copied.
         pid = os.posix_spawn(
             sys.executable,
@@ -245,5 +244,3 @@ def _run(door: int) -> int:
             return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         except ChildProcessError:
             return 0  # SIGCHLD is ignored, or another thread has waited for it
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)

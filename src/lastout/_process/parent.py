@@ -17,12 +17,13 @@ from .._platform.genuine import Genuine
 from ..errors import UsageError
 from .children import do_in_children
 from .forkserver import is_forkserver
+from .watcher import start_unsignalled
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_thread, select = Genuine("_thread"), Genuine("select")
+select = Genuine("select")
 
 # Who is waited for already, and whether this process was sent the signal; with its pid,
 # because a forked child has nobody who waits, and nothing was sent to it.
@@ -80,12 +81,7 @@ def end_with_parent(parent: int | None = None) -> bool:
 
 def end_after(wait: Callable[[], object]) -> None:
     """Have this process sent SIGTERM when `wait`, called on a thread of its own, returns."""
-    # A thread begins with the mask of its starter: what a program has blocked is to stay so.
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-    try:
-        _thread.start_new_thread(_end_after, (wait,))
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    start_unsignalled(partial(_end_after, wait))  # what a program has blocked is to stay so
 
 
 def _end_after(wait: Callable[[], object]) -> None:

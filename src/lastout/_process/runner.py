@@ -12,29 +12,18 @@ it, `reserve` parks a thread for each handler with a limit ahead of time.
 
 from __future__ import annotations
 
-import _signal  # type: ignore[import-not-found]  # `signal` takes long to import
 from os import getpid
 from time import monotonic
 
 from .._platform import THREADS_START_AT_EXIT, in_main_interpreter
 from .._platform.genuine import Genuine
+from .._platform.masks import AllBlocked, blocked, set_blocked
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
 _thread = Genuine("_thread")
-_ALL_SIGNALS: Iterable[int] = getattr(_signal, "valid_signals", set)()
-
-
-def _set_mask(mask: Iterable[int] | None = None) -> Iterable[int]:
-    """Block these signals in this thread and no others, or as before; those that were blocked."""
-    try:
-        if mask is None:
-            return _signal.pthread_sigmask(_signal.SIG_BLOCK, ())  # type: ignore[no-any-return]
-        return _signal.pthread_sigmask(_signal.SIG_SETMASK, mask)  # type: ignore[no-any-return]
-    except AttributeError:  # this system has no masks
-        return ()
 
 
 class _Call:
@@ -75,21 +64,18 @@ class _Parked:
         self.call: _Call | None = None
         self._go = _thread.allocate_lock()
         self._go.acquire()
-        self._mask = _set_mask(_ALL_SIGNALS)
-        try:
+        with AllBlocked() as self._mask:
             _thread.start_new_thread(self._wait, ())
-        finally:
-            _set_mask(self._mask)
 
     def _wait(self) -> None:
         self._go.acquire()
         assert self.call is not None  # `start` has set it
-        _set_mask(self._mask)
+        set_blocked(self._mask)
         self.call.run()
 
     def start(self, call: _Call) -> None:
         self.call = call
-        self._mask = _set_mask()
+        self._mask = blocked()
         self._go.release()
 
 

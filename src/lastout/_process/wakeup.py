@@ -15,6 +15,8 @@ from __future__ import annotations
 
 import signal
 
+from .._platform.masks import AllBlocked
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
@@ -46,13 +48,10 @@ def take(fd: int) -> None:
 def take_again() -> None:
     """Have the bytes if nobody else has them now."""
     # No signal in between: its byte would reach us and not the owner.
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-    try:
+    with AllBlocked():
         owner = _set(_ours, warn_on_full_buffer=False)
         if owner not in (NOBODY, _ours):
             _set(owner, warn_on_full_buffer=False)
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def give_up() -> None:

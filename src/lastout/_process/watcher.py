@@ -11,9 +11,9 @@ by hand, from a Python-level handler, what the C handler does.
 from __future__ import annotations
 
 import os
-import signal
 
 from .._platform.genuine import Genuine
+from .._platform.masks import AllBlocked, blocked, set_blocked
 from . import wakeup
 
 TYPE_CHECKING = False
@@ -32,11 +32,8 @@ def start_unsignalled(run: Callable[[], object]) -> None:
     Raises:
         RuntimeError: no thread can be had.
     """
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-    try:
+    with AllBlocked():
         _thread.start_new_thread(run, ())
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 class Watcher:
@@ -52,7 +49,7 @@ class Watcher:
 
     def __init__(self, obey: Callable[[int], object], mask: Iterable[int] | None = None) -> None:
         self._obey = obey
-        self._mask = signal.pthread_sigmask(signal.SIG_BLOCK, ()) if mask is None else mask
+        self._mask = blocked() if mask is None else mask
         self._pid = os.getpid()
         self._reading = _thread.allocate_lock()  # held from the reading to the obeying
         self._reader = 0  # the thread that holds it
@@ -120,7 +117,7 @@ class Watcher:
         The programs that exit handlers start inherit what is blocked.
         """
         if self._thread == _thread.get_ident():
-            signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
+            set_blocked(self._mask)
 
     def finish(self, seconds: float) -> bool:
         """Obey, here and now, what has arrived and was not read yet.

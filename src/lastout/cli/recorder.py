@@ -8,13 +8,13 @@ later as well: so each journal is opened as soon as it is there.
 from __future__ import annotations
 
 import os
-import signal
 from threading import Event, Thread
 from time import monotonic_ns
 
 from .._identity import Identity, comparable, is_running
 from .._platform import pids
 from .._platform.changes import Changes
+from .._platform.masks import AllBlocked
 from .._shared.journal import parse
 from ..backends.journals import ENDING, read_all
 from ..errors import LastoutError
@@ -54,11 +54,8 @@ class Recorder:
     def __enter__(self) -> Self:
         self._look()
         # Signals are the main thread's: it waits for them.
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-        try:
+        with AllBlocked():
             self._thread.start()
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         return self
 
     def __exit__(
