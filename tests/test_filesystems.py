@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import subprocess
 import sys
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,7 @@ import pytest
 
 from lastout._platform import filesystems
 from lastout._platform.filesystems import RELIABLE, file_system_of
-from support.unshared import unshared
+from support.unshared import run_mounted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -98,22 +97,14 @@ def test_a_program_in_a_container(kind: str, tmp_path: Path) -> None:
     script = """
 import sys
 import lastout
-with lastout.Scope("s", root=sys.argv[1] + "/root") as scope:
+with lastout.Scope("s", root=sys.argv[1] + "/disk/root") as scope:
     print(len(scope.members()))
 """
     for name in ("lower", "upper", "work", "disk"):
         (tmp_path / name).mkdir()
     layers = "lowerdir=lower,upperdir=upper,workdir=work" if kind == "overlay" else "mode=700"
-    mount = f'cd "$1" && mount -t {kind} -o {layers} none disk && exec "$2" -c "$3" "$1/disk"'
-    ran = subprocess.run(
-        [*unshared("--mount"), "sh", "-c", mount, "sh", str(tmp_path), sys.executable, script],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    if "mount:" in ran.stderr:
-        pytest.skip(f"not allowed here: {ran.stderr.strip()}")
+    mount = f'cd "$1" && mount -t {kind} -o {layers} none disk'
+    ran = run_mounted(mount, script, tmp_path)
     assert (ran.stdout, ran.stderr) == ("1\n", "")
 
 
@@ -127,14 +118,5 @@ try:
 except lastout.errors.RootRefused as error:
     print(error.file_system, os.listdir(error.path))
 """
-    mount = 'mount -t hugetlbfs none "$1" && exec "$2" -c "$3" "$1"'
-    ran = subprocess.run(
-        [*unshared("--mount"), "sh", "-c", mount, "sh", str(tmp_path), sys.executable, script],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    if "mount:" in ran.stderr:
-        pytest.skip(f"not allowed here: {ran.stderr.strip()}")
+    ran = run_mounted('mount -t hugetlbfs none "$1"', script, tmp_path)
     assert (ran.stdout, ran.stderr) == ("hugetlbfs []\n", "")

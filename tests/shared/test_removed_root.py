@@ -18,7 +18,7 @@ from lastout import Scope
 from lastout._platform import locks
 from lastout.errors import ScopeGone
 from support.artifacts import failures
-from support.unshared import unshared
+from support.unshared import run_mounted, unshared
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -281,15 +281,5 @@ def test_the_end_of_a_session(other: bool, tmp_path: Path) -> None:
         child.wait()
     """
     (tmp_path / "run").mkdir()
-    mount = 'mount -t tmpfs none "$1/run" && exec "$2" -c "$3" "$1/run" "$1/made"'
-    command = [*unshared("--mount"), "sh", "-c", mount, "sh", str(tmp_path), sys.executable]
-    ran = subprocess.run(
-        [*command, dedent(script)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    if "mount:" in ran.stderr:
-        pytest.skip(f"not allowed here: {ran.stderr.strip()}")
+    ran = run_mounted('mount -t tmpfs none "$1"', script, tmp_path / "run", tmp_path / "made")
     assert ran.stdout == ("['failed'] True\n" if other else "['done'] False\n")

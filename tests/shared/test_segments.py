@@ -7,10 +7,7 @@ import json
 import multiprocessing
 import os
 import pickle
-import subprocess
-import sys
 from multiprocessing import resource_tracker, shared_memory
-from textwrap import dedent
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,7 +15,7 @@ import pytest
 from lastout import errors
 from lastout._shared import segments
 from support.artifacts import Made, make, track
-from support.unshared import unshared
+from support.unshared import run_mounted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -156,16 +153,7 @@ def test_more_than_there_is_room_for(tmp_path: Path) -> None:
         memory.close()
     print(os.listdir("/dev/shm"))
     """
-    small = 'mount -t tmpfs -o size=2m tmpfs /dev/shm && exec "$1" -c "$2"'
-    ran = subprocess.run(
-        [*unshared("--mount"), "sh", "-c", small, "sh", sys.executable, dedent(script)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    if "mount:" in ran.stderr:
-        pytest.skip(f"not allowed here: {ran.stderr.strip()}")
+    ran = run_mounted("mount -t tmpfs -o size=2m tmpfs /dev/shm", script)
     assert (ran.returncode, ran.stderr) == (0, "")
     first, second = ran.stdout.splitlines()
     assert first.startswith(f"{errno.ENOSPC} /dev/shm cannot make shared memory of 8388608 bytes")

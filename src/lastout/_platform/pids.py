@@ -47,8 +47,7 @@ def process_facts(pid: int) -> ProcessFacts | None:
 
 
 def _parse_stat(stat: bytes, pid: int) -> ProcessFacts:
-    # The second field is the program's name in brackets, with any bytes in it.
-    fields = stat[stat.rindex(b")") + 2 :].split()
+    fields = _fields(stat)
     state, flags, threads = fields[0], int(fields[6]), int(fields[17])
     ending = state in b"ZX" or bool(flags & _PF_EXITING)
     if ending and threads > 1:
@@ -64,7 +63,7 @@ def was_forked() -> bool:
         stat = _read("/proc/self/stat")
     except OSError:
         return False
-    return bool(int(stat[stat.rindex(b")") + 2 :].split()[6]) & _PF_FORKNOEXEC)
+    return bool(int(_fields(stat)[6]) & _PF_FORKNOEXEC)
 
 
 def _all_threads_ending(pid: int) -> bool:
@@ -73,10 +72,15 @@ def _all_threads_ending(pid: int) -> bool:
             stat = _read(f"/proc/{pid}/task/{thread}/stat")
         except (FileNotFoundError, ProcessLookupError):
             continue  # it has ended just now
-        fields = stat[stat.rindex(b")") + 2 :].split()
+        fields = _fields(stat)
         if fields[0] not in b"ZX" and not int(fields[6]) & _PF_EXITING:
             return False
     return True
+
+
+def _fields(stat: bytes) -> list[bytes]:
+    """From its state on: before that is the program's name in brackets, with any bytes in it."""
+    return stat[stat.rindex(b")") + 2 :].split()
 
 
 def _read(path: str) -> bytes:
@@ -210,7 +214,7 @@ def parent_of(pid: int) -> int | None:
         stat = _read(f"/proc/{pid}/stat")
     except (FileNotFoundError, ProcessLookupError):
         return None
-    return int(stat[stat.rindex(b")") + 2 :].split()[1])
+    return int(_fields(stat)[1])
 
 
 def command_of(pid: int) -> str:

@@ -173,7 +173,9 @@ def arrive(package: str, parcels: list[Parcel]) -> Carrier:
     registers it by decoration, or when it was forked from a process that had it.
     """
     came = [(h, parcel) for parcel in parcels if (h := _unpack(parcel)) is not None]
-    came = [(h, parcel) for h, parcel in came if h.inherit or not _call(h)]
+    for call in [handler for handler, _ in came if not handler.inherit]:
+        _call(call)
+    came = [(h, parcel) for h, parcel in came if h.inherit]
     here = registry.inheritable()
     for exactly in (True, False):
         for handler, parcel in list(came):
@@ -191,13 +193,12 @@ def arrive(package: str, parcels: list[Parcel]) -> Carrier:
     return Carrier(package)
 
 
-def _call(handler: Handler) -> bool:
+def _call(handler: Handler) -> None:
     """It is no exit handler: the parent has it called as soon as the child begins."""
     try:
         handler.func(*handler.args, **handler.kwargs)
     except Exception as error:
         show_unraisable(error, arrive)
-    return True
 
 
 def _unpack(parcel: Parcel) -> Handler | None:

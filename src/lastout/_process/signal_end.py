@@ -19,7 +19,7 @@ import threading
 from .._platform import default_action, die_of, pids, show_unraisable
 from .._platform.genuine import Genuine, is_patched
 from . import PACKAGES, call_all, registry
-from .children import run_before_threads
+from .children import loaded_packages, run_before_threads
 from .runner import begin, call_within
 from .watcher import start_unsignalled
 
@@ -137,10 +137,8 @@ def _atexit_is_ours() -> bool:
 
 def run_finalizers() -> None:
     """Let multiprocessing end its children, and run its finalizers, as at a normal end."""
-    for name in PACKAGES:
-        util: Any = sys.modules.get(f"{name}.util")
-        if util is not None:
-            util._exit_function()
+    for _, util in loaded_packages():
+        util._exit_function()
 
 
 def package_of_child() -> str | None:

@@ -174,13 +174,13 @@ def _start_grace(signum: int, how: Handled) -> None:
     if signum not in _ending:
         _ending.add(signum)
         if how.options.grace is not None:
-            grace, pid = how.options.grace, os.getpid()
-            start_unsignalled(lambda: _end_after(signum, grace, pid))
+            grace = how.options.grace
+            start_unsignalled(lambda: _end_after(signum, grace))
 
 
-def _end_after(signum: int, grace: float, pid: int) -> None:
+def _end_after(signum: int, grace: float) -> None:
     signal_end.wait_for_the_end(grace)
-    if signum in handled and signum not in signal_end.begun and pid == os.getpid():
+    if signum in handled and signum not in signal_end.begun:
         signal_end.end(signum)
 
 

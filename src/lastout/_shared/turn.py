@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
-from time import sleep
 
 from .._platform import pids
+from .._platform.genuine import Genuine
 from .._process.deadline import Deadline
 from ..errors import LastoutError, ScopeBusy, ScopeGone
 from . import journal as journals
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
     from ..backends.base import Held, Lock
     from .artifact import Artifact
+
+time = Genuine("time")
 
 CLEANER: Final = "cleaner.lock"
 # The kinds that take a process, or a call of somebody's: these may need the scope.
@@ -117,7 +119,8 @@ def wait_until_free(held: Held, path: str, lock: str, deadline: Deadline) -> boo
             return False
         held.let_go()
         try:
-            sleep(_PAUSE if left is None else min(_PAUSE, left))
+            # No event tells of a lock that is given up, with an end to the waiting.
+            time.sleep(_PAUSE if left is None else min(_PAUSE, left))
         finally:
             hold_again(held, path)
     return True

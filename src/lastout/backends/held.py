@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import stat
 
@@ -87,12 +86,7 @@ class HeldDirectory:
             flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
             probe = os.open(member + ENDING, flags, dir_fd=self._directory.number)
             try:
-                # Shared, as a guardian looks too: two that look do not see each other.
-                fcntl.flock(probe, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return True
-            else:
-                return False
+                return locks.has_lock(probe)
             finally:
                 descriptors.let_go(probe)
         except FileNotFoundError:

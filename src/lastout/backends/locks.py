@@ -79,13 +79,23 @@ def is_taken(directory: Descriptor, name: str) -> bool:
     except FileNotFoundError:  # nobody ever wanted it
         return False
     try:
-        fcntl.flock(probe.number, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    else:
-        return False
+        return has_lock(probe.number)
     finally:
         probe.close()
+
+
+def has_lock(probe: int) -> bool:
+    """Whether another descriptor has the lock of the file that this one was opened for.
+
+    Raises:
+        OSError: it cannot be locked.
+    """
+    try:
+        # Shared, as a guardian looks too: two that look do not see each other.
+        fcntl.flock(probe, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    return False
 
 
 def unlock(lock: Descriptor) -> None:
