@@ -283,3 +283,22 @@ def test_the_end_of_a_session(other: bool, tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     ran = run_mounted('mount -t tmpfs none "$1"', script, tmp_path / "run", tmp_path / "made")
     assert ran.stdout == ("['failed'] True\n" if other else "['done'] False\n")
+
+
+@sees_all
+def test_two_file_systems_with_equal_numbers(tmp_path: Path) -> None:
+    """A lock on another file system counts for nothing, though that file has the same number."""
+    script = """
+    import fcntl, os, sys
+    from lastout._platform.locks import locked_beside
+    there = [os.open(f"{place}/x", os.O_CREAT | os.O_RDWR) for place in sys.argv[1:]]
+    for one in there:
+        fcntl.flock(one, fcntl.LOCK_EX)
+    print(len({os.fstat(one).st_ino for one in there}), [locked_beside(one) for one in there])
+    """
+    places = tmp_path / "one", tmp_path / "two"
+    for place in places:
+        place.mkdir()
+    mount = 'mount -t tmpfs none "$1" && mount -t tmpfs none "$2"'
+    ran = run_mounted(mount, script, *places)
+    assert (ran.stdout, ran.stderr) == ("1 [[], []]\n", "")

@@ -26,19 +26,23 @@ def locked_beside(descriptor: int) -> list[str] | None:
     """
     if sys.platform != "linux":
         return None
-    hidden: set[int] = set()
+    # Those that were there at first: nobody can join a scope that is removed.
+    unknown: set[int] | None = None
+    paths: dict[int, str] = {}
     for _ in range(_LOOKS):
         try:
             locked = _inodes(descriptor)
             seen = dict(_open_files(os.fstat(descriptor).st_dev))
         except OSError:
             return None
-        if locked is None or locked & hidden - seen.keys():
+        if locked is None:
             return None
-        # Locks come and go: what is not seen counts only if it is still there at the next look.
-        hidden = locked - seen.keys()
-        if not hidden:
-            return [seen[inode] for inode in locked]
+        # Locks come and go: only what is still there, and seen at no look, is hidden from us.
+        unknown = locked if unknown is None else unknown & locked
+        paths.update((inode, seen[inode]) for inode in unknown & seen.keys())
+        unknown -= seen.keys()
+        if not unknown:
+            return list(paths.values())
     return None
 
 
@@ -46,13 +50,17 @@ def _inodes(descriptor: int) -> set[int] | None:
     """The inodes of other locked files on its file system; `None` if some may be hidden."""
     if os.stat("/proc/self/ns/pid").st_ino != _FIRST_NAMESPACE:
         return None  # the locks of processes outside of ours are not listed
-    ours = os.fstat(descriptor).st_ino
+    found = os.fstat(descriptor)
+    ours = found.st_ino
     with open("/proc/locks", encoding="ascii") as table:
         # "1: FLOCK  ADVISORY  WRITE 8614 00:2b:22593 0 EOF"; those that wait have an arrow.
         rows = [line.split() for line in table]
     files = [row[5].rpartition(":") for row in rows if row[1] == "FLOCK"]
     # By how the table calls its file system: btrfs has other device numbers for its files.
     devices = {device for device, _, inode in files if int(inode) == ours}
+    usual = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}"
+    if usual in devices:  # the same number may be locked on others, as on each new tmpfs
+        devices = {usual}
     if len(devices) != 1:
         return None
     return {int(inode) for device, _, inode in files if device in devices} - {ours}
