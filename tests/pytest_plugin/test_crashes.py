@@ -456,8 +456,20 @@ def test_a_failure_reaches_all_workers_at_once(suite: Callable[..., Suite]) -> N
     """If the set-up fails, all workers get the same error at once, and nobody tries again."""
     ran = suite(
         conftest="""
+            import time
+            import pytest
             from lastout.pytest_plugin import shared_fixture
             from say import say
+
+            # Or one worker may do the tests of all before the others are there.
+            @pytest.fixture(scope="session", autouse=True)
+            def all_are_there(tmp_path_factory, worker_id):
+                place = tmp_path_factory.getbasetemp().parent
+                (place / f"here-{worker_id}").touch()
+                end = time.monotonic() + 30
+                while len([*place.glob("here-*")]) < 3:
+                    assert time.monotonic() < end
+                    time.sleep(0.005)
 
             class Odd(Exception):
                 def __init__(self, one, two):
@@ -489,7 +501,7 @@ def test_a_failure_reaches_all_workers_at_once(suite: Callable[..., Suite]) -> N
     short = [line for line in ran.out.splitlines() if line.startswith("ERROR test_it.py::")]
     assert all("[Errno 111] nobody listens" in line for line in short if "plain" in line)
     assert all("odd" in line.split(" - ")[1] for line in short if "test_odd" in line)
-    assert "This is how the shared fixture 'plain' (conftest.py:9) failed in the worker" in ran.out
+    assert "This is how the shared fixture 'plain' (conftest.py:21) failed in the worker" in ran.out
     assert "could not be set up by the worker gw" in ran.out
 
 
