@@ -159,6 +159,7 @@ class Worker:
 
 _worker: Worker | None = None
 _why_none = "it was not started"
+_has_said_so = False
 
 
 def start(place: Place, join: Callable[[], None]) -> None:
@@ -171,9 +172,9 @@ def start(place: Place, join: Callable[[], None]) -> None:
     global _worker, _why_none
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to act on
     try:
+        lastout.handle_signals()  # for Pool.terminate(), which sends SIGTERM
         join()
         _worker = Worker(place, lastout.current_scope())
-        lastout.handle_signals()  # for Pool.terminate(), which sends SIGTERM
     except (OSError, lastout.LastoutError) as error:
         # Out of here it would end the worker, and a pool starts new ones for ever.
         _why_none = str(error)
@@ -184,5 +185,18 @@ def start(place: Place, join: Callable[[], None]) -> None:
 def pack(task: Task) -> Packed:
     """The task of the pool."""
     if _worker is None:
-        raise RuntimeError(f"worker {os.getpid()} could not start: {_why_none}")
+        raise _could_not_start()
     return _worker.pack(task)
+
+
+def _could_not_start() -> RuntimeError:
+    """The error that ends the job; the first one does, and there is no second.
+
+    A worker that goes on returning results while `Pool.terminate()` kills it may die with
+    the lock of the result queue, and the pool waits for that for ever.
+    """
+    global _has_said_so
+    while _has_said_so:
+        signal.pause()
+    _has_said_so = True
+    return RuntimeError(f"worker {os.getpid()} could not start: {_why_none}")
