@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -260,6 +261,35 @@ def test_orphans_have_their_grace(run: Run, tmp_path: Path) -> None:
     shown = run("run", "--", *daemon(before), cwd=tmp_path)
     assert shown.status == 0, shown.err
     assert (tmp_path / "done").read_text() == "cleaned\n"
+
+
+def test_orphans_that_unwind_already_finish(run: Run, tmp_path: Path) -> None:
+    """What a signal ends already is not told again: its exit handlers have the grace."""
+    # SIGCONT comes with every SIGTERM, so it tells when that would have come.
+    unwinds = """
+        import os, signal, threading, lastout
+        from lastout._process import signal_end
+        signal_end.IMPATIENT_AFTER = 0.0
+        asked = threading.Event()
+        signal.signal(signal.SIGCONT, lambda *_: asked.set())
+        def late():
+            print("unwinds", flush=True)
+            open("done", "w").write(str(asked.wait(30)))
+        lastout.register(late)
+        lastout.handle_signals()
+        os.kill(os.getpid(), signal.SIGTERM)
+        threading.Event().wait()
+    """
+    (tmp_path / "unwinds.py").write_text(textwrap.dedent(unwinds))
+    command = """
+        import subprocess, sys
+        child = subprocess.Popen([sys.executable, "unwinds.py"], stdout=subprocess.PIPE)
+        child.stdout.readline()
+        sys.exit(3)
+    """
+    ran = run("run", "--grace", 30, *python(textwrap.dedent(command)), cwd=tmp_path)
+    assert (ran.status, ran.err) == (3, "")
+    assert (tmp_path / "done").read_text() == "True"
 
 
 def test_a_second_signal_spares_the_grace(start: Start) -> None:

@@ -133,6 +133,123 @@ def test_two_that_end_them_at_once(program: Callable[..., Program]) -> None:
     assert sorted(map(int, said(tree, "asked"))) == sorted(workers(tree))
 
 
+# Out of patience at once: the handlers of those that are told twice take longer.
+LONG = """
+        from lastout._process import signal_end
+        signal_end.IMPATIENT_AFTER = 0.0
+        lastout.handle_signals()
+        @lastout.register
+        def late():
+            say("asked", os.getpid())
+            [time.sleep(0.01) for _ in iter(lambda: os.path.exists("go"), True)]
+            say("bye", os.getpid())
+""".strip()
+
+
+def test_those_that_end_already_are_not_asked_again(program: Callable[..., Program]) -> None:
+    """Workers that a signal ends already finish their handlers when the parent is killed."""
+    tree = start(program, "end_workers=True, worker_grace=60", LONG)
+    for pid in workers(tree):
+        os.kill(pid, signal.SIGTERM)
+    assert eventually(lambda: len(said(tree, "asked")) == 2, 30)
+    tree.kill()
+    tree.end()
+    with ThreadPoolExecutor(1) as pool:
+        report = pool.submit(lastout.reap)
+        assert not wait([report], 0.5).done, report.result().outcomes
+        (tree.directory / "go").touch()
+        assert report.result(60).ok
+    assert all_gone(tree, 0)
+    assert sorted(map(int, said(tree, "bye"))) == sorted(workers(tree))
+
+
+# Workers that multiprocessing would join, and not end.
+EXECUTOR = """
+    import os, signal, sys, time
+    from multiprocessing import get_context
+    import lastout
+    from say import say
+
+    def work(join):
+        join()
+        {begin}
+        say("worker", os.getpid())
+        while True:
+            time.sleep(60)
+
+    if __name__ == "__main__":
+        lastout.handle_signals()
+        scope = lastout.Scope("s", {options})
+        say("made", scope.directory())
+        lastout.register(say, "parent ends")
+        for _ in range(2):
+            get_context("{method}").Process(target=work, args=({join},)).start()
+        say("parent", os.getpid())
+        while True:
+            time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+@pytest.mark.parametrize(
+    "join", ["scope.worker", "lastout.integrations.pools.worker(scope)"], ids=["scope", "pools"]
+)
+def test_a_parent_that_a_signal_ends_takes_them_along(
+    program: Callable[..., Program], method: str, join: str
+) -> None:
+    """Whoever asked for `scope.worker` has ended its workers when it dies of a handled signal."""
+    begin = 'lastout.handle_signals(); lastout.register(say, "bye", os.getpid())'
+    tree = program(
+        EXECUTOR.format(options="end_workers=True", begin=begin, method=method, join=join).replace(
+            "import lastout\n", "import lastout, lastout.integrations.pools\n"
+        )
+    )
+    assert eventually(lambda: len(said(tree, "worker")) == 2, 30), tree.lines
+    tree.signal(signal.SIGTERM)
+    assert tree.end().status == -signal.SIGTERM
+    assert not alive(workers(tree))
+    assert sorted(map(int, said(tree, "bye"))) == sorted(workers(tree))
+    assert all_gone(tree, 0)
+
+
+def test_a_parent_that_a_signal_ends_kills_them_after_their_grace(
+    program: Callable[..., Program],
+) -> None:
+    """Of those that do not end by SIGTERM nothing is left either when their parent has died."""
+    begin = "signal.signal(signal.SIGTERM, lambda *_: say('asked', os.getpid()))"
+    tree = program(
+        EXECUTOR.format(
+            options="end_workers=True, worker_grace=0.3",
+            begin=begin,
+            method="fork",
+            join="scope.worker",
+        )
+    )
+    assert eventually(lambda: len(said(tree, "worker")) == 2, 30), tree.lines
+    tree.signal(signal.SIGTERM)
+    assert tree.end().status == -signal.SIGTERM
+    assert sorted(map(int, said(tree, "asked"))) == sorted(workers(tree))
+    assert all_gone(tree, 0)
+
+
+def test_workers_that_may_live_on_are_not_ended_by_a_signal_of_their_parent(
+    program: Callable[..., Program],
+) -> None:
+    """With `end_workers=False` a parent that dies of a signal leaves its workers alone."""
+    tree = program(
+        EXECUTOR.format(options="end_workers=False", begin="", method="fork", join="scope.worker")
+    )
+    assert eventually(lambda: len(said(tree, "worker")) == 2, 30), tree.lines
+    tree.signal(signal.SIGTERM)
+    assert tree.end().status == -signal.SIGTERM
+    assert sorted(alive(workers(tree))) == sorted(workers(tree))
+    for pid in workers(tree):
+        os.kill(pid, signal.SIGKILL)
+    assert eventually(lambda: not alive(workers(tree)))
+    assert lastout.reap().ok
+    assert all_gone(tree, 0)
+
+
 def test_one_that_reaps_while_it_is_ended(program: Callable[..., Program]) -> None:
     """A worker whose handlers call `reap` does not wait for whoever ends it."""
     work = "lastout.handle_signals(); lastout.register(lastout.reap); lastout.register(say, 'bye')"

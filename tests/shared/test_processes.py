@@ -133,6 +133,33 @@ def test_one_that_was_not_waited_for_is_clean(start: Callable[..., Started]) -> 
     assert made.process.returncode == 0
 
 
+# Ends by a signal already, out of patience at once; its handler is done after SIGCONT, which
+# comes with every SIGTERM.
+UNWINDS = f"""
+import os, signal, sys, threading, lastout
+from lastout._process import signal_end
+signal_end.IMPATIENT_AFTER = 0.0
+asked = threading.Event()
+signal.signal(signal.SIGCONT, lambda *_: asked.set())
+@lastout.register
+def late():
+    print("unwinds", flush=True)
+    print("asked", asked.wait(30), flush=True)
+lastout.handle_signals()
+os.kill(os.getpid(), signal.SIGTERM)
+{WAIT}
+"""
+
+
+def test_one_that_unwinds_already_is_not_asked_again(start: Callable[..., Started]) -> None:
+    """A program that a signal ends already finishes its exit handlers within the grace."""
+    made = start(UNWINDS, grace=30)
+    assert made.line() == "unwinds"
+    made.clean()
+    assert made.line() == "asked True"
+    assert made.process.returncode == -signal.SIGTERM
+
+
 def test_one_that_ignores_sigterm_is_killed_after_its_grace(start: Callable[..., Started]) -> None:
     """SIGTERM first, SIGKILL when the grace is over."""
     made = start(STUBBORN, grace=0.2)

@@ -156,6 +156,42 @@ def signal_held(held: int, signum: int) -> None:
     signal.pidfd_send_signal(held, signum)
 
 
+# The name of a thread, which a forked child does not have.  As long as it may be.
+_UNWINDS = b"lastout-unwinds"
+
+
+def say_that_it_unwinds() -> None:
+    """Have `unwinds` be true of this process for as long as the calling thread runs."""
+    try:
+        descriptor = os.open("/proc/thread-self/comm", os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.write(descriptor, _UNWINDS)
+        finally:
+            os.close(descriptor)
+    except OSError:
+        return  # no /proc, or one that is read only: nobody is told
+
+
+def unwinds(pid: int) -> bool:
+    """Whether a process runs its exit handlers because of a signal: a second one may cut them off.
+
+    It says so itself, by the name of a thread: that can be seen by whoever may signal it,
+    in a scope or not, and is gone with the process.
+    """
+    try:
+        threads = os.listdir(f"/proc/{pid}/task")
+    except OSError:
+        return False
+    return any(_thread_name(pid, thread) == _UNWINDS for thread in threads)
+
+
+def _thread_name(pid: int, thread: str) -> bytes:
+    try:
+        return _read(f"/proc/{pid}/task/{thread}/comm").rstrip(b"\n")
+    except OSError:
+        return b""  # it has ended just now
+
+
 def process_ids() -> list[int]:
     """All processes that can be seen from here."""
     return [int(name) for name in os.listdir("/proc") if name.isdigit()]

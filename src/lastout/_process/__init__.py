@@ -23,6 +23,8 @@ before_end: list[Callable[[], object]] = []  # the process begins to end
 after_end: list[Callable[[], object]] = []  # the process ends, and its handlers have run
 # What `ending` runs the handlers by, at a normal end; `False` if that was not all.
 on_normal_end: list[Callable[[], object]] = []
+# The handled signals that this process ends by, from the moment that its end begins.
+begun: set[int] = set()
 
 
 def call_all(hooks: list[Callable[[], object]]) -> None:

@@ -25,7 +25,7 @@ from .children import finalizes, loaded_packages
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
     from typing import Any
 
 _NEARLY_FIRST = 10**9 - 1  # the priority of a finalizer that runs before others' begin
@@ -89,8 +89,17 @@ def _packages_to_come() -> dict[str, Any]:
 
 
 def _has_children(name: str) -> bool:
+    return bool(_children(name))
+
+
+def _children(name: str) -> Collection[Any]:
     process: Any = sys.modules[f"{name}.process"]
-    return bool(process.active_children())
+    return process.active_children()  # type: ignore[no-any-return]
+
+
+def daemons() -> set[int]:
+    """The pids of the children that a package ends at the end of this process."""
+    return {one.pid for name, _ in loaded_packages() for one in _children(name) if one.daemon}
 
 
 def _will_exit(util: Any) -> bool:

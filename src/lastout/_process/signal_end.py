@@ -18,7 +18,7 @@ import threading
 
 from .._platform import default_action, die_of, pids, show_unraisable
 from .._platform.genuine import Genuine, is_patched
-from . import PACKAGES, call_all, registry
+from . import PACKAGES, begun, call_all, registry
 from .children import loaded_packages, run_before_threads
 from .runner import begin, call_within
 from .watcher import start_unsignalled
@@ -42,8 +42,6 @@ on_begin: list[Callable[[], object]] = []
 on_false_alarm: list[Callable[[], object]] = []
 after_handling: list[Callable[[], object]] = []
 
-# Signals that this process ends by already.
-begun: set[int] = set()
 # Whether lastout has seen this process being forked.
 _was_forked = False
 
@@ -89,9 +87,11 @@ def begin_end(signum: int) -> None:
 
 
 def _lose_patience(signum: int) -> None:
+    pids.say_that_it_unwinds()
     wait_for_the_end(IMPATIENT_AFTER)
     if signum in begun:
         default_action(signum)
+    wait_for_the_end()  # the name of this thread is what tells
 
 
 def die(signum: int) -> None:

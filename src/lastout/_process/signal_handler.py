@@ -18,7 +18,7 @@ import threading
 
 from .._platform import die_of
 from .._platform.genuine import in_main_thread
-from . import call_all, registry, signal_end, wakeup
+from . import begun, call_all, registry, signal_end, wakeup
 from .watcher import Watcher, start_unsignalled
 
 TYPE_CHECKING = False
@@ -142,9 +142,9 @@ def obey(signum: int) -> None:
     how = handled.get(signum)
     ours = is_installed(signum) or signum in _restoring
     if how is None or how.options.raise_in_main or how.comes_first() or not ours:
-        if not signal_end.begun:
+        if not begun:
             call_all(signal_end.on_false_alarm)
-    elif signum not in signal_end.begun:
+    elif signum not in begun:
         if watcher is not None:
             watcher.unblock()
         signal_end.end(signum)
@@ -180,13 +180,13 @@ def _start_grace(signum: int, how: Handled) -> None:
 
 def _end_after(signum: int, grace: float) -> None:
     signal_end.wait_for_the_end(grace)
-    if signum in handled and signum not in signal_end.begun:
+    if signum in handled and signum not in begun:
         signal_end.end(signum)
 
 
 def _raise(signum: int) -> None:
     global _raised
-    if signum in signal_end.begun:  # the same wish, sent twice
+    if signum in begun:  # the same wish, sent twice
         return
     signal_end.begin_end(signum)
     _raised = signum

@@ -111,7 +111,8 @@ class Group:
 
     def _send(self, pid: int, signum: int) -> None:
         try:
-            pids.signal_held(self._held[pid], signum)
+            if signum != signal.SIGTERM or not pids.unwinds(pid):
+                pids.signal_held(self._held[pid], signum)
             if signum == signal.SIGTERM:
                 # One that is stopped would not hear it before it is continued.
                 pids.signal_held(self._held[pid], signal.SIGCONT)

@@ -15,12 +15,13 @@ import os
 from time import monotonic_ns
 
 from .._identity import here, new_token
-from .._process import ending, registry
+from .._platform.imports import load
+from .._process import begun, ending, registry
 from .._process.deadline import Deadline
 from .._process.forkserver import is_forkserver
-from .._process.report import Report
+from .._process.report import Failure, Outcome, Report
 from ..backends import descriptors
-from ..errors import JournalTooNew
+from ..errors import JournalTooNew, LastoutError
 from . import journal as journals
 from . import lease as leases
 from . import makers
@@ -37,6 +38,7 @@ from .release import Releaser
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from contextlib import AbstractContextManager
 
     from ..backends.base import Backend, Lease
@@ -224,8 +226,21 @@ class Membership(Recording):
 
     def leave_at_exit(self) -> None:
         """Leave because the process ends, after its children; each failure is shown."""
+        if begun and self.is_here() and self.grace() is not None:
+            self._show(self._end_workers())
         # Those that multiprocessing still has to end may be members.
-        for outcome in () if ending.put_off(self.leave_at_exit) else self.leave():
+        if not ending.put_off(self.leave_at_exit):
+            self._show(self.leave())
+
+    def _end_workers(self) -> Iterable[Outcome]:
+        try:
+            # Loaded before, where `worker` was asked for.
+            return load("lastout._shared.orphans").end_own(self)  # type: ignore[no-any-return]
+        except (LastoutError, OSError) as error:
+            return [Outcome(f"workers in {self.path}", 0.0, Failure(error))]
+
+    def _show(self, outcomes: Iterable[Outcome]) -> None:
+        for outcome in outcomes:
             if outcome.failure:
                 error = outcome.failure.exception
                 registry.show(error, self.leave_at_exit, error.__traceback__)

@@ -2,7 +2,11 @@
 
 They are members, and nothing that they may use is touched while they live.  So
 they are asked to end first (SIGTERM, so that their handlers run), killed when
-their grace is over, and cleaned up after like any other member.
+their grace is over, and cleaned up after like any other member.  One that ends by a
+signal already is not asked again: that would cut its handlers off.
+
+A parent that ends by a signal ends its workers itself, before it leaves: where the rest
+of its cgroup is killed with it, nobody else can.
 """
 
 from __future__ import annotations
@@ -14,6 +18,7 @@ from time import monotonic
 from .._identity import comparable, is_running
 from .._platform import pids
 from .._process.deadline import Deadline
+from .._process.ending import daemons
 from .._process.report import Failure, Outcome
 from ..errors import CleanupTimeout, LastoutError
 from . import journal as journals
@@ -23,11 +28,13 @@ from .turn import lineage, wait_until_free
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from typing import Final
 
+    from .._identity import Identity
     from ..backends.base import Held, Lock
     from .journal import Journal
+    from .membership import Membership
 
 LOCK: Final = "orphans.lock"
 
@@ -71,18 +78,23 @@ def _take(held: Held) -> Lock | None:
 
 def orphans(held: Held, scope: str) -> list[Journal]:
     """The workers in a scope whose parent has ended and who have not, oldest first."""
+    return _workers(held, scope, lambda parent: comparable(parent) and not is_running(parent))
+
+
+def _workers(held: Held, scope: str, of: Callable[[Identity], bool]) -> list[Journal]:
+    """The living workers in a scope of those parents, oldest first."""
     found = []
     for member in held.members():
         try:
             data = held.read(member)
             # Journals can be long, and few are those of orphans.
             parent = process_of(data, b"worker")
-            if parent is None or not comparable(parent) or is_running(parent):
+            if parent is None or not of(parent):
                 continue
             journal = journals.parse(member, data, scope)
         except (LastoutError, OSError):
             continue  # whoever reaps reports it
-        if journal.parent and not is_running(journal.parent) and _can_be_ended(journal):
+        if journal.parent and of(journal.parent) and _can_be_ended(journal):
             found.append(journal)
     return sorted(found, key=lambda one: one.joined_ns)
 
@@ -92,8 +104,29 @@ def _can_be_ended(journal: Journal) -> bool:
     return comparable(who) and not journal.left and is_running(who)
 
 
-def end(workers: Iterable[Journal]) -> list[Outcome]:
+def end_own(us: Membership) -> list[Outcome]:
+    """End the workers of this process but for those that multiprocessing ends; what became of them.
+
+    Raises:
+        ScopeGone, ScopeBusy: the scope could not be held.
+        OSError: there are no descriptors left to hold them by.
+    """
+    spared = daemons() | {os.getpid()}  # a worker for itself outlives its parent
+    with us.hold() as held:
+        found = _workers(held, us.path, _is_this_process)
+    return end([one for one in found if one.who.pid not in spared], ask_all=True)
+
+
+def _is_this_process(who: Identity) -> bool:
+    return who.pid == os.getpid() and is_running(who)
+
+
+def end(workers: Iterable[Journal], ask_all: bool = False) -> list[Outcome]:
     """End these processes, each with the grace that it asked for; what became of them.
+
+    Args:
+        workers: their journals.
+        ask_all: also those that ask themselves, once their parent has ended.
 
     Raises:
         OSError: there are no descriptors left to hold them by.
@@ -105,7 +138,7 @@ def end(workers: Iterable[Journal]) -> list[Outcome]:
             process = _hold(journal)
             if process is not None:
                 held.append((journal, process))
-                if not journal.asks_itself:
+                if (ask_all or not journal.asks_itself) and not _unwinds(journal):
                     _send(process, signal.SIGTERM)
                 _send(process, signal.SIGCONT)  # one that is stopped would not hear it
         for journal, process in sorted(held, key=lambda one: one[0].grace):
@@ -119,6 +152,11 @@ def end(workers: Iterable[Journal]) -> list[Outcome]:
     finally:
         for _, process in held:
             os.close(process)
+
+
+def _unwinds(journal: Journal) -> bool:
+    assert journal.who.pid is not None
+    return pids.unwinds(journal.who.pid)
 
 
 def _hold(journal: Journal) -> int | None:

@@ -8,6 +8,7 @@ import sys
 
 from .._identity import comparable, here, is_running
 from .._platform import pids
+from .._platform.imports import load
 from .._process.children import do_in_children
 from .._process.deadline import check_seconds
 from .._process.forkserver import is_forkserver
@@ -44,6 +45,8 @@ class Worker:
         self._grace = grace
         self.asks_itself = False
         self._parent: Identity | None = None
+        if grace is not None:
+            load("lastout._shared.orphans")  # a signal may end this process, and its workers first
         if grace is not None and not is_forkserver():
             self._take_parent()
         elif grace is not None:
