@@ -36,7 +36,7 @@ MODULES = {
         found = []
         for each in filter(str.isdigit, os.listdir("/proc")):
             try:
-                words = open(f"/proc/{each}/cmdline").read().split("\\0")
+                words = open(f"/proc/{each}/cmdline", errors="replace").read().split("\\0")
             except OSError:
                 continue
             if "lastout-keeper" in words and str(pid) in words:
@@ -391,9 +391,25 @@ def test_without_pidfds(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("executable", ["", "/bin/false"])
-def test_no_keeper(monkeypatch: pytest.MonkeyPatch, executable: str) -> None:
-    """Where none can be started it says so, and nothing was changed."""
-    monkeypatch.setattr("sys.executable", executable)
+def test_in_a_host_of_another_name(program: Start, executable: str) -> None:
+    """Where Python is embedded, a Python that belongs to the host runs the keeper."""
+    child = start(
+        program,
+        f"""
+    sys.executable = {executable!r}
+    lastout.handle_signals(limit=0.5)
+    say(len(keepers(os.getpid())))
+    os.kill(os.getpid(), signal.SIGTERM)
+    stuck(60)
+    """,
+    )
+    assert child.end().status == -signal.SIGKILL
+    assert child.lines == ["1"]
+
+
+def test_no_keeper(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where none can be started, as by a frozen program, it says so, and nothing was changed."""
+    monkeypatch.setattr("sys.frozen", True, raising=False)
     with pytest.raises(lastout.errors.SystemRefused, match="keeper"):
         lastout.handle_signals(limit=1)
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL

@@ -14,6 +14,7 @@ import os
 import sys
 
 from .._platform import pids
+from .._platform.interpreter import interpreter, is_frozen
 from .._platform.masks import AllBlocked
 from ..errors import UsageError
 from . import signal_end
@@ -199,19 +200,21 @@ def _start() -> Line:
 
     from ..errors import SystemRefused
 
-    if not sys.executable or hasattr(sys, "frozen"):
+    python = interpreter()
+    if python is None:
+        what = "is frozen" if is_frozen() else "has no Python interpreter of its version"
         raise SystemRefused(
-            "no keeper of a limit can be started: this program is no Python interpreter that "
-            "could run another program; leave limit= out",
+            f"no keeper of a limit can be started: this program {what}, so nothing can run one; "
+            "leave limit= out",
             path=sys.executable,
         )
     door, far_end = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
     try:
-        status = _run(far_end.fileno())
+        status = _run(python, far_end.fileno())
         if status:
             raise SystemRefused(
                 f"no keeper of a limit can be started: it ended with status {status}",
-                path=sys.executable,
+                path=python,
             )
     except BaseException:
         door.close()
@@ -221,17 +224,17 @@ def _start() -> Line:
     return Line(door)
 
 
-def _run(door: int) -> int:
+def _run(python: str, door: int) -> int:
     """Start a keeper, and wait until it is on its own: then it is nobody's child."""
     package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    command = [sys.executable, "-I", "-S", "-c", _PROGRAM, _NAME, package, str(os.getpid())]
+    command = [python, "-I", "-S", "-c", _PROGRAM, _NAME, package, str(os.getpid())]
     environment = {name: value for name, value in os.environ.items() if name not in _NOT_PASSED_ON}
     # A signal is never for the keeper, and a handler of the user's that waits for just any
     # child is not to see ours.
     with AllBlocked():
         # Not `os.fork`: nobody's hooks are to run, nor this process's memory to be copied.
         pid = os.posix_spawn(
-            sys.executable,
+            python,
             command,
             environment,
             file_actions=[
