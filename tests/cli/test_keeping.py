@@ -373,7 +373,7 @@ def test_a_journal_that_cannot_be_read(run: Run) -> None:
         newer.unlink()
 
 
-@pytest.mark.parametrize("width", [20, 40, 60, 100])
+@pytest.mark.parametrize("width", [20, 40, 54, 60, 100])
 def test_a_narrow_terminal(
     width: int, shell: Shell, run: Run, program: Callable[..., Program]
 ) -> None:
@@ -384,7 +384,7 @@ def test_a_narrow_terminal(
             lines = lines_of(shell.run(f"COLUMNS={width} lastout show s"), width)
         assert process.wait(30)
         words = [line.split() for line in lines]
-        if width < 60:
+        if width < 54:
             block = words[words.index(["PID", str(process.pid)]) :]
             assert next(line[1:] for line in block if line[:1] == ["KEEPS"]) == ["yes"]
             assert ["AGE"] in [line[:1] for line in block]

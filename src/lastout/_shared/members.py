@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from .._identity import Identity, comparable, is_running
+from .._identity import Identity, is_running
 from .._platform import pids
 from .journal import Journal
 from .lease import is_helper
@@ -112,11 +112,11 @@ def command_of(who: Identity) -> tuple[str, ...] | None:
 
     Not to be asked while a scope is held: a process can keep whoever asks waiting.
     """
-    if who.pid is None or not comparable(who):
+    if who.pid is None:
         return None
     argv = command_line(who.pid)
     try:
-        there = is_running(who)  # asked last: so that is what it ran
+        there = is_running(who)  # asked last: so that is what it ran, and not another one
     except OSError:
         there = True  # it must not be looked at
     return argv if there else None
