@@ -202,8 +202,7 @@ def can_list_processes() -> bool:
 def command_line(pid: int) -> list[bytes]:
     """The program and arguments that the process `pid` was started with; empty if not known."""
     try:
-        with open(f"/proc/{pid}/cmdline", "rb", buffering=0) as words:
-            text = words.read()
+        text = read_all(f"/proc/{pid}/cmdline")
     except OSError:
         return []  # it has ended
     # A title that was written over it may lack the NUL at its end.
