@@ -127,13 +127,15 @@ def command_line(pid: int) -> tuple[str, ...]:
     return tuple(map(os.fsdecode, pids.command_line(pid)))
 
 
-def known(survey: Survey, journals: Sequence[Journal]) -> list[Known]:
+def known(survey: Survey, journals: Sequence[Journal] | None = None) -> list[Known]:
     """All members, in the order in which they joined.
 
     Args:
         survey: who is there.
-        journals: those of the living, as far as they can be read.
+        journals: those of the living, as far as they can be read; `None` for all of them.
     """
+    if journals is None:
+        journals = [survey.journal(token) for token in survey.living]
     read = {journal.token: journal for journal in [*survey.gone, *journals]}
     # A program that knows nothing of the scope writes nothing: its starter did.
     started = {

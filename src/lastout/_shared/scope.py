@@ -216,8 +216,7 @@ class Scope(Making, Without):
         """
         member = self._membership()
         with member.hold() as held:
-            survey = Survey(held, self.path)
-            found = members.known(survey, [*map(survey.journal, survey.living)])
+            found = members.known(Survey(held, self.path))
         return members.seen(found)
 
     def artifacts(self) -> tuple[Artifact, ...]:
