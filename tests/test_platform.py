@@ -193,6 +193,30 @@ def test_nothing_is_known_of_one_that_has_ended() -> None:
     assert not pids.descends_from(pid, os.getpid())
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_title_without_an_end(program: Callable[..., Program]) -> None:
+    """A process that wrote a long title over its command line has that one, and not none."""
+    child = program(
+        """
+        import ctypes
+        from say import say
+
+        with open("/proc/self/stat") as stat:
+            place = int(stat.read().rpartition(")")[2].split()[45])  # where its arguments lie
+        ctypes.memset(place, ord("t"), 6000)  # over its environment too
+        say("ready")
+        input()
+        """,
+        env={"ROOM": "x" * 8000},
+    )
+    child.wait_for("ready")
+    [title] = pids.command_line(child.pid)
+    assert set(title) == {ord("t")}
+    assert len(title) >= 4096 - 1
+    child.kill()
+    child.end()
+
+
 def test_a_main_thread_that_has_ended(program: Callable[..., Program]) -> None:
     """A process whose main thread has ended lives as long as another thread of it does."""
     child = program(

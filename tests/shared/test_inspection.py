@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import pickle
 from typing import TYPE_CHECKING
 
 import lastout
 from lastout._process.deadline import Deadline
 from lastout._shared import inspection, journal
-from lastout._shared.inspection import Size, inspect, journals, size_of
+from lastout._shared.inspection import Process, Size, inspect, journals, size_of
+from lastout._shared.members import command_line
 from lastout.backends.local import LocalBackend
+from support import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,6 +21,8 @@ if TYPE_CHECKING:
     import pytest
 
     from support import Program
+
+SLEEP = ("sleep", "600")
 
 
 def test_there_is_none() -> None:
@@ -80,13 +85,51 @@ def test_a_program_is_shown_by_what_its_starter_wrote() -> None:
     """Of a member that only holds a lock, pid and command line come from its record."""
     with lastout.Scope("s") as scope:
         process = scope.popen(["sleep", "600"], member=True)
+        assert eventually(lambda: command_line(process.pid) == SLEEP)  # none as long as it begins
         view = inspect(LocalBackend(), "s")
         assert view is not None
         [ours, other] = view.members
         assert (ours.member.pid, ours.program) == (os.getpid(), "")
         assert (other.member.pid, other.program) == (process.pid, "sleep 600")
         assert other.age is not None
+        assert [one.member.argv for one in (ours, other)] == [command_line(os.getpid()), SLEEP]
+        assert other.processes == (Process(process.pid, SLEEP),)
+        # To a member, too.
+        assert scope.members() == (ours.member, other.member)
         scope.artifact_of(process).release()
+
+
+def test_members_that_keep_nothing(program: Callable[..., Program]) -> None:
+    """A member is told of each other what it runs, and whether it keeps the scope; the dead not."""
+    child = program(
+        """
+        import multiprocessing, sys
+        import lastout
+        from say import say
+        scope = lastout.Scope("s")
+        manager = multiprocessing.get_context("fork").Manager()
+        say(manager._process.pid)
+        say("ready")
+        input()
+        """
+    )
+    child.wait_for("ready")
+    manager = int(child.lines[0])
+    with lastout.Scope("s") as scope:
+        found = {one.pid: one for one in scope.members()}
+        assert {pid: one.keeps for pid, one in found.items()} == {
+            child.pid: True,
+            os.getpid(): True,
+            manager: False,
+        }
+        assert found[child.pid].argv[1:] == (str(child.directory / "program.py"),)
+        copy = pickle.loads(pickle.dumps(found[child.pid]))
+        assert copy == found[child.pid]
+        assert copy.keeps
+        child.tell()
+        child.end()
+        assert eventually(lambda: len(scope.members()) == 1)
+    assert [one.keeps for one in found.values()].count(True) == 2  # values of that moment
 
 
 def test_sizes(tmp_path: Path) -> None:

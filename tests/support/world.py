@@ -114,7 +114,8 @@ class World:
                 found: Any = "no scope"
             else:
                 survey = Survey(held, place)
-                who = [(one.alive, one.unresolved) for one in members.members(survey)]
+                there = [known.member for known in members.known(survey)]
+                who = [(one.alive, one.unresolved) for one in there]
                 found = who, [one.location for one in members.artifacts(survey)]
         return found, sorted(one.location for one in self.things.values() if one.exists), self.log
 

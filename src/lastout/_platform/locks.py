@@ -1,4 +1,4 @@
-"""Locks of others: who still lives of those that had them in a directory that was removed."""
+"""Locks of others: which files have one, and which processes have it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
     from typing import Final
 
 _FIRST_NAMESPACE: Final = 0xEFFFFFFC  # the inode of that of pids in which the machine began
@@ -68,16 +68,65 @@ def _inodes(descriptor: int) -> set[int] | None:
 
 def _open_files(device: int) -> Iterator[tuple[int, str]]:
     """Inode and path of what processes have open of a file system."""
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        folder = f"/proc/{pid}/fd"
+    for pid, number in _descriptors():
+        path = f"/proc/{pid}/fd/{number}"
         try:
-            numbers = os.listdir(folder)
+            found = os.stat(path)
+            if found.st_dev == device:
+                yield found.st_ino, os.readlink(path)
+        except OSError:
+            continue  # it was closed meanwhile
+
+
+def _descriptors() -> Iterator[tuple[str, str]]:
+    """Process and number of all descriptors that can be seen from here."""
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            numbers = os.listdir(f"/proc/{pid}/fd")
         except OSError:
             continue  # it has ended, or is somebody else's
         for number in numbers:
-            try:
-                found = os.stat(f"{folder}/{number}")
-                if found.st_dev == device:
-                    yield found.st_ino, os.readlink(f"{folder}/{number}")
-            except OSError:
-                continue  # it was closed meanwhile
+            yield pid, number
+
+
+def holders(paths: Collection[str]) -> dict[str, list[int]]:
+    """Which processes have an exclusive `flock` on these files, as far as they can be seen.
+
+    Who inherited the descriptor has it too: the lock is free when the last of them is gone.
+    One in a container is found as well, by its pid here and whatever it calls the file.
+    """
+    having: dict[str, set[int]] = {}
+    try:
+        files = {_file(path): path for path in paths if os.path.lexists(path)}
+        names = {os.path.basename(path) for path in files.values()}
+        for pid, number in _descriptors() if files else ():
+            path = files.get(_locked_file(pid, number, names), "")
+            if path:
+                having.setdefault(path, set()).add(int(pid))
+    except OSError:
+        pass  # the files are gone, or there is no /proc
+    return {path: sorted(pids) for path, pids in having.items()}
+
+
+_File = tuple[int, int]
+
+
+def _file(path: str) -> _File:
+    found = os.stat(path)
+    return found.st_dev, found.st_ino
+
+
+def _locked_file(pid: str, number: str, names: Collection[str]) -> _File:
+    """The file of such a name that the descriptor of a process has locked, if it has."""
+    descriptor = f"/proc/{pid}/fd/{number}"
+    try:
+        # Its name first: looking at just any file may wait for a server that is gone.
+        if os.path.basename(os.readlink(descriptor)) not in names:
+            return 0, 0
+        with open(f"/proc/{pid}/fdinfo/{number}", "rb") as facts:
+            # "lock:   1: FLOCK  ADVISORY  WRITE 8614 00:2b:22593 0 EOF"; a guardian that waits
+            # for the lock has the file open too.
+            rows = [line.split() for line in facts if line.startswith(b"lock:")]
+        return _file(descriptor) if any({b"FLOCK", b"WRITE"} <= {*row} for row in rows) else (0, 0)
+    except OSError:
+        return 0, 0  # it was closed meanwhile

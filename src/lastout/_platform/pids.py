@@ -238,10 +238,11 @@ def can_list_processes() -> bool:
 def command_line(pid: int) -> list[bytes]:
     """The program and arguments that the process `pid` was started with; empty if not known."""
     try:
-        with open(f"/proc/{pid}/cmdline", "rb", buffering=0) as words:
-            return words.read().split(b"\0")[:-1]
+        text = read_all(f"/proc/{pid}/cmdline")
     except OSError:
         return []  # it has ended
+    # A title that was written over it may lack the NUL at its end.
+    return text.removesuffix(b"\0").split(b"\0") if text else []
 
 
 def parent_of(pid: int) -> int | None:

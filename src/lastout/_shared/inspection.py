@@ -1,7 +1,8 @@
 """Inspection: what a scope looks like from outside, as values of one moment.
 
 Looking joins nothing, cleans nothing and keeps nothing alive.  The scope is
-held only while its journals are read: how big things are is asked afterwards.
+held only while its journals are read: how big things are, and what processes
+run, is asked afterwards.
 """
 
 from __future__ import annotations
@@ -10,21 +11,23 @@ import os
 from dataclasses import dataclass, replace
 from time import monotonic_ns
 
+from .._identity import comparable
 from .._platform import files, pids
 from .._process.deadline import Deadline
+from ..backends.holders import holders
 from ..errors import LastoutError
 from . import plan
+from .guardian import is_guardian
 from .hold import hold
-from .journal import Journal
 from .lease import helps_as, is_helper
-from .members import Member, member
+from .members import Known, Member, command_line, command_of, known
 from .survey import Survey
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from typing import Final, Literal
 
+    from .._identity import Identity
     from ..backends.base import Backend
     from .artifact import Artifact
 
@@ -44,18 +47,35 @@ class Size:
 
 
 @dataclass(frozen=True, slots=True)
+class Process:
+    """A process, by its pid here, and what it runs; that is empty if it cannot be seen."""
+
+    pid: int
+    argv: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class MemberView:
     """A member, and how many seconds ago it joined; `None` if that is not known any more.
 
     Attributes:
         program: what it runs, where it is a program that knows nothing of the scope.
         helper: whether it only serves others, as a fork server does, and keeps nothing.
+        processes: those by which it is alive, as far as they can be seen from here: its own;
+            where that has ended, those that have its lock from it.
     """
 
     member: Member
+    who: Identity
     age: float | None
     program: str = ""
     helper: bool = False
+    processes: tuple[Process, ...] = ()
+
+    @property
+    def here(self) -> bool:
+        """Whether its pid means something here, and not in another container."""
+        return comparable(self.who)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +98,7 @@ class ScopeView:
         members: who is in it, in the order of joining.
         artifacts: what it would clean, in that order.
         problems: what keeps it from being read or cleaned.
+        guardian: the pid of its guardian, if it has one that can be seen.
     """
 
     name: str
@@ -86,11 +107,12 @@ class ScopeView:
     artifacts: tuple[ArtifactView, ...] = ()
     problems: tuple[str, ...] = ()
     readable: bool = True
+    guardian: int | None = None
 
     @property
     def living(self) -> int:
         """How many members are alive and keep the scope, so without helpers."""
-        return sum(one.member.alive and not one.helper for one in self.members)
+        return sum(one.member.keeps for one in self.members)
 
     @property
     def dead(self) -> int:
@@ -116,13 +138,14 @@ class ScopeView:
         return tuple(one.artifact for one in self.artifacts if one.due)
 
 
-def inspect(backend: Backend, scope: str, sizes: bool = False) -> ScopeView | None:
+def inspect(backend: Backend, scope: str, closely: bool = False) -> ScopeView | None:
     """A scope as it is now; `None` if there is none of that name.
 
     Args:
         backend: where it is.
         scope: its name.
-        sizes: whether to find out how big things are, which may take some seconds.
+        closely: whether to find out what may take some seconds: how big things are, who has
+            the locks of those whose own process is not to be found, which is the guardian.
 
     Raises:
         RootRefused, SystemRefused: the root cannot be used.
@@ -136,7 +159,8 @@ def inspect(backend: Backend, scope: str, sizes: bool = False) -> ScopeView | No
     except (LastoutError, OSError) as error:
         backend.scopes()  # if the root itself is refused, say that
         return ScopeView(scope, path, problems=(str(error),), readable=False)
-    return _with_sizes(view) if sizes else view
+    view = _with_processes(view)
+    return _with_sizes(_with_holders(view)) if closely else view
 
 
 def journals(backend: Backend, scope: str) -> dict[str, bytes]:
@@ -151,57 +175,62 @@ def journals(backend: Backend, scope: str) -> dict[str, bytes]:
 
 
 def _view(scope: str, path: str, survey: Survey) -> ScopeView:
-    known = {journal.token: journal for journal in survey.gone}
+    read = {journal.token: journal for journal in survey.gone}
     problems = [str(one.failure.exception) for one in survey.problems if one.failure]
     for token in survey.living:
         try:
-            known[token] = survey.journal(token)
+            read[token] = survey.journal(token)
         except (LastoutError, OSError) as error:
             problems.append(str(error))
     now = monotonic_ns()
     due = {one.id for one in survey.due()}
-    return ScopeView(
-        scope,
-        path,
-        tuple(_members(survey, known, now)),
-        tuple(
-            ArtifactView(one, _age(known[one.member], one.made_ns, now), one.id in due)
-            for one in plan.order(survey.unresolved())
-        ),
-        tuple(dict.fromkeys(problems)),
-    )
+    artifacts = [
+        ArtifactView(one, _age(read[one.member].who.boot, one.made_ns, now), one.id in due)
+        for one in plan.order(survey.unresolved())
+    ]
+    members = tuple(_member(one, now) for one in known(survey, [*read.values()]))
+    return ScopeView(scope, path, members, tuple(artifacts), tuple(dict.fromkeys(problems)))
 
 
-def _members(survey: Survey, known: Mapping[str, Journal], now: int) -> list[MemberView]:
-    """All members; of one that is only known by its lock, what its starter wrote down."""
-    started = {
-        artifact.data["member"]: artifact
-        for journal in known.values()
-        for artifact in journal.made.values()
-        if "member" in artifact.data
-    }
-    living = {*survey.living, *survey.helpers}
-    views = []
-    for token in living | {journal.token for journal in survey.gone}:
-        journal = known.get(token) or Journal(token)
-        found, program = member(journal, token in living), ""
-        if found.pid is None and token in started:
-            by = started[token]
-            found.pid, found.joined_ns = by.data.get("pid"), by.made_ns
-            found.host = known[by.member].who.host
-            program = " ".join(by.data["argv"])
-        helper = is_helper(token)
-        if helper and not program:
-            program = helps_as(token)
-        views.append(MemberView(found, _age(journal, found.joined_ns, now), program, helper))
-    return sorted(views, key=lambda one: (one.member.joined_ns, one.member.token))
+def _member(one: Known, now: int) -> MemberView:
+    helper = is_helper(one.member.token)
+    program = one.program or (helps_as(one.member.token) if helper else "")
+    age = _age(one.who.boot, one.member.joined_ns, now)
+    return MemberView(one.member, one.who, age, program, helper)
 
 
-def _age(journal: Journal, ns: int, now: int) -> float | None:
+def _age(boot: str, ns: int, now: int) -> float | None:
     """Seconds since `ns`; the clock begins anew with each boot."""
-    if not ns or ns > now or journal.who.boot not in ("", pids.boot_id()):
+    if not ns or ns > now or boot not in ("", pids.boot_id()):
         return None
     return (now - ns) / 1e9
+
+
+def _with_processes(view: ScopeView) -> ScopeView:
+    """With the process of each of the living, where that is to be found."""
+    return replace(view, members=tuple(map(_with_own_process, view.members)))
+
+
+def _with_own_process(view: MemberView) -> MemberView:
+    argv = command_of(view.who) if view.member.alive else None
+    if argv is None or view.who.pid is None:
+        return view
+    view.member.argv = argv
+    return replace(view, processes=(Process(view.who.pid, argv),))
+
+
+def _with_holders(view: ScopeView) -> ScopeView:
+    """With those by which others live: children of one that has ended, one in a container."""
+    lost = {one.member.token for one in view.members if one.member.alive and not one.processes}
+    having, guards = holders(view.path, lost)
+    members = [
+        replace(one, processes=tuple(Process(pid, command_line(pid)) for pid in found))
+        if (found := having.get(one.member.token))
+        else one
+        for one in view.members
+    ]
+    guardian = next(filter(is_guardian, guards), None)
+    return replace(view, members=tuple(members), guardian=guardian)
 
 
 def _with_sizes(view: ScopeView) -> ScopeView:

@@ -216,7 +216,8 @@ class Scope(Making, Without):
         """
         member = self._membership()
         with member.hold() as held:
-            return members.members(Survey(held, self.path))
+            found = members.known(Survey(held, self.path))
+        return members.seen(found)
 
     def artifacts(self) -> tuple[Artifact, ...]:
         """What is still to be cleaned, by whomever it was made, oldest first.

@@ -20,7 +20,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
 
-_NAME: Final = "guardian.lock"
+GUARD: Final = "guardian.lock"
 
 
 def take_guard(scope: str, create: bool) -> Descriptor | None:
@@ -35,7 +35,7 @@ def take_guard(scope: str, create: bool) -> Descriptor | None:
         RootRefused: that file is not one of ours.
         OSError: it cannot be opened or locked.
     """
-    path = os.path.join(scope, _NAME)
+    path = os.path.join(scope, GUARD)
     lock = Descriptor(path, os.O_RDWR | (os.O_CREAT if create else 0))
     try:
         check_ours(lock.opened, path)

@@ -159,11 +159,12 @@ def _add_looks(actions: Any) -> None:
     show = _add(
         actions,
         "show",
-        "show who is in a scope, and what it would clean, in that order",
+        "show who is in a scope, who keeps it, and what it would clean, in that order",
         looks,
         """\
         examples:
           lastout show dev
+          lastout show dev --json | jq '.scopes[].members[] | select(.keeps).pid'
           lastout show dev --timeline dev.html
         """,
         json=True,

@@ -33,6 +33,7 @@ def of_scope(view: ScopeView) -> dict[str, Any]:
         "members": [of_member(one) for one in view.members],
         "artifacts": [of_artifact(one) for one in view.artifacts],
         "problems": list(view.problems),
+        "guardian": view.guardian,
     }
 
 
@@ -49,6 +50,8 @@ def of_member(view: MemberView) -> dict[str, Any]:
         "alive": member.alive,
         "age": _seconds(view.age),
         "unresolved": member.unresolved,
+        "keeps": member.keeps,
+        "processes": [{"pid": one.pid, "argv": list(one.argv)} for one in view.processes],
     }
 
 

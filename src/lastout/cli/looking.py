@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from itertools import chain
 
 from .._shared.inspection import inspect
 from ..backends.local import LocalBackend
@@ -10,14 +11,14 @@ from ..backends.root import check_name
 from ..errors import UsageError
 from . import facts
 from .output import tell
-from .tables import Column, Table, age, put, size
+from .tables import Column, Table, age, command, put, size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Iterator, Sequence
 
-    from .._shared.inspection import ArtifactView, MemberView, ScopeView
+    from .._shared.inspection import ArtifactView, MemberView, Process, ScopeView
     from ..backends.base import Backend
 
 _SCOPES = (
@@ -33,8 +34,9 @@ _MEMBERS = (
     Column("PID", right=True),
     Column("HOST", spare=2),
     Column("STATE"),
-    Column("AGE", right=True, spare=3),
-    Column("LEFT", right=True),
+    Column("KEEPS"),
+    Column("AGE", right=True),
+    Column("LEFT", right=True, spare=3),
     Column("PROGRAM", long=True),
 )
 _ARTIFACTS = (
@@ -55,7 +57,7 @@ def look(options: Namespace) -> int:
         views = scopes(backend)
         put_list(backend, views, options.json)
         return 0
-    view = the_scope(backend, options.name, sizes=not options.timeline)
+    view = the_scope(backend, options.name, closely=not options.timeline)
     if options.timeline:
         from .timeline import write
 
@@ -69,19 +71,19 @@ def look(options: Namespace) -> int:
     return 0
 
 
-def scopes(backend: Backend, sizes: bool = False) -> list[ScopeView]:
+def scopes(backend: Backend, closely: bool = False) -> list[ScopeView]:
     """All scopes there are."""
-    views = (inspect(backend, name, sizes) for name in backend.scopes())
+    views = (inspect(backend, name, closely) for name in backend.scopes())
     return [view for view in views if view]
 
 
-def the_scope(backend: Backend, name: str, sizes: bool = False) -> ScopeView:
+def the_scope(backend: Backend, name: str, closely: bool = False) -> ScopeView:
     """The scope of that name.
 
     Raises:
         UsageError: there is none.
     """
-    view = inspect(backend, check_name(name), sizes)
+    view = inspect(backend, check_name(name), closely)
     if view is None:
         there = ", ".join(backend.scopes()) or "none"
         raise UsageError(f"there is no scope {name!r} in {backend.place!r}; there are: {there}")
@@ -137,7 +139,12 @@ def details(view: ScopeView) -> list[Table | str]:
         view.path,
     ]
     if view.members:
-        parts.append(Table(_MEMBERS, map(_member, view.members)))
+        parts.append(Table(_MEMBERS, chain.from_iterable(map(_member, view.members)), _kept(view)))
+    if view.guardian:
+        parts.append(
+            f"the guardian {view.guardian} keeps nothing: it cleans up when one is killed, and ends"
+            " with the scope"
+        )
     if view.artifacts:
         rows = [_artifact(place, one) for place, one in enumerate(view.artifacts, 1)]
         parts.append(Table(_ARTIFACTS, rows, "in the order in which they would go"))
@@ -166,17 +173,49 @@ def what(view: ArtifactView) -> str:
     return " ".join(words) if words else view.artifact.location
 
 
-def _member(view: MemberView) -> tuple[str, ...]:
+def _kept(view: ScopeView) -> str:
+    """Why the scope is still there."""
+    if not view.living:
+        return "kept by nobody: the next to join it, or `lastout reap`, cleans up"
+    whoever = "it" if view.living == 1 else "the last of them"
+    return f"kept by {view.living}, until {whoever} has left or ended"
+
+
+def _member(view: MemberView) -> Iterator[tuple[str, ...]]:
+    """A row for each process by which it is alive; one for a member of which none is seen."""
     member = view.member
-    return (
-        member.token[:8],
-        "?" if member.pid is None else str(member.pid),
-        member.host or "?",
-        "alive" if member.alive else "dead",
-        age(view.age),
-        str(member.unresolved),
-        view.program,
-    )
+    for process in view.processes or (None,):
+        pid = process.pid if process else member.pid if view.here else None
+        yield (
+            member.token[:8],
+            "?" if pid is None else str(pid),
+            member.host or "?",
+            "alive" if member.alive else "dead",
+            "yes" if member.keeps else "no",
+            age(view.age),
+            str(member.unresolved),
+            _program(view, process),
+        )
+
+
+def _program(view: MemberView, process: Process | None) -> str:
+    """What a member runs, and what else has to be known of that process."""
+    member = view.member
+    text = command(process.argv) if process else ""
+    if view.helper or not text:
+        text = ": ".join(filter(None, [command([view.program]), text]))
+    if not member.alive:
+        return text
+    note = ""
+    if member.pid is not None and not view.here:
+        note = f" ({member.pid} in another container)"
+    elif not process:
+        note = " (cannot be seen, or has just ended)"
+    elif not text:
+        note = " (cannot be seen)"
+    elif member.pid not in (None, process.pid):
+        note = f" (came from {member.pid}, which has ended)"
+    return (text or "?") + note
 
 
 def _artifact(place: int, view: ArtifactView) -> tuple[str, ...]:

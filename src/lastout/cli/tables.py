@@ -1,7 +1,8 @@
 """Tables: with rich on a terminal, as plain aligned text everywhere else.
 
-Nothing is ever cut off.  Where a terminal is too narrow for a table, first its columns
-that can be spared go; where that does not help, each row becomes a block of lines.
+Nothing is ever cut off, but what processes run.  Where a terminal is too narrow for a
+table, first its columns that can be spared go; where that does not help, each row becomes a
+block of lines.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 _GAP: Final = 2  # between two columns
 _LEAST: Final = 24  # what a long column has at least: narrower, a path is a ribbon
+_BEGIN: Final = 48  # letters of a long command line that are shown: its begin, and its end
+_END: Final = 20
 
 
 class Column:
@@ -186,6 +189,17 @@ def shown(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def command(words: Sequence[str]) -> str:
+    """What a process runs, in a line: where that is long, its begin and its end."""
+    program, *others = words or [""]
+    if program.startswith("/") and not any(map(str.isspace, program)):  # else it may be a title
+        program = os.path.basename(program)
+    text = " ".join(" ".join([program, *others]).split())
+    if len(text) <= _BEGIN + _END:
+        return text
+    return f"{text[:_BEGIN].rstrip()} ... {text[-_END:].lstrip()}"
 
 
 def age(seconds: float | None) -> str:

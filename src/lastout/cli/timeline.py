@@ -20,7 +20,7 @@ from .._platform import interpreter_has
 from .._shared.inspection import journals
 from ..errors import SystemRefused, UsageError
 from .history import history
-from .tables import shown
+from .tables import command, shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -84,7 +84,10 @@ def write(backend: Backend, view: ScopeView, path: str) -> None:
     """
     check(path)
     living = {one.member.token for one in view.members if one.member.alive}
-    put(f"scope {view.name}", history(journals(backend, view.name), monotonic_ns(), living), path)
+    there = [one for member in view.members for one in member.processes if one.argv]
+    names = {one.pid: command(one.argv) for one in there}
+    past = history(journals(backend, view.name), monotonic_ns(), living, names=names)
+    put(f"scope {view.name}", past, path)
 
 
 def put(title: str, past: History, path: str) -> None:

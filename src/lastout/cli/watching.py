@@ -65,7 +65,7 @@ def _looks(backend: Backend, name: str | None, changes: Changes) -> Iterator[Vie
         if name is None:
             yield scopes(backend)
         else:
-            found = inspect(backend, name, sizes=True)
+            found = inspect(backend, name, closely=True)
             yield [found] if found else []
         sleep(_REST)
         changes.wait(_TICK)

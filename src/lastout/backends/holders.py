@@ -1,0 +1,30 @@
+"""Who has the locks in the directory of a scope: the processes, as far as they can be seen."""
+
+from __future__ import annotations
+
+import os
+
+from .._platform import locks
+from .guards import GUARD
+from .journals import ENDING
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+
+def holders(scope: str, members: Collection[str]) -> tuple[dict[str, list[int]], list[int]]:
+    """Who has the leases of these members, and who has the lock that a guardian has.
+
+    Looking at the descriptors of all processes takes some milliseconds, and locks nothing:
+    whoever is about to take a lock is not in our way, nor we in theirs.
+
+    Args:
+        scope: the path of the scope.
+        members: their tokens.
+    """
+    journals = {os.path.join(scope, token + ENDING): token for token in members}
+    guard = os.path.join(scope, GUARD)
+    found = locks.holders([*journals, guard])
+    leases = {journals[path]: pids for path, pids in found.items() if path != guard}
+    return leases, found.get(guard, [])
