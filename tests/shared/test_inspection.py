@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 import lastout
 from lastout._process.deadline import Deadline
 from lastout._shared import inspection, journal
+from lastout._shared.artifact import Artifact
 from lastout._shared.inspection import Process, Size, inspect, journals, size_of
-from lastout._shared.members import command_line
+from lastout._shared.journal import Journal
+from lastout._shared.members import Known, command_line
 from lastout.backends.local import LocalBackend
 from support import eventually
 
@@ -79,6 +81,14 @@ def test_a_member_of_another_boot_has_no_age() -> None:
             (True, False),
         ]
         assert [one.age for one in view.artifacts] == [None]
+
+
+def test_a_program_whose_starter_was_cut_off() -> None:
+    """Of a program that was recorded, and whose pid was not yet, the rest is told."""
+    data = {"member": "t", "argv": ["sleep", "600"], "boot": "", "namespace": 0}
+    started = Artifact("s.1", "popen", "popen-1", "scope", (), data, 5, "s")
+    known = Known(Journal("t"), True, started, "here")
+    assert (known.member.pid, known.member.joined_ns, known.program) == (None, 5, "sleep 600")
 
 
 def test_a_program_is_shown_by_what_its_starter_wrote() -> None:

@@ -65,7 +65,7 @@ class Member:
 
     def _fields(self) -> tuple[object, ...]:
         place = (self.token, self.pid, self.host, self.interpreter)
-        return (*place, self.joined_ns, self.alive, self.unresolved, self.argv)
+        return (*place, self.joined_ns, self.alive, self.unresolved)
 
     def __eq__(self, other: object) -> bool:
         return self._fields() == other._fields() if isinstance(other, Member) else NotImplemented
@@ -96,9 +96,9 @@ class Known:
         self.who, since, self.program = journal.who, journal.joined_ns, ""
         if started:
             facts, since = started.data, started.made_ns
-            self.who = Identity(
-                *(facts["pid"], facts["started"], facts["boot"], facts["namespace"]), host=host
-            )
+            place = facts["boot"], facts["namespace"]
+            # Without a pid where its starter was killed before it had one.
+            self.who = Identity(facts.get("pid"), facts.get("started"), *place, host=host)
             self.program = " ".join(facts["argv"])
         who = self.who
         self.member = Member(
