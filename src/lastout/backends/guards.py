@@ -13,14 +13,9 @@ import os
 
 from filelock import lock_descriptor
 
+from ..layout import GUARDIAN_LOCK
 from .descriptors import Descriptor
 from .root import check_ours
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Final
-
-GUARD: Final = "guardian.lock"
 
 
 def take_guard(scope: str, create: bool) -> Descriptor | None:
@@ -35,7 +30,7 @@ def take_guard(scope: str, create: bool) -> Descriptor | None:
         RootRefused: that file is not one of ours.
         OSError: it cannot be opened or locked.
     """
-    path = os.path.join(scope, GUARD)
+    path = os.path.join(scope, GUARDIAN_LOCK)
     lock = Descriptor(path, os.O_RDWR | (os.O_CREAT if create else 0))
     try:
         check_ours(lock.opened, path)
