@@ -13,9 +13,10 @@ from ..errors import UsageError
 from ..layout import CLEANER_LOCK
 from . import journal as journals
 from . import plan
+from .containment import lies_inside
 from .hold import PATIENCE
 from .run import Run
-from .survey import Survey, lies_inside
+from .survey import Survey
 from .turn import WAITED_FOR, Turn, come_to_turn
 
 TYPE_CHECKING = False
