@@ -243,6 +243,28 @@ def command_line(pid: int) -> list[bytes]:
     return text.removesuffix(b"\0").split(b"\0") if text else []
 
 
+def descriptors_of(pid: int) -> list[str]:
+    """The numbers of what the process `pid` has open, as far as they can be seen."""
+    try:
+        return os.listdir(f"/proc/{pid}/fd")
+    except OSError:
+        return []  # it has ended, or is somebody else's
+
+
+def open_files(pid: int) -> list[str]:
+    """The paths of what the process `pid` has open, as far as they can be seen.
+
+    With `" (deleted)"` at the end of those that have no name any more.
+    """
+    found = []
+    for number in descriptors_of(pid):
+        try:
+            found.append(os.readlink(f"/proc/{pid}/fd/{number}"))
+        except OSError:
+            continue  # it was closed meanwhile
+    return found
+
+
 def parent_of(pid: int) -> int | None:
     """The parent of the process `pid`; `None` if there is no such process any more."""
     try:

@@ -31,7 +31,8 @@ _NEVER: Final = 2**63
 _PAUSE: Final = 1_000_000_000
 _PAUSE_AFTER_FAILURE: Final = 60_000_000_000
 _PATIENCE: Final = 10.0  # seconds for a Python process to start
-# The front door is not opened: what is behind it would cost megabytes.
+# The front door is not opened: what is behind it would cost megabytes.  The text stays for one
+# release wherever `watch` goes: `lastout run` of the version before knows a guardian by it.
 _PROGRAM: Final = (
     "import sys; lastout = sys.modules['lastout'] = type(sys)('lastout');"
     " lastout.__path__ = [sys.argv[2]];"
@@ -107,12 +108,6 @@ def _level_of_user() -> int:
     while frame.f_back and frame.f_globals.get("__name__", "").startswith("lastout."):
         frame, level = frame.f_back, level + 1
     return level
-
-
-def is_guardian(pid: int) -> bool:
-    """Whether that process is a guardian, of whichever scope, or does its work."""
-    words = pids.command_line(pid)
-    return GUARDIAN.encode() in words and _PROGRAM.encode() in words
 
 
 def _start(scope: str, lock: int) -> None:
