@@ -84,15 +84,22 @@ _LAZY = {
     "SignalHandling": "_process.signals",
     "handle_signals": "_process.signals",
 }
+# What is pickled names these as well (see `public`), and in journals it is there for good.
+_PICKLED = {
+    "Identity": "_identity",
+    "Semaphore": "_shared.segments",
+    "SharedMemory": "_shared.segments",
+    "Worker": "_shared.workers",
+    "_rejoin": "_shared.scope",
+}
 
 
 def __getattr__(name: str) -> object:
-    if name not in _LAZY:
+    room = _LAZY.get(name) or _PICKLED.get(name)
+    if room is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     # filelock, of which scopes are made, imports logging where it cannot do so lazily.
-    module = _imports.load(
-        f"{__name__}.{_LAZY[name]}", needs_logging=_imports.LazyImportType is None
-    )
+    module = _imports.load(f"{__name__}.{room}", needs_logging=_imports.LazyImportType is None)
     value = getattr(module, name)
     globals()[name] = value
     return value

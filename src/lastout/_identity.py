@@ -38,6 +38,7 @@ class Identity:
         host: the name of the machine, for people to read.
     """
 
+    __module__ = __name__.partition(".")[0]  # as `public` does, which a guardian need not load
     __slots__ = ("boot", "host", "image", "interpreter", "namespace", "pid", "started")
 
     def __init__(

@@ -13,7 +13,7 @@ from time import sleep
 from typing import TYPE_CHECKING
 
 from lastout import errors
-from lastout._shared.guardian import is_guardian
+from lastout.backends.guards import is_guardian
 
 from .shim import STOP, Shim
 

@@ -11,7 +11,7 @@ import select
 import signal
 from typing import TYPE_CHECKING
 
-from lastout._shared.guardian import is_guardian
+from lastout.backends.guards import is_guardian
 
 from .shim import CHILD, GUARDIAN, JOB, LATE, PROGRAM
 from .world import furnish, step

@@ -53,6 +53,11 @@ TARGETS = (
         ("tests/shared/test_reaper.py", "tests/shared/test_scope.py"),
     ),
     Target(
+        "_shared/containment.py",
+        ("tests/shared/test_containment.py", "tests/properties/test_containment.py"),
+        ("tests/shared/test_survey.py", "tests/properties/test_plan.py"),
+    ),
+    Target(
         "_shared/lease.py",
         ("tests/shared/test_reaper.py",),
         (*_SCOPES, "tests/shared/test_handover.py", "tests/shared/test_joining.py"),

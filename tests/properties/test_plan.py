@@ -25,12 +25,12 @@ def worlds(draw: st.DrawFn) -> list[Artifact]:
     """What several members made, without a cycle, as they would have been refused to make one."""
     made: list[Artifact] = []
     for number in range(draw(st.integers(0, 14))):
-        kind = draw(st.sampled_from(["directory", "file", "socket", "popen", "semaphore"]))
+        kind = draw(st.sampled_from(["directory", "file", "socket", "popen", "semaphore", "new"]))
         some = draw(st.lists(st.sampled_from(made), max_size=2)) if made else []
         new = Artifact(
             f"{draw(st.sampled_from('mn'))}.{number}",
             kind,
-            draw(paths),
+            "a name" if kind in ("popen", "semaphore") else draw(paths),
             after=tuple(one.id for one in some),
             data={"cwd": draw(paths)} if kind == "popen" else {},
             made_ns=draw(st.integers(0, 6)),  # ties: the clock is coarse
@@ -50,7 +50,7 @@ def goes_first(one: Artifact, other: Artifact) -> bool:
         return False
     if one.kind == "popen":  # it runs in a directory
         return f"{one.data['cwd']}/".startswith(other.location + "/")
-    at_path = one.kind in ("directory", "file", "socket")
+    at_path = one.kind in ("directory", "file", "socket", "new")  # or of a newer version
     return at_path and one.location.startswith(other.location + "/")
 
 

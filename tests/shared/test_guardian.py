@@ -18,6 +18,7 @@ import pytest
 import lastout
 from lastout import Scope
 from lastout._shared import guardian as starting
+from lastout.backends.guards import is_guardian
 from lastout.errors import GuardianWarning, SystemRefused
 from support import eventually
 from support.guardians import guardian, guardians, has_ended
@@ -620,6 +621,43 @@ def test_a_socket_of_a_killed_server(program: Callable[..., Program], tmp_path: 
     os.unlink(path)
     child.end()
     assert gone(scope_path())
+
+
+def test_by_what_it_is_known(guarded: Scope, tmp_path: Path) -> None:
+    """By its name and its lock a guardian is known, and a job by its guardian; nobody else is."""
+    line = "echo >>began; test -e done || exec sleep 300"
+    pid = os.fork()
+    if not pid:
+        guarded.command(["sh", "-c", line], cwd=tmp_path, lifetime="member")
+        os._exit(1)
+    os.waitpid(pid, 0)
+    assert eventually((tmp_path / "began").exists)
+    one = guardian(guarded)
+    [job] = one.children()
+    [cleanup] = job.children()
+    assert [is_guardian(who.pid) for who in (one, job, cleanup)] == [True, True, False]
+    assert not is_guardian(os.getpid())
+    (tmp_path / "done").touch()
+    cleanup.kill()
+    assert eventually(lambda: not one.children())
+    [artifact] = guarded.artifacts()
+    artifact.keep()
+
+
+def test_it_is_known_when_its_scope_is_gone(tmp_path: Path) -> None:
+    """A guardian whose scope was removed, with its lock, is known until it has ended."""
+    lock = tmp_path / "guardian.lock"
+    with lock.open("w") as file:
+        code = "import os; os.write(1, b'.'); input()"
+        command = [sys.executable, "-c", code, "lastout-guardian"]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "pass_fds": [file.fileno()]}
+        with subprocess.Popen(command, **pipes) as process:  # type: ignore[call-overload]
+            process.stdout.read(1)
+            assert is_guardian(process.pid)
+            lock.unlink()
+            assert is_guardian(process.pid)
+            process.communicate(b"\n")
+    assert not is_guardian(process.pid)
 
 
 def test_one_that_comes_when_all_is_over(tmp_path: Path) -> None:

@@ -112,7 +112,7 @@ WORKER = '"b",0,0,0,"h",false]'  # the end of what a worker says
         # As they are, but of other types.
         *('["begun",3]', '["made","1",1,"file","/x","scope",[],{}]'),
         *('["made",1,true,"file","/x","scope",[],{}]', '["made",1,1,7,"/x","scope",[],{}]'),
-        '["made",1,1,"file",7,"scope",[],{}]',
+        *('["made",1,1,"file",7,"scope",[],{}]', '["made",1,1,"file","/x","scope",[],[]]'),
     ],
 )
 def test_unknown_records_are_damage(nonsense: str) -> None:

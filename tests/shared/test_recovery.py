@@ -206,9 +206,9 @@ def _running(command: str) -> list[int]:
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         try:
-            words = (entry / "cmdline").read_bytes().rstrip(b"\0").replace(b"\0", b" ").decode()
+            words = (entry / "cmdline").read_bytes().rstrip(b"\0").replace(b"\0", b" ")
             mark = f"LASTOUT_TEST={os.environ['LASTOUT_TEST']}".encode()
-            if words == command and mark in (entry / "environ").read_bytes():
+            if words == command.encode() and mark in (entry / "environ").read_bytes():
                 found.append(int(entry.name))
         except OSError:
             continue  # it has ended, or it is somebody else's

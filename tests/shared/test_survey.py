@@ -9,7 +9,8 @@ import pytest
 
 from lastout._identity import Identity, here
 from lastout._shared import journal
-from lastout._shared.survey import Survey, lies_inside
+from lastout._shared.containment import lies_inside
+from lastout._shared.survey import Survey
 from lastout.errors import JournalTooNew
 
 if TYPE_CHECKING:

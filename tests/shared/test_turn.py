@@ -21,6 +21,7 @@ from lastout.backends.held import HeldDirectory
 from lastout.backends.local import LocalBackend
 from lastout.backends.memory import MemoryBackend
 from lastout.errors import ScopeBusy, ScopeGone, SystemRefused, UsageError
+from lastout.layout import CLEANER_LOCK
 from support import eventually
 
 if TYPE_CHECKING:
@@ -309,7 +310,7 @@ def test_what_is_let_go_of(meeting: Meeting, kind: str, free: bool) -> None:
     def look() -> None:
         try:
             with meeting.hold() as held:
-                seen.append(held.is_taken(turn.CLEANER))
+                seen.append(held.is_taken(CLEANER_LOCK))
         except ScopeBusy:
             seen.append(False)
 
@@ -390,7 +391,7 @@ def test_another_one_s_turn_ends_late(meeting: Meeting) -> None:
     """Who waits for another one's turn gives up in the end, and touches nothing."""
     meeting.dead("file")
     with meeting.hold() as held:
-        lock = held.take(turn.CLEANER)
+        lock = held.take(CLEANER_LOCK)
         assert lock
     with pytest.raises(ScopeBusy, match="is being cleaned"):
         meeting.reap(patience=Deadline(0.05))
@@ -403,7 +404,7 @@ def test_one_that_is_waited_for(meeting: Meeting) -> None:
     """A process does not wait for one that may wait for it: the one that cleans, or its child."""
     meeting.dead("file", "command")
     with meeting.hold() as held:
-        lock = held.take(turn.CLEANER)
+        lock = held.take(CLEANER_LOCK)
         assert lock
         [member] = held.members()
         held.append(member, journals.mark("begun", [2]))  # by this very process
@@ -432,7 +433,7 @@ def test_from_inside_a_cleanup(what: str) -> None:
             records = journals.header(token) + journals.join(1, Identity(None))
             records += journals.made(1, 1, "command", "/x", "member", (), {})
             held.publish(token, records + journals.mark("begun", [1])).close()
-            lock = held.take(turn.CLEANER)
+            lock = held.take(CLEANER_LOCK)
             assert lock
         [command] = scope.artifacts()
         with pytest.raises(UsageError, match="a part of what is being cleaned"):

@@ -1,4 +1,4 @@
-"""Importing: on first use with no fork in the middle, and now what would be imported later.
+"""Importing: on first use with no fork in the middle, now what would be later, and by which name.
 
     thread 1:  load("m")  ==== imports m ====>
     thread 2:       os.fork()  ....waits....  | fork
@@ -97,6 +97,34 @@ def without_forks(imports: Callable[[], T]) -> T:
         return imports()
     finally:
         _release(importing)
+
+
+def public(thing: T) -> T:
+    """Have a class or function say that it is of `lastout`, where everybody finds it.
+
+    A pickle names what it is of, and one in a journal outlives this version: the next one may
+    have its files elsewhere, but what is called `lastout.Scope` now will be then.  So will its
+    methods, those too that stand in classes which are only parts of it.
+    """
+    home = __name__.partition(".")[0]
+    thing.__module__ = home
+    parts = [base for base in getattr(thing, "__mro__", ()) if base.__module__.startswith(home)]
+    for name, value in [member for part in parts for member in vars(part).items()]:
+        if type(value) is type(public):
+            value.__module__ = home
+            value.__qualname__ = f"{thing.__qualname__}.{name}"  # type: ignore[attr-defined]
+    return thing
+
+
+def moved(name: str, to: str) -> None:
+    """Have `name` mean the module that is called `to` now.
+
+    For what stands where a module was, for one release: journals of the version before name
+    it, and so do programs that were started with that::
+
+        moved(__name__, "lastout.elsewhere")
+    """
+    sys.modules[name] = load(to)
 
 
 def _import(name: str) -> ModuleType:

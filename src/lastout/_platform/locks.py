@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sys
 
+from . import pids
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -78,14 +80,10 @@ def _open_files(device: int) -> Iterator[tuple[int, str]]:
             continue  # it was closed meanwhile
 
 
-def _descriptors() -> Iterator[tuple[str, str]]:
+def _descriptors() -> Iterator[tuple[int, str]]:
     """Process and number of all descriptors that can be seen from here."""
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            numbers = os.listdir(f"/proc/{pid}/fd")
-        except OSError:
-            continue  # it has ended, or is somebody else's
-        for number in numbers:
+    for pid in pids.process_ids():
+        for number in pids.descriptors_of(pid):
             yield pid, number
 
 
@@ -102,10 +100,10 @@ def holders(paths: Collection[str]) -> dict[str, list[int]]:
         for pid, number in _descriptors() if files else ():
             path = files.get(_locked_file(pid, number, names), "")
             if path:
-                having.setdefault(path, set()).add(int(pid))
+                having.setdefault(path, set()).add(pid)
     except OSError:
         pass  # the files are gone, or there is no /proc
-    return {path: sorted(pids) for path, pids in having.items()}
+    return {path: sorted(who) for path, who in having.items()}
 
 
 _File = tuple[int, int]
@@ -116,7 +114,7 @@ def _file(path: str) -> _File:
     return found.st_dev, found.st_ino
 
 
-def _locked_file(pid: str, number: str, names: Collection[str]) -> _File:
+def _locked_file(pid: int, number: str, names: Collection[str]) -> _File:
     """The file of such a name that the descriptor of a process has locked, if it has."""
     descriptor = f"/proc/{pid}/fd/{number}"
     try:

@@ -6,6 +6,8 @@ import errno
 import os
 import sys
 
+from ..layout import UNWINDING
+
 
 class ProcessFacts:
     """What the system says of a process.
@@ -156,16 +158,12 @@ def signal_held(held: int, signum: int) -> None:
     signal.pidfd_send_signal(held, signum)
 
 
-# The name of a thread, which a forked child does not have.  As long as it may be.
-_UNWINDS = b"lastout-unwinds"
-
-
 def say_that_it_unwinds() -> None:
     """Have `unwinds` be true of this process for as long as the calling thread runs."""
     try:
         descriptor = os.open("/proc/thread-self/comm", os.O_WRONLY | os.O_CLOEXEC)
         try:
-            os.write(descriptor, _UNWINDS)
+            os.write(descriptor, UNWINDING.encode())
         finally:
             os.close(descriptor)
     except OSError:
@@ -176,13 +174,13 @@ def unwinds(pid: int) -> bool:
     """Whether a process runs its exit handlers because of a signal: a second one may cut them off.
 
     It says so itself, by the name of a thread: that can be seen by whoever may signal it,
-    in a scope or not, and is gone with the process.
+    in a scope or not, and is gone with the process.  A forked child does not have it.
     """
     try:
         threads = os.listdir(f"/proc/{pid}/task")
     except OSError:
         return False
-    return any(_thread_name(pid, thread) == _UNWINDS for thread in threads)
+    return any(_thread_name(pid, thread) == UNWINDING.encode() for thread in threads)
 
 
 def _thread_name(pid: int, thread: str) -> bytes:
@@ -243,6 +241,28 @@ def command_line(pid: int) -> list[bytes]:
         return []  # it has ended
     # A title that was written over it may lack the NUL at its end.
     return text.removesuffix(b"\0").split(b"\0") if text else []
+
+
+def descriptors_of(pid: int) -> list[str]:
+    """The numbers of what the process `pid` has open, as far as they can be seen."""
+    try:
+        return os.listdir(f"/proc/{pid}/fd")
+    except OSError:
+        return []  # it has ended, or is somebody else's
+
+
+def open_files(pid: int) -> list[str]:
+    """The paths of what the process `pid` has open, as far as they can be seen.
+
+    With `" (deleted)"` at the end of those that have no name any more.
+    """
+    found = []
+    for number in descriptors_of(pid):
+        try:
+            found.append(os.readlink(f"/proc/{pid}/fd/{number}"))
+        except OSError:
+            continue  # it was closed meanwhile
+    return found
 
 
 def parent_of(pid: int) -> int | None:

@@ -17,6 +17,7 @@ from .._platform import pids
 from .._platform.interpreter import interpreter, is_frozen
 from .._platform.masks import AllBlocked
 from ..errors import UsageError
+from ..layout import ARTIFACT_VARIABLE, KEEPER, SCOPE_VARIABLE
 from . import signal_end
 from .children import follow_end, follow_forks
 from .keeper import BEGIN, CALL_OFF
@@ -35,9 +36,8 @@ _PROGRAM = (
     " lastout.__path__ = [sys.argv[2]];"
     " from lastout._process.keeper import main; main()"
 )
-_NAME = "lastout-keeper"
 # Those would lead it into a scope, or have it taken for an artifact.
-_NOT_PASSED_ON = frozenset({"LASTOUT_SCOPE", "LASTOUT_ARTIFACT"})
+_NOT_PASSED_ON = frozenset({SCOPE_VARIABLE, ARTIFACT_VARIABLE})
 
 _terms: Terms | None = None
 _door: Line | None = None  # to the keeper, for this process and those that it forks
@@ -227,7 +227,7 @@ def _start() -> Line:
 def _run(python: str, door: int) -> int:
     """Start a keeper, and wait until it is on its own: then it is nobody's child."""
     package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    command = [python, "-I", "-S", "-c", _PROGRAM, _NAME, package, str(os.getpid())]
+    command = [python, "-I", "-S", "-c", _PROGRAM, KEEPER, package, str(os.getpid())]
     environment = {name: value for name, value in os.environ.items() if name not in _NOT_PASSED_ON}
     # A signal is never for the keeper, and a handler of the user's that waits for just any
     # child is not to see ours.

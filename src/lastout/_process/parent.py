@@ -14,6 +14,7 @@ from functools import partial
 
 from .._platform import in_main_interpreter, pids
 from .._platform.genuine import Genuine
+from .._platform.imports import public
 from ..errors import UsageError
 from .children import do_in_children
 from .forkserver import is_forkserver
@@ -31,6 +32,7 @@ _awaited: set[tuple[int, int]] = set()
 _signalled: list[int] = []
 
 
+@public
 def end_with_parent(parent: int | None = None) -> bool:
     """Have this process sent SIGTERM when its parent ends, whatever started it.
 

@@ -11,7 +11,7 @@ import sys
 from time import monotonic
 
 from .._platform import show_unraisable
-from .._platform.imports import load
+from .._platform.imports import load, public
 from . import (
     after_end,
     call_all,
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     F = TypeVar("F", bound=Callable[..., object])
 
 
+@public
 def register(func: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Callable[P, R]:
     """Call `func(*args, **kwargs)` when this process, or this interpreter, ends.
 
@@ -72,6 +73,7 @@ def register(func: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Call
     return func
 
 
+@public
 def unregister(func: Callable[..., object], /) -> None:
     """Remove every handler whose callable equals (`==`) `func`; silent if there is none.
 
@@ -104,6 +106,7 @@ if TYPE_CHECKING:
     ) -> Callable[[F], F]: ...
 
 
+@public
 def handler(
     func: Callable[..., object] | None = None,
     /,
@@ -184,6 +187,7 @@ def _prepare_limits(count: int) -> None:
         reserve(count)
 
 
+@public
 def unwind(timeout: float | None = None) -> Report:
     """Run every exit handler now, last in first out, and say what happened.
 
@@ -209,6 +213,7 @@ def unwind(timeout: float | None = None) -> Report:
     return Report(_stack.unwind(deadline), monotonic() - started)
 
 
+@public
 def run_exit_handlers() -> None:
     """Run every exit handler now, print each failure, and raise the last one again.
 
@@ -235,16 +240,19 @@ def show(exception: BaseException, func: object, traceback: TracebackType | None
     _stack.show(exception, func, traceback)
 
 
+@public
 def _run_exitfuncs() -> None:
     """Run every exit handler now; failures go to `sys.unraisablehook`."""
     _stack.unwind(Deadline())
 
 
+@public
 def _clear() -> None:
     """Forget every exit handler without running it."""
     _stack.clear()
 
 
+@public
 def _ncallbacks() -> int:
     """How many exit handlers are registered."""
     return len(_stack)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 
 from .._platform import safe_repr
+from .._platform.imports import public
 from ..errors import HandlerTimeout
 
 TYPE_CHECKING = False
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     Status = Literal["done", "failed", "timed out"]
 
 
+@public
 class Failure:
     """Why one step failed: the exception, and its traceback as text.
 
@@ -101,6 +103,7 @@ class Failures:
             show(exception, func, traceback)
 
 
+@public
 class Outcome:
     """How one step ended.
 
@@ -139,6 +142,7 @@ class Outcome:
         return Outcome, (self.name, self.seconds, self.failure)
 
 
+@public
 class Report:
     """What ran, in the order it ran, how long each took, and what failed.
 

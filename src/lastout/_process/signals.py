@@ -27,7 +27,7 @@ from functools import partial
 
 from .._platform import HAS_FORK, prepare_to_die
 from .._platform.genuine import in_main_thread
-from .._platform.imports import load, load_now
+from .._platform.imports import load, load_now, public
 from ..errors import UsageError
 from . import after_end, call_all, on_inheritable, registry, signal_end, signal_handler
 from .carrier import carried
@@ -54,6 +54,7 @@ _forked_by_thread = False
 _of_this_thread = threading.local()
 
 
+@public
 class SignalHandling:
     """What `handle_signals` set up; a context manager that undoes it.
 
@@ -102,6 +103,7 @@ class SignalHandling:
         self.restore()
 
 
+@public
 def handle_signals(
     *signals: int | str,
     raise_in_main: bool = False,

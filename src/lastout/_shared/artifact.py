@@ -7,6 +7,7 @@ joined, which it looks up each time.
 
 from __future__ import annotations
 
+from .._platform.imports import public
 from ..errors import UsageError
 
 TYPE_CHECKING = False
@@ -28,6 +29,7 @@ PATHS = frozenset({"directory", "file", "socket"})
 LIFETIMES = ("scope", "member")
 
 
+@public
 class Artifact:
     """Something that its scope will clean.
 

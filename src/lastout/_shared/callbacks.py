@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any, Final
 
-# -P: nothing is imported from the directory it happens to start in.
+# -P: nothing is imported from the directory it happens to start in.  What is found by the maker's
+# path may be another version of lastout: `recorded` has to be there in each.
 _CHILD: Final = (
     "import json, sys; call = json.load(sys.stdin); sys.path[:] = call['path'];"
     " from lastout._shared.recorded import make; make(call)"

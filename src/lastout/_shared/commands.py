@@ -17,6 +17,7 @@ from contextlib import suppress
 from .._platform import files, genuine
 from .._process.deadline import Deadline, check_seconds
 from ..errors import CleanupFailed, CleanupTimeout, UsageError
+from ..layout import SCOPE_VARIABLE
 from . import paths, processes
 from .groups import LAST_PATIENCE, Group, wait_for_child
 from .relay import Relay
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 TIME_LIMIT: Final = 60.0  # seconds, where nobody says otherwise
 _TAIL: Final = 2000  # bytes of its output that are told
 # Whoever cleans holds the lock of the scope: joining it from here would hang.
-_NOT_PASSED_ON: Final = frozenset({"LASTOUT_SCOPE"})
+_NOT_PASSED_ON: Final = frozenset({SCOPE_VARIABLE})
 
 
 def prepare(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 
 from .._platform import pids
-from . import guardian
+from ..backends.guards import is_guardian
 from .groups import Group, group_of
 
 TYPE_CHECKING = False
@@ -46,7 +46,7 @@ class Descendants(Group):
     def _is_member(self, pid: int) -> bool:
         if not pids.descends_from(pid, os.getpid()) or self._spared(pid):
             return False
-        return not guardian.is_guardian(pid)  # it ends with its scope
+        return not is_guardian(pid)  # it ends with its scope
 
 
 def bury() -> int:

@@ -27,6 +27,7 @@ from math import ceil
 from .._platform import pids
 from .._platform.genuine import Genuine
 from .._process.deadline import Deadline
+from ..backends.guards import is_guardian
 from .tokens import Token
 
 TYPE_CHECKING = False
@@ -155,7 +156,8 @@ class Group:
 
     def _is_member(self, pid: int) -> bool:
         if not self._is_in_group(pid):
-            return self._tree and self._has_token(pid)
+            # A guardian of another version may bear the mark of what started it.
+            return self._tree and self._has_token(pid) and not is_guardian(pid)
         if self._has_token(pid):
             return True
         # A number is not handed out again while anybody has it for a group.

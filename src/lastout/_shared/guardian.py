@@ -19,6 +19,7 @@ from .._platform.interpreter import interpreter, is_frozen
 from .._process.deadline import Deadline
 from ..backends.guards import take_guard
 from ..errors import GuardianWarning, LastoutError, SystemRefused
+from ..layout import ARTIFACT_VARIABLE, GUARDIAN, SCOPE_VARIABLE
 from .groups import wait_for_child
 
 TYPE_CHECKING = False
@@ -30,15 +31,15 @@ _NEVER: Final = 2**63
 _PAUSE: Final = 1_000_000_000
 _PAUSE_AFTER_FAILURE: Final = 60_000_000_000
 _PATIENCE: Final = 10.0  # seconds for a Python process to start
-# The front door is not opened: what is behind it would cost megabytes.
+# The front door is not opened: what is behind it would cost megabytes.  The text stays for one
+# release wherever `watch` goes: `lastout run` of the version before knows a guardian by it.
 _PROGRAM: Final = (
     "import sys; lastout = sys.modules['lastout'] = type(sys)('lastout');"
     " lastout.__path__ = [sys.argv[2]];"
     " from lastout._shared.watch import main; main(*sys.argv[3:])"
 )
-_NAME: Final = "lastout-guardian"
 # Those would lead a guardian into a scope, or have it taken for an artifact.
-_NOT_PASSED_ON: Final = frozenset({"LASTOUT_SCOPE", "LASTOUT_ARTIFACT"})
+_NOT_PASSED_ON: Final = frozenset({SCOPE_VARIABLE, ARTIFACT_VARIABLE})
 
 
 class Guardian:
@@ -109,12 +110,6 @@ def _level_of_user() -> int:
     return level
 
 
-def is_guardian(pid: int) -> bool:
-    """Whether that process is a guardian, of whichever scope, or does its work."""
-    words = pids.command_line(pid)
-    return _NAME.encode() in words and _PROGRAM.encode() in words
-
-
 def _start(scope: str, lock: int) -> None:
     """Start a guardian, and wait until it is on its own: a moment later it is nobody's child.
 
@@ -149,7 +144,7 @@ def _command(scope: str, lock: int) -> list[str]:
     library = os.path.dirname(os.path.dirname(os.path.abspath(filelock.__file__)))
     paths = dict.fromkeys([library, *filter(os.path.isabs, sys.path)])
     isolated = [python, "-I", "-S", "-c", _PROGRAM]
-    return [*isolated, _NAME, package, scope, str(lock), *paths]
+    return [*isolated, GUARDIAN, package, scope, str(lock), *paths]
 
 
 def _run(command: list[str], lock: int, told: int) -> int:

@@ -14,10 +14,10 @@ from time import monotonic_ns
 from .._identity import comparable
 from .._platform import files, pids
 from .._process.deadline import Deadline
+from ..backends.guards import is_guardian
 from ..backends.holders import holders
 from ..errors import LastoutError
 from . import plan
-from .guardian import is_guardian
 from .hold import hold
 from .lease import helps_as, is_helper
 from .members import Known, Member, command_line, command_of, known

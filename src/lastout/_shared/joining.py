@@ -8,10 +8,10 @@ from .._process import ending
 from ..backends.local import LocalBackend
 from ..backends.root import check_name
 from ..errors import UsageError
+from ..layout import SCOPE_VARIABLE
 from . import handover
 from .cleaners import clean
 from .hold import PATIENCE
-from .making import VARIABLE
 from .membership import Membership
 from .membership import joined as joined
 
@@ -55,12 +55,12 @@ def named_by_environment() -> tuple[str, str] | None:
     Raises:
         UsageError: what stands there cannot be a scope.
     """
-    value = os.environ.get(VARIABLE, "")
+    value = os.environ.get(SCOPE_VARIABLE, "")
     if not value:
         return None
     if "/" not in value:
         return LocalBackend().place, check_name(value)
     if not os.path.isabs(value):
-        raise UsageError(f"{VARIABLE}={value!r} is neither a name nor an absolute path")
+        raise UsageError(f"{SCOPE_VARIABLE}={value!r} is neither a name nor an absolute path")
     root, name = os.path.split(value.rstrip("/"))
     return root, check_name(name)

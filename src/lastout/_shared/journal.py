@@ -148,7 +148,11 @@ class Journal:
         verb = record[0]
         if verb == "made":
             _, ns, number, kind, location, lifetime, after, data = record
-            if not (type(number) is type(ns) is int and type(kind) is type(location) is str):
+            if not (
+                type(number) is type(ns) is int
+                and type(kind) is type(location) is str
+                and type(data) is dict
+            ):
                 raise TypeError("not an artifact")
             name = f"{self.token}.{number}"
             self.made[number] = Artifact(

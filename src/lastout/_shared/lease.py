@@ -12,32 +12,29 @@ import os
 
 from .._identity import comparable, is_running, new_token
 from .._platform import interpreter_id
+from ..layout import HELPER
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Final
-
     from .journal import Journal
 
 # The members that this interpreter is; see `is_dead`.
 ours: set[str] = set()
-# A member says by its name that it only serves others: so it is known without a look inside.
-_HELPER: Final = "-helper"
 
 
 def new_helper_token(what: str = "") -> str:
     """A name for a member that keeps no scope from ending: a fork server, or what else it is."""
-    return f"{new_token()}{what and '-'}{what}{_HELPER}"
+    return f"{new_token()}{what and '-'}{what}{HELPER}"
 
 
 def is_helper(token: str) -> bool:
     """Whether a member only serves others: once they have left, it keeps nothing."""
-    return token.endswith(_HELPER)
+    return token.endswith(HELPER)
 
 
 def helps_as(token: str) -> str:
     """What a helper is."""
-    return token.removesuffix(_HELPER).partition("-")[2] or "fork server"
+    return token.removesuffix(HELPER).partition("-")[2] or "fork server"
 
 
 def is_orphan(journal: Journal) -> bool:

@@ -8,12 +8,13 @@ from time import monotonic, monotonic_ns
 from .._process.deadline import Deadline
 from .._process.report import Failure, Outcome, Report
 from ..errors import LastoutError, ScopeBusy
+from ..layout import CLEANER_LOCK
 from . import journal as journals
 from .hold import PATIENCE, hold
 from .reaper import reap
 from .run import Run
 from .survey import Survey
-from .turn import CLEANER, come_to_turn
+from .turn import come_to_turn
 from .unreachable import clean_own, go_without_scope
 from .waiting import wait_until_alone
 
@@ -80,7 +81,7 @@ class Leaver:
         with us.hold(_patience(deadline)) as held:
             survey = Survey(held, us.path)
             journal = survey.journal(us.token)
-            if journal.begun - journal.gone and held.is_taken(CLEANER):
+            if journal.begun - journal.gone and held.is_taken(CLEANER_LOCK):
                 # Perhaps by one that releases it just now.
                 come_to_turn(held, us.path, _patience(deadline))
                 survey = Survey(held, us.path)

@@ -10,6 +10,7 @@ from weakref import WeakKeyDictionary
 
 from .._platform.files import temporary_directory
 from ..errors import UsageError
+from ..layout import SCOPE_VARIABLE
 from . import makers, tracking
 from .artifact import LIFETIMES, Artifact
 from .lease import is_helper
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 
     After = Artifact | object | Iterable[Artifact | object]
     Create = Callable[[str, Mapping[str, Any]], tuple[Any, Mapping[str, Any]]]
-
-VARIABLE = "LASTOUT_SCOPE"
 
 # What the user got for an artifact (a Popen, shared memory): which one it is.
 _artifacts: WeakKeyDictionary[object, Artifact] = WeakKeyDictionary()
@@ -147,7 +146,7 @@ class Making:
             SystemRefused: it could not be recorded; it was not started.
         """
         env = options.get("env")
-        options["env"] = {**(os.environ if env is None else env), VARIABLE: self.path}
+        options["env"] = {**(os.environ if env is None else env), SCOPE_VARIABLE: self.path}
         location, data = makers.prepare_popen(argv, options, grace=grace, tree=tree)
         # It goes before the directory that it runs in.
         data["cwd"] = os.path.realpath(os.fsdecode(options.get("cwd") or os.curdir))

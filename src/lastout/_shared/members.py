@@ -6,6 +6,7 @@ import os
 
 from .._identity import Identity, is_running
 from .._platform import pids
+from .._platform.imports import public
 from .journal import Journal
 from .lease import is_helper
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from .survey import Survey
 
 
+@public
 class Member:
     """One process (and interpreter) in a scope, as it was at one moment.
 

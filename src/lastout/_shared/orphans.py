@@ -21,6 +21,7 @@ from .._process.deadline import Deadline
 from .._process.ending import daemons
 from .._process.report import Failure, Outcome
 from ..errors import CleanupTimeout, LastoutError
+from ..layout import ORPHANS_LOCK
 from . import journal as journals
 from .groups import LAST_PATIENCE, wait_for_ends
 from .head import process_of
@@ -29,14 +30,11 @@ from .turn import lineage, wait_until_free
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from typing import Final
 
     from .._identity import Identity
     from ..backends.base import Held, Lock
     from .journal import Journal
     from .membership import Membership
-
-LOCK: Final = "orphans.lock"
 
 
 def end_in(held: Held, scope: str) -> tuple[list[Outcome], bool]:
@@ -53,11 +51,11 @@ def end_in(held: Held, scope: str) -> tuple[list[Outcome], bool]:
     found = [one for one in every if one.who.pid != os.getpid()]
     if not found:
         return [], False
-    if held.is_taken(LOCK):
+    if held.is_taken(ORPHANS_LOCK):
         if {one.who.pid for one in every}.intersection(lineage()):
             return [], False
         longest = max(one.grace for one in found) + 2 * LAST_PATIENCE
-        if wait_until_free(held, scope, LOCK, Deadline(longest)):
+        if wait_until_free(held, scope, ORPHANS_LOCK, Deadline(longest)):
             return [], True
     lock = _take(held)
     held.let_go()  # they have to be able to leave
@@ -71,7 +69,7 @@ def end_in(held: Held, scope: str) -> tuple[list[Outcome], bool]:
 
 def _take(held: Held) -> Lock | None:
     try:
-        return held.take(LOCK)
+        return held.take(ORPHANS_LOCK)
     except (LastoutError, OSError):
         return None  # no room for a file: two may do it then
 

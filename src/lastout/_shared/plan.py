@@ -11,7 +11,7 @@ from __future__ import annotations
 from heapq import heapify, heappop, heappush
 from operator import attrgetter
 
-from .artifact import PATHS
+from .containment import lies_in
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -101,13 +101,10 @@ def _inside(artifacts: Iterable[Artifact]) -> Iterable[tuple[str, str]]:
         return
     nearest: dict[str, str] = {"": ""}
     for artifact in artifacts:
-        place = artifact.place
-        if not place:
-            continue
-        # What runs in a directory is inside it; a directory is not inside itself.
-        start = place.rpartition("/")[0] if artifact.kind in PATHS else place
-        for outer in directories.get(_nearest(start, directories, nearest), ()):
-            yield artifact.id, outer
+        place = lies_in(artifact.location, artifact.data)
+        if place:
+            for outer in directories.get(_nearest(place, directories, nearest), ()):
+                yield artifact.id, outer
 
 
 def _nearest(path: str, directories: Collection[str], nearest: dict[str, str]) -> str:

@@ -17,9 +17,10 @@ from .._platform.genuine import Genuine
 from .._platform.imports import load
 from .._process.deadline import Deadline, check_seconds
 from ..errors import CleanupFailed, CleanupTimeout, UsageError
+from ..layout import ARTIFACT_VARIABLE
 from . import paths
 from .groups import LAST_PATIENCE, Group, session_of
-from .tokens import VARIABLE, Token
+from .tokens import Token
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ def start(
     if popen is None:
         popen = (genuine.subprocess() if genuine.loses_statuses() else subprocess).Popen
     given = options.get("env")
-    environment = {**(os.environ if given is None else given), VARIABLE: token}
+    environment = {**(os.environ if given is None else given), ARTIFACT_VARIABLE: token}
     own_group = {} if options.get("start_new_session") else {"process_group": 0}
     known = Token(token)
     load("resource")  # for marks: not while what runs could be lost

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from .._process.deadline import Deadline
 from ..errors import LastoutError, ScopeGone
+from ..layout import CLEANER_LOCK
 from .hold import PATIENCE
 from .run import Run
 from .survey import Survey, problem
-from .turn import CLEANER, Turn, come_to_turn
+from .turn import Turn, come_to_turn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def reap(
     """
     done: list[Outcome] = []
     try:
-        if held.is_taken(CLEANER):
+        if held.is_taken(CLEANER_LOCK):
             others = leaving and Survey(held, path, leaving).living
             if others or not come_to_turn(held, path, patience or Deadline(PATIENCE)):
                 return Reaped(done, False, False)

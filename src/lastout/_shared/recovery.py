@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from time import monotonic
 
+from .._platform.imports import public
 from .._process.deadline import Deadline
 from .._process.report import Failure, Outcome, Report
 from ..backends.local import LocalBackend
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from .run import Clean
 
 
+@public
 def reap(root: str | os.PathLike[str] | None = None, name: str | None = None) -> Report:
     """Clean up after members that died without leaving.
 

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 from .._process.deadline import Deadline
 from ..errors import UsageError
+from ..layout import CLEANER_LOCK
 from . import journal as journals
 from . import plan
+from .containment import lies_inside
 from .hold import PATIENCE
 from .run import Run
-from .survey import Survey, lies_inside
-from .turn import CLEANER, WAITED_FOR, Turn, come_to_turn
+from .survey import Survey
+from .turn import WAITED_FOR, Turn, come_to_turn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -59,7 +61,7 @@ class Releaser:
             us.resolved.add(artifact.number)
             return
         with us.hold() as held:
-            if held.is_taken(CLEANER):
+            if held.is_taken(CLEANER_LOCK):
                 self._wait_for_turn(held, artifact)
             if artifact.member in held.members():
                 held.append(artifact.member, record)
@@ -82,7 +84,7 @@ class Releaser:
             return []
         first = [one for one in plan.first(current, known) if not self._is_resolved(one)]
         due = [*first, current]
-        if held.is_taken(CLEANER) and not (self._all_ours(due) and not _begun(due, survey)):
+        if held.is_taken(CLEANER_LOCK) and not (self._all_ours(due) and not _begun(due, survey)):
             self._wait_for_turn(held, artifact)
             return self._claim(held, artifact)
         self._check_free(due, survey, artifact.number in journal.begun)

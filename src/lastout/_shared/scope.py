@@ -8,6 +8,7 @@ from functools import partial
 
 from .._identity import new_token
 from .._platform import pids
+from .._platform.imports import public
 from .._process.children import do_in_children
 from .._process.deadline import check_seconds
 from .._process.forkserver import is_forkserver
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 _deferred_here: list[Scope] = []
 
 
+@public
 class Scope(Making, Without):
     """A set of processes that share artifacts; the last one out cleans them.
 
@@ -280,6 +282,7 @@ class Scope(Making, Without):
             warnings.warn(text, ResourceWarning, source=self, stacklevel=1)
 
 
+@public
 def current_scope() -> Scope:
     """The scope that this process joined last, or else the one that `LASTOUT_SCOPE` names.
 
@@ -304,6 +307,7 @@ def current_scope() -> Scope:
     return _rejoin(*named)
 
 
+@public
 def _rejoin(root: str, name: str) -> Scope:
     """A scope where it is unpickled: until the process ends, or somebody leaves it."""
     already = joining.joined.get(os.path.join(root, name))

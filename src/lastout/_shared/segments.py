@@ -24,6 +24,7 @@ from types import FunctionType
 
 from .._platform import files
 from .._platform.files import SHARED_MEMORY_CAN_BE_UNTRACKED, semaphore_file, shared_memory_file
+from .._platform.imports import public
 from ..errors import SystemRefused, UsageError
 from . import paths
 
@@ -58,6 +59,7 @@ def _untracked(method: Callable[..., Any]) -> Callable[..., Any]:
     return copy
 
 
+@public
 class SharedMemory(shared_memory.SharedMemory):
     """`multiprocessing.shared_memory.SharedMemory`, unknown to the resource tracker.
 
@@ -81,6 +83,7 @@ class SharedMemory(shared_memory.SharedMemory):
         unlink = _untracked(shared_memory.SharedMemory.unlink)
 
 
+@public
 class Semaphore:
     """A named POSIX semaphore, shared by all processes that open its name.
 

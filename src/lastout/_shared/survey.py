@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
-
 from .._process.report import Failure, Outcome
 from ..errors import JournalDamaged, LastoutError
 from . import journal as journals
 from . import lease, plan
+from .containment import lies_inside
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -156,12 +155,6 @@ class Survey:
             others = []
         edges = plan.before([*due, *others])
         return plan.order(due, others, edges), edges
-
-
-def lies_inside(directory: Artifact, journal: bytes) -> bool:
-    """Whether a journal names anything that lies in this directory, or runs in it."""
-    path = json.dumps(directory.location)  # as it stands in a journal
-    return f"{path[:-1]}/".encode() in journal or f'"cwd":{path}'.encode() in journal
 
 
 def _damaged(journal: Journal, path: str) -> JournalDamaged:

@@ -11,13 +11,13 @@ another token, and is not of that tree.
 from __future__ import annotations
 
 from .._platform import marks, pids
+from ..layout import ARTIFACT_VARIABLE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
 
-VARIABLE: Final = "LASTOUT_ARTIFACT"
-_ANY: Final = f"{VARIABLE}=".encode()
+_ANY: Final = f"{ARTIFACT_VARIABLE}=".encode()
 
 
 class Token:

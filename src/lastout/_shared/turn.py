@@ -18,6 +18,7 @@ from .._platform import pids
 from .._platform.genuine import Genuine
 from .._process.deadline import Deadline
 from ..errors import LastoutError, ScopeBusy, ScopeGone
+from ..layout import CLEANER_LOCK
 from . import journal as journals
 from .groups import group_of
 from .hold import PATIENCE
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 
 time = Genuine("time")
 
-CLEANER: Final = "cleaner.lock"
 # The kinds that take a process, or a call of somebody's: these may need the scope.
 WAITED_FOR: Final = frozenset({"callback", "command", "popen"})
 
@@ -87,7 +87,7 @@ class Turn:
     def _is_taken(self) -> bool:
         if self._lock is None:
             try:
-                self._lock = self._held.take(CLEANER)
+                self._lock = self._held.take(CLEANER_LOCK)
             except (LastoutError, OSError):
                 return False
         return self._lock is not None
@@ -133,10 +133,10 @@ def wait_for_turn(held: Held, path: str, deadline: Deadline) -> None:
         ScopeBusy: somebody still did at the deadline.
         ScopeGone: the scope was cleaned away.
     """
-    if not wait_until_free(held, path, CLEANER, deadline):
+    if not wait_until_free(held, path, CLEANER_LOCK, deadline):
         raise ScopeBusy(
             f"the scope {path!r} is being cleaned by another process, which waits for what it"
-            " ends or calls; try again, or see who has its cleaner.lock open (fuser)",
+            f" ends or calls; try again, or see who has its {CLEANER_LOCK} open (fuser)",
             path=path,
         )
 
@@ -147,7 +147,7 @@ def come_to_turn(held: Held, path: str, deadline: Deadline) -> bool:
     Raises:
         ScopeBusy, ScopeGone: as `wait_for_turn`.
     """
-    if not held.is_taken(CLEANER):
+    if not held.is_taken(CLEANER_LOCK):
         return True
     if is_waited_for(held, path):
         return False

@@ -7,6 +7,7 @@ import os
 from .._platform import locks
 from .._process.report import Failure, Outcome
 from ..errors import ScopeGone
+from ..layout import GUARDIAN_LOCK
 from . import journal as journals
 from . import plan
 from .lease import is_helper
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from .artifact import Artifact
     from .membership import Membership
 
-_GUARDS: Final = "guardian.lock (deleted)"  # that file, when it has lost its name
+_GUARDS: Final = f"{GUARDIAN_LOCK} (deleted)"  # that file, when it has lost its name
 # What may be cleaned though other journals cannot be read: it has nothing of others in it, and
 # whoever cleans it does it the same way.
 _SIMPLE: Final = frozenset({"file", "socket", "shared_memory", "semaphore"})

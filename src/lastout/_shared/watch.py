@@ -19,6 +19,7 @@ from time import monotonic
 
 from .._identity import comparable
 from .._platform import events, marks
+from ..layout import JOURNAL
 from .head import SIZE, process_of
 from .jobs import Jobs
 
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
     from .._identity import Identity
 
-_ENDING: Final = ".journal"
 _SETTLE: Final = 0.01  # seconds: whoever comes seldom comes alone
 _ANSWER: Final = 0.05  # seconds that a forked child has to say who it is
 _AGAIN: Final = 1.0  # seconds until another look, where one failed
@@ -117,7 +117,7 @@ class Watch:
     def _look(self) -> None:
         names = os.listdir(self._directory)
         here = {
-            name[: -len(_ENDING)] for name in names if name.endswith(_ENDING) and name[0] != "."
+            name[: -len(JOURNAL)] for name in names if name.endswith(JOURNAL) and name[0] != "."
         }
         # A process that left but lives is followed on: it may be a parent of workers.
         self._living = {token: pid for token, pid in self._living.items() if token in here}
@@ -164,7 +164,7 @@ class Watch:
 
     def _open(self, token: str) -> int | None:
         try:
-            return os.open(token + _ENDING, _READ_ONLY, dir_fd=self._directory)
+            return os.open(token + JOURNAL, _READ_ONLY, dir_fd=self._directory)
         except FileNotFoundError:
             return None
 

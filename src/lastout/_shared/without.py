@@ -6,8 +6,8 @@ import os
 from contextlib import contextmanager
 
 from ..errors import UsageError
+from ..layout import SCOPE_VARIABLE
 from . import joining
-from .making import VARIABLE
 from .outside import outside
 
 TYPE_CHECKING = False
@@ -43,7 +43,7 @@ class Without:
 @contextmanager
 def _hidden(path: str) -> Iterator[None]:
     """The environment does not name that scope meanwhile."""
-    value = os.environ.get(VARIABLE)
+    value = os.environ.get(SCOPE_VARIABLE)
     try:
         named = joining.named_by_environment()
     except UsageError:
@@ -51,8 +51,8 @@ def _hidden(path: str) -> Iterator[None]:
     if value is None or not named or os.path.join(*named) != path:
         yield
         return
-    del os.environ[VARIABLE]
+    del os.environ[SCOPE_VARIABLE]
     try:
         yield
     finally:
-        os.environ.setdefault(VARIABLE, value)
+        os.environ.setdefault(SCOPE_VARIABLE, value)

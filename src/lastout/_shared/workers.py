@@ -8,7 +8,7 @@ import sys
 
 from .._identity import comparable, here, is_running
 from .._platform import pids
-from .._platform.imports import load
+from .._platform.imports import load, public
 from .._process.children import do_in_children
 from .._process.deadline import check_seconds
 from .._process.forkserver import is_forkserver
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 GRACE: Final = 5.0  # seconds from SIGTERM to SIGKILL
 
 
+@public
 class Worker:
     """Joins a scope where it is called, until that process ends; can be pickled.
 

@@ -2,7 +2,8 @@
 
 Whoever finds it free takes it, starts a guardian, and hands the lock over to it,
 so there is one at most, and no moment in which two begin.  The file says that
-the scope wants one; it goes with the scope.
+the scope wants one; it goes with the scope.  By having it open, and by its name,
+a guardian is known to all versions of lastout.
 """
 
 from __future__ import annotations
@@ -13,14 +14,10 @@ import os
 
 from filelock import lock_descriptor
 
+from .._platform import pids
+from ..layout import GUARDIAN, GUARDIAN_LOCK
 from .descriptors import Descriptor
 from .root import check_ours
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Final
-
-GUARD: Final = "guardian.lock"
 
 
 def take_guard(scope: str, create: bool) -> Descriptor | None:
@@ -35,7 +32,7 @@ def take_guard(scope: str, create: bool) -> Descriptor | None:
         RootRefused: that file is not one of ours.
         OSError: it cannot be opened or locked.
     """
-    path = os.path.join(scope, GUARD)
+    path = os.path.join(scope, GUARDIAN_LOCK)
     lock = Descriptor(path, os.O_RDWR | (os.O_CREAT if create else 0))
     try:
         check_ours(lock.opened, path)
@@ -46,3 +43,20 @@ def take_guard(scope: str, create: bool) -> Descriptor | None:
         raise
     lock.close()
     return None
+
+
+def is_guardian(pid: int) -> bool:
+    """Whether that process is a guardian, of whichever scope and version, or does its work.
+
+    By its name and its lock alone: what else it was started with is its version's affair.
+    """
+    if GUARDIAN.encode() not in pids.command_line(pid):
+        return False
+    if any(_is_its_lock(path) for path in pids.open_files(pid)):
+        return True
+    parent = pids.parent_of(pid)  # a job has its guardian's name, but has closed the lock
+    return parent is not None and is_guardian(parent)
+
+
+def _is_its_lock(path: str) -> bool:
+    return os.path.basename(path).removesuffix(" (deleted)") == GUARDIAN_LOCK

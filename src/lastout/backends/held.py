@@ -7,19 +7,17 @@ import stat
 
 from .._identity import new_token
 from ..errors import RootRefused, SystemRefused
+from ..layout import GARBAGE, JOURNAL
 from . import descriptors, locks
 from .descriptors import Descriptor
-from .journals import ENDING, FileLease, delete, read_all, unlink
+from .journals import FileLease, delete, read_all, unlink
 from .root import check_ours, refusal, refusals
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import TracebackType
-    from typing import Final
 
     from .._process.deadline import Deadline
-
-GARBAGE: Final = "garbage-"
 
 
 class HeldDirectory:
@@ -75,8 +73,8 @@ class HeldDirectory:
         """The tokens of all that have a journal here."""
         with refusals("list the scope", self._path):
             names = os.listdir(self._directory.number)
-        size = len(ENDING)
-        return [name[:-size] for name in names if name.endswith(ENDING) and name[0] != "."]
+        size = len(JOURNAL)
+        return [name[:-size] for name in names if name.endswith(JOURNAL) and name[0] != "."]
 
     def is_held(self, member: str) -> bool:
         """Whether somebody holds the lease of this member."""
@@ -84,7 +82,7 @@ class HeldDirectory:
         locked_out = descriptors.lock_out_forks()
         try:
             flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-            probe = os.open(member + ENDING, flags, dir_fd=self._directory.number)
+            probe = os.open(member + JOURNAL, flags, dir_fd=self._directory.number)
             try:
                 return locks.has_lock(probe)
             finally:
@@ -113,7 +111,7 @@ class HeldDirectory:
     def size(self, member: str) -> int:
         """How much stands in its journal; -1 if that cannot be told."""
         try:
-            return os.lstat(member + ENDING, dir_fd=self._directory.number).st_size
+            return os.lstat(member + JOURNAL, dir_fd=self._directory.number).st_size
         except OSError:
             return -1
 
@@ -133,7 +131,7 @@ class HeldDirectory:
     def forget(self, member: str) -> None:
         """Remove the journal of a member that is gone."""
         with refusals("remove", self._journal(member)):
-            unlink(member + ENDING, self._directory.number)
+            unlink(member + JOURNAL, self._directory.number)
 
     def sweep(self) -> OSError | None:
         """Remove the scope; why its remains could not be deleted, if so."""
@@ -145,13 +143,13 @@ class HeldDirectory:
         return delete(self._root, garbage, os.path.join(place, garbage), self._name)
 
     def _journal(self, member: str) -> str:
-        return os.path.join(self._path, member + ENDING)
+        return os.path.join(self._path, member + JOURNAL)
 
     def _open(self, member: str, flags: int) -> Descriptor:
         # NONBLOCK: a planted fifo must not stop us.
         flags |= os.O_NONBLOCK
         try:
-            journal = Descriptor(member + ENDING, flags, self._directory.number)
+            journal = Descriptor(member + JOURNAL, flags, self._directory.number)
         except OSError as error:
             check_ours(os.lstat(self._journal(member)), self._journal(member))
             raise error

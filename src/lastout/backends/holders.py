@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 
 from .._platform import locks
-from .guards import GUARD
-from .journals import ENDING
+from ..layout import GUARDIAN_LOCK, JOURNAL
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,8 +22,8 @@ def holders(scope: str, members: Collection[str]) -> tuple[dict[str, list[int]],
         scope: the path of the scope.
         members: their tokens.
     """
-    journals = {os.path.join(scope, token + ENDING): token for token in members}
-    guard = os.path.join(scope, GUARD)
+    journals = {os.path.join(scope, token + JOURNAL): token for token in members}
+    guard = os.path.join(scope, GUARDIAN_LOCK)
     found = locks.holders([*journals, guard])
     leases = {journals[path]: pids for path, pids in found.items() if path != guard}
     return leases, found.get(guard, [])

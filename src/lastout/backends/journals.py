@@ -11,6 +11,7 @@ from filelock import lock_descriptor, unlock_descriptor
 
 from .._platform.genuine import Genuine
 from ..errors import RootRefused, ScopeGone, SystemRefused
+from ..layout import JOURNAL, UNPUBLISHED
 from .descriptors import Descriptor
 from .root import open_directory, refusal, refusals
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from typing import Final
 
 _time = Genuine("time")
-ENDING: Final = ".journal"
 _LOOKS: Final = 100
 _NEW: Final = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL
 
@@ -36,8 +36,8 @@ class FileLease:
 
     def __init__(self, directory: Descriptor, member: str, records: bytes, path: str) -> None:
         self.member = member
-        self._path = os.path.join(path, member + ENDING)
-        hidden = f".{member}.new"
+        self._path = os.path.join(path, member + JOURNAL)
+        hidden = f".{member}{UNPUBLISHED}"
         place = directory.number
         self.descriptor = Descriptor(hidden, _NEW, place)
         try:
@@ -45,7 +45,7 @@ class FileLease:
             if not lock_descriptor(self.descriptor.number, blocking=False):
                 raise RootRefused(f"somebody locks our new journals in {path!r}", path=path)
             self._write(records)
-            os.rename(hidden, member + ENDING, src_dir_fd=place, dst_dir_fd=place)
+            os.rename(hidden, member + JOURNAL, src_dir_fd=place, dst_dir_fd=place)
         except BaseException:
             self.descriptor.close()
             unlink(hidden, place)

@@ -14,19 +14,16 @@ from __future__ import annotations
 import os
 
 from ..errors import ScopeGone
+from ..layout import GARBAGE, SCOPE_LOCK
 from .descriptors import Descriptor
-from .held import GARBAGE, HeldDirectory
+from .held import HeldDirectory
 from .journals import FileLease, delete
 from .locks import still_there, wait_for
 from .root import check_ours, find_root, open_directory, open_root, refusals, trust
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Final
-
     from .._process.deadline import Deadline
-
-_LOCK: Final = "scope.lock"
 
 
 class LocalBackend:
@@ -136,8 +133,8 @@ def _hold(
             continue
         lock = None
         try:
-            lock = Descriptor(_LOCK, os.O_RDWR | os.O_CREAT, directory.number)
-            check_ours(lock.opened, f"{path}/{_LOCK}")
+            lock = Descriptor(SCOPE_LOCK, os.O_RDWR | os.O_CREAT, directory.number)
+            check_ours(lock.opened, f"{path}/{SCOPE_LOCK}")
             wait_for(lock, path, deadline)
             if still_there(scope, root, directory):
                 return HeldDirectory(root, directory, lock, scope, path)

@@ -19,6 +19,7 @@ from filelock import lock_descriptor, unlock_descriptor
 
 from .._platform.genuine import Genuine
 from ..errors import ScopeBusy
+from ..layout import SCOPE_LOCK
 from .descriptors import Descriptor
 from .root import check_ours
 
@@ -116,7 +117,7 @@ def wait_for(lock: Descriptor, path: str, deadline: Deadline) -> None:
         if left is not None and left <= 0:
             raise ScopeBusy(
                 f"the scope {path!r} is held by another process, which may be cleaning;"
-                " try again, or see who has its scope.lock open (fuser)",
+                f" try again, or see who has its {SCOPE_LOCK} open (fuser)",
                 path=path,
             )
         # The kernel could wake us, but not with an end to the waiting.

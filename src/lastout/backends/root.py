@@ -16,6 +16,7 @@ from errno import errorcode
 from .._platform import files
 from .._platform.filesystems import RELIABLE, file_system_of
 from ..errors import LastoutError, RootRefused, SystemRefused, UsageError
+from ..layout import GARBAGE, ROOT_VARIABLE, TRUSTED, USUAL_ROOT
 from .descriptors import Descriptor
 
 TYPE_CHECKING = False
@@ -40,9 +41,6 @@ _HINTS = {
 }
 _NOT_THERE_YET = {"ENOENT": "no directory can be made there; choose another root (LASTOUT_ROOT)"}
 
-# A file in a root: its user has said that locks can be relied on there.
-_TRUSTED = ".trusted"
-
 # The devices of file systems that were looked at already.
 _reliable: set[int] = set()
 
@@ -59,13 +57,13 @@ def find_root(root: str | os.PathLike[str] | None) -> str:
         if not path or "\0" in path or not _has_encoding(path):
             raise UsageError(f"{path!r} cannot be a directory for scopes", path=path)
         return os.path.abspath(path)
-    if os.environ.get("LASTOUT_ROOT"):
-        return os.path.abspath(os.environ["LASTOUT_ROOT"])
+    if os.environ.get(ROOT_VARIABLE):
+        return os.path.abspath(os.environ[ROOT_VARIABLE])
     runtime = os.environ.get("XDG_RUNTIME_DIR", "")
     # After `su` and `sudo` it is often still that of the former user.
     if os.path.isdir(runtime) and os.stat(runtime).st_uid == os.geteuid():
-        return os.path.join(os.path.abspath(runtime), "lastout")
-    return os.path.join(files.temporary_directory(), f"lastout-{os.geteuid()}")
+        return os.path.join(os.path.abspath(runtime), USUAL_ROOT)
+    return os.path.join(files.temporary_directory(), f"{USUAL_ROOT}-{os.geteuid()}")
 
 
 def _has_encoding(path: str) -> bool:
@@ -95,8 +93,8 @@ def check_name(name: str) -> str:
         why = f"it is longer than {_LONGEST} bytes"
     elif "/" in name or not name.isprintable():
         why = "it has a slash or a character that cannot be printed in it"
-    elif name.startswith((".", "garbage-")):
-        why = "it begins with a dot or `garbage-`"
+    elif name.startswith((".", GARBAGE)):
+        why = f"it begins with a dot or `{GARBAGE}`"
     else:
         return name
     raise UsageError(f"{name!r} cannot be the name of a scope: {why}", name=name)
@@ -212,7 +210,7 @@ def trust(path: str) -> None:
     assert root is not None
     try:
         with refusals("note that you trust", path):
-            Descriptor(_TRUSTED, os.O_RDONLY | os.O_CREAT, root.number).close()
+            Descriptor(TRUSTED, os.O_RDONLY | os.O_CREAT, root.number).close()
     finally:
         root.close()
 
@@ -228,7 +226,7 @@ def _check_locks(root: Descriptor, path: str) -> None:
             f"will not use {path!r}: its file system ({kind or 'of an unknown type'}) is not known"
             " to keep a lock for as long as its holder lives; choose a directory on a disk of this"
             " machine, or in memory (LASTOUT_ROOT), or, if no other machine can see that one, say"
-            f" trust_root=True (or: touch {os.path.join(path, _TRUSTED)!r})",
+            f" trust_root=True (or: touch {os.path.join(path, TRUSTED)!r})",
             path=path,
             file_system=kind,
         )
@@ -236,6 +234,6 @@ def _check_locks(root: Descriptor, path: str) -> None:
 
 def _is_trusted(root: Descriptor) -> bool:
     try:
-        return stat.S_ISREG(os.stat(_TRUSTED, dir_fd=root.number, follow_symlinks=False).st_mode)
+        return stat.S_ISREG(os.stat(TRUSTED, dir_fd=root.number, follow_symlinks=False).st_mode)
     except OSError:
         return False

@@ -16,8 +16,9 @@ from .._platform import pids
 from .._platform.changes import Changes
 from .._platform.masks import AllBlocked
 from .._shared.journal import parse
-from ..backends.journals import ENDING, read_all
+from ..backends.journals import read_all
 from ..errors import LastoutError
+from ..layout import GARBAGE, JOURNAL, SCOPE_LOCK
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 _LOOK: Final = 0.1  # seconds, where no event came
 _REST: Final = 0.005  # between two looks, however many events come
-_LOCK: Final = "scope.lock"
 
 
 class Recorder:
@@ -47,7 +47,7 @@ class Recorder:
         self._open: dict[str, tuple[str, int]] = {}  # token: scope, descriptor
         self._known: dict[str, Identity] = {}
         self._over = Event()
-        self._changes = Changes(_LOCK)
+        self._changes = Changes(SCOPE_LOCK)
         self._thread = Thread(target=self._follow, name="lastout-recorder", daemon=True)
         self.gone: dict[str, int] = {}
 
@@ -96,8 +96,8 @@ class Recorder:
         there = set()
         for scope in scopes:
             for name in _names(f"{self._root}/{scope}"):
-                if name.endswith(ENDING):
-                    there.add(name.removesuffix(ENDING))
+                if name.endswith(JOURNAL):
+                    there.add(name.removesuffix(JOURNAL))
                     self._take(scope, name)
         now = monotonic_ns()
         for token in self._open.keys() - self.gone.keys():
@@ -105,7 +105,7 @@ class Recorder:
                 self.gone[token] = now
 
     def _take(self, scope: str, name: str) -> None:
-        token = name.removesuffix(ENDING)
+        token = name.removesuffix(JOURNAL)
         if token not in self._open:
             flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
             try:
@@ -135,6 +135,6 @@ class Recorder:
 def _names(directory: str) -> list[str]:
     """What lies in a directory, but for what is not meant to be seen."""
     try:
-        return [name for name in os.listdir(directory) if not name.startswith((".", "garbage-"))]
+        return [name for name in os.listdir(directory) if not name.startswith((".", GARBAGE))]
     except OSError:
         return []  # it is swept, or no directory

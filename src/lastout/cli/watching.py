@@ -11,6 +11,7 @@ from time import sleep
 from .._platform.changes import Changes
 from .._shared.inspection import inspect
 from ..backends.local import LocalBackend
+from ..layout import SCOPE_LOCK
 from . import facts
 from .looking import details, overview, scopes, the_scope
 from .output import flush
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
 _TICK: Final = 1.0  # how often it looks where nothing happens: ages grow
 _REST: Final = 0.1  # between two looks, however much happens
-_LOCK: Final = "scope.lock"  # looking itself opens it
 
 
 def watch(options: Namespace) -> int:
@@ -47,7 +47,7 @@ def watch(options: Namespace) -> int:
         signal.signal(signum, _end)  # else the terminal would stay as it is
     live = is_rich(sys.stdout) and not options.json
     show = _live if live else partial(_print, options.json)
-    with suppress(KeyboardInterrupt), Changes(_LOCK) as changes:
+    with suppress(KeyboardInterrupt), Changes(SCOPE_LOCK) as changes:  # looking itself opens it
         show(backend, name, _looks(backend, name, changes))
     return 0
 

@@ -7,6 +7,7 @@ import re
 import sys
 
 from .._platform.pids import command_line, descends_from, parent_of, process_facts
+from ..layout import GUARDIAN
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,13 +17,12 @@ if TYPE_CHECKING:
 # 3.15.2 have it import `sys` first.
 _TRACKER: Final = re.compile(rb"from [\w.]+\.(resource|semaphore)_tracker import main\b")
 _FORK_SERVER: Final = re.compile(rb"(import sys; )?from [\w.]+\.forkserver import main\b")
-_GUARDIAN: Final = b"lastout-guardian"
 
 
 def is_helper(pid: int) -> bool:
     """Whether it is a process that ends when nobody needs it any more."""
     words = command_line(pid)
-    return _GUARDIAN in words or any(map(_TRACKER.match, words)) or _is_fork_server(pid)
+    return GUARDIAN.encode() in words or any(map(_TRACKER.match, words)) or _is_fork_server(pid)
 
 
 def runs_fork_server(pid: int) -> bool:

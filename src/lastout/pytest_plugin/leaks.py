@@ -34,6 +34,7 @@ from .._platform.pids import (
     process_ids,
 )
 from ..errors import LastoutError, LeakWarning, UsageError
+from ..layout import LEAKS_VARIABLE, SCOPE_LOCK
 from .facts import PREFIX
 from .helpers import is_helper, kept_directories, runs_fork_server
 from .traces import DIRECTORY, SCOPE, SHARED_MEMORY, Traces, follow
@@ -46,7 +47,6 @@ if TYPE_CHECKING:
 PROCESS: Final = "process"
 KINDS: Final = (PROCESS, DIRECTORY, SHARED_MEMORY, SCOPE)
 MARKER: Final = "lastout_may_leave"
-_VARIABLE: Final = "LASTOUT_PYTEST_LEAKS"
 _GRACE: Final = 1.0  # seconds for what is just about to go
 _LOOK: Final = 0.02
 
@@ -82,12 +82,12 @@ class Leaks:
         self._session = self._test = Owner(self._marks)
         self._pids: set[int] = set()  # those that are none of the test's
         self._left: list[str] = []
-        self._before = os.environ.get(_VARIABLE)
+        self._before = os.environ.get(LEAKS_VARIABLE)
         self._make_owner(self._session)
         self._outer = follow(self._traces)  # that of a pytest in which this one runs
 
     def _make_owner(self, owner: Owner) -> None:
-        os.environ[_VARIABLE] = owner.mark
+        os.environ[LEAKS_VARIABLE] = owner.mark
 
     # Tests and fixtures.
 
@@ -105,7 +105,7 @@ class Leaks:
         self, fixturedef: pytest.FixtureDef[Any]
     ) -> Generator[None, object, object]:
         """What a fixture of a wider scope makes belongs to the session."""
-        if fixturedef.scope == "function" or os.environ.get(_VARIABLE) == self._session.mark:
+        if fixturedef.scope == "function" or os.environ.get(LEAKS_VARIABLE) == self._session.mark:
             return (yield)
         self._test.paths |= self._traces.take()
         before = set(self._children())
@@ -153,9 +153,9 @@ class Leaks:
         self._session.paths |= self._traces.take()
         self._traces.close()
         if self._before is None:
-            del os.environ[_VARIABLE]
+            del os.environ[LEAKS_VARIABLE]
         else:
-            os.environ[_VARIABLE] = self._before
+            os.environ[LEAKS_VARIABLE] = self._before
         self._pids = set()
         own = [f"{kind}: {what}" for kind, what in self._stays(self._session)]
         output = getattr(session.config, "workeroutput", None)  # what pytest-xdist passes on
@@ -207,7 +207,7 @@ class Leaks:
         return [*((PROCESS, what) for what in self._processes(owner)), *there]
 
     def _processes(self, owner: Owner) -> Iterator[str]:
-        mark = f"{_VARIABLE}={owner.mark}".encode()
+        mark = f"{LEAKS_VARIABLE}={owner.mark}".encode()
         for pid in sorted(set(process_ids()) - self._pids):
             mine = owner is not self._session and self._is_child(pid)
             if mine or has_in_environment(pid, mark):
@@ -222,9 +222,9 @@ class Leaks:
     def _is_child(self, pid: int) -> bool:
         """Whether it is one of this process or its fork server, and not the session's."""
         if parent_of(pid) == os.getpid():
-            return not has_in_environment(pid, f"{_VARIABLE}={self._session.mark}".encode())
+            return not has_in_environment(pid, f"{LEAKS_VARIABLE}={self._session.mark}".encode())
         # What a fork server has forked has the mark of whoever needed that first.
-        mark = f"{_VARIABLE}={self._marks}.".encode()
+        mark = f"{LEAKS_VARIABLE}={self._marks}.".encode()
         marked = any(entry.startswith(mark) for entry in environment_of(pid))
         return marked and runs_fork_server(pid) and not is_helper(pid)
 
@@ -232,7 +232,7 @@ class Leaks:
 def _is_left(kind: str, path: str) -> bool:
     if kind == SCOPE:
         mine = not os.path.basename(path).startswith(PREFIX)  # the run's goes last
-        return mine and os.path.exists(os.path.join(path, "scope.lock"))
+        return mine and os.path.exists(os.path.join(path, SCOPE_LOCK))
     if kind == DIRECTORY:
         # What lies deeper belongs to the directory it lies in, or to pytest's own.
         inside = os.path.realpath(os.path.dirname(path))

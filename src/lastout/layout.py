@@ -1,0 +1,44 @@
+"""Layout: the names of what lies on disk, stands in the environment, or is seen of processes.
+
+Other versions of lastout meet there, and people look there, so a name that was ever given
+means the same for good.  What each is for stands in `docs/reference/journal.md`.  What only
+the processes of one test run tell each other is named in `pytest_plugin.board`.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+# The usual root: in XDG_RUNTIME_DIR; or with a hyphen and the user's number in the directory
+# for temporary files.
+USUAL_ROOT: Final = "lastout"
+
+# In a root, beside the scopes: those are called as their users call them.
+GARBAGE: Final = "garbage-"  # then a token, a hyphen, and what the scope was called
+TRUSTED: Final = ".trusted"
+
+# In a scope.
+SCOPE_LOCK: Final = "scope.lock"
+CLEANER_LOCK: Final = "cleaner.lock"
+ORPHANS_LOCK: Final = "orphans.lock"
+GUARDIAN_LOCK: Final = "guardian.lock"
+JOURNAL: Final = ".journal"  # behind the token of its member
+UNPUBLISHED: Final = ".new"  # behind a dot and that token
+# At the end of the token of a member that only serves others: so it is known without a look
+# inside.
+HELPER: Final = "-helper"
+
+# In the environment.
+ROOT_VARIABLE: Final = "LASTOUT_ROOT"
+SCOPE_VARIABLE: Final = "LASTOUT_SCOPE"
+ARTIFACT_VARIABLE: Final = "LASTOUT_ARTIFACT"
+LEAKS_VARIABLE: Final = "LASTOUT_PYTEST_LEAKS"
+
+# In command lines, as a word of its own.
+GUARDIAN: Final = "lastout-guardian"
+KEEPER: Final = "lastout-keeper"
+
+# The name of a thread, which may have no more letters.
+UNWINDING: Final = "lastout-unwinds"
