@@ -25,6 +25,7 @@ SUBJECTS = (
     "reaping",
     "cleanups",
     "guarding",
+    "signalling",
     "whole",
     "anatomy",
 )

@@ -99,7 +99,8 @@ def __getattr__(name: str) -> object:
     if room is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     # filelock, of which scopes are made, imports logging where it cannot do so lazily.
-    module = _imports.load(f"{__name__}.{room}", needs_logging=_imports.LazyImportType is None)
+    logs = room.startswith("_shared.") and _imports.LazyImportType is None
+    module = _imports.load(f"{__name__}.{room}", needs_logging=logs)
     value = getattr(module, name)
     globals()[name] = value
     return value

@@ -77,6 +77,9 @@ LINES = {
         ("SIGKILL of 4 to 100 files gone", "a new process that reaps"),
         ("start a guardian", "python -I -S -c pass"),
     ],
+    "signalling": [
+        ("SIGTERM to the first handler, main in C", "signal.signal, main asleep"),
+    ],
     "whole": [
         ("a pool with lastout, fork: start", "a pool without"),
         ("a pool in a scope, spawn: whole", "a pool without"),

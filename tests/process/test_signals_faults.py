@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]
 import _thread
 import signal
 import threading
@@ -27,7 +28,7 @@ REAL_TIME = signal.SIGRTMIN + 1
 def test_one_that_could_not_be_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
     """A signal that C code handles is refused, by its number if it has no name."""
     with monkeypatch.context() as patch:
-        patch.setattr(signal, "getsignal", lambda _: None)
+        patch.setattr(_signal, "getsignal", lambda _: None)
         with pytest.raises(lastout.UsageError, match=f"signal {REAL_TIME} has a handler"):
             lastout.handle_signals(REAL_TIME)
 

@@ -140,9 +140,26 @@ def _unraisable_arguments(fields: tuple[object, ...]) -> Any:
     return next(kind for kind in kinds if kind.__name__ == "UnraisableHookArgs")(fields)
 
 
+_set_handler: Callable[[int, int | None], object] | None = None
+
+
 def prepare_to_die() -> None:
-    """Load what `die_of` needs while there is still time and memory to do so."""
-    import ctypes  # noqa: F401
+    """Load what `die_of` needs while there is still time and memory to do so.
+
+    Raises:
+        ImportError: this Python was built without ctypes.
+    """
+    global _set_handler
+    if _set_handler is None:
+        # What `ctypes.pythonapi` does, without that half of it which is in Python: to load
+        # it takes most of the time.
+        from _ctypes import FUNCFLAG_CDECL, FUNCFLAG_PYTHONAPI, CFuncPtr, dlopen, dlsym
+
+        class Function(CFuncPtr):
+            _flags_ = FUNCFLAG_CDECL | FUNCFLAG_PYTHONAPI  # it keeps the interpreter lock
+
+        this_program = dlopen(None)  # type: ignore[arg-type,unused-ignore]
+        _set_handler = Function(dlsym(this_program, "PyOS_setsig"))
 
 
 def default_action(signum: int) -> None:
@@ -151,12 +168,9 @@ def default_action(signum: int) -> None:
     `signal.signal` works in the main thread only, which may sit in a C call
     that never ends; CPython's own C function has no such limit.
     """
-    import ctypes
-
-    set_handler = ctypes.pythonapi.PyOS_setsig
-    set_handler.argtypes = (ctypes.c_int, ctypes.c_void_p)
-    set_handler.restype = ctypes.c_void_p
-    set_handler(signum, None)  # SIG_DFL is the null pointer
+    prepare_to_die()
+    assert _set_handler is not None
+    _set_handler(signum, None)  # SIG_DFL is the null pointer
 
 
 def die_of(signum: int) -> NoReturn:

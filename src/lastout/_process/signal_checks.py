@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]
 import signal
 
 from .._platform import in_main_interpreter
@@ -32,7 +33,7 @@ def check_signal(signum: int | str) -> int:
         raise TypeError(
             f"a signal must be a number such as signal.SIGTERM or a name, not {signum!r}"
         )
-    if signum not in signal.valid_signals():
+    if signum not in _signal.valid_signals():
         raise UsageError(f"there is no signal {signum} that a program can handle", signum=signum)
     if signum in _NEVER | _FAULTS:
         raise UsageError(f"{name_of(signum)} cannot be handled by a Python program", signum=signum)

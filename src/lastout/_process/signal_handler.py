@@ -12,8 +12,8 @@ Nothing is done about a signal whose installed handler is another one by now.
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]
 import os
-import signal
 import threading
 
 from .._platform import die_of
@@ -63,7 +63,7 @@ class Handled:
     """A signal that is handled.
 
     Attributes:
-        previous: what `signal.getsignal` said before.
+        previous: what handled it before.
         options: how it is to be handled.
     """
 
@@ -75,7 +75,7 @@ class Handled:
 
     def comes_first(self) -> bool:
         """Whether there is a handler of the program's own, which decides when it ends."""
-        return callable(self.previous) and self.previous is not signal.default_int_handler
+        return callable(self.previous) and self.previous is not _signal.default_int_handler
 
 
 handled: dict[int, Handled] = {}
@@ -111,7 +111,7 @@ class SignalHandler:
             _start_grace(signum, how)
             # It may put back the default action and send itself the signal right there.
             # Of a new one nobody is in the middle of a call, so `__del__` comes at once.
-            signal.signal(signum, SignalHandler())
+            _signal.signal(signum, SignalHandler())
             how.previous(signum, frame)
         elif how.options.raise_in_main:
             _raise(signum)
@@ -126,15 +126,15 @@ class SignalHandler:
         uvicorn does so.  The exit handlers would be lost: that is the end that they wait for.
         """
         for signum in tuple(_ending or ()):  # none: the interpreter clears its modules
-            if signal.getsignal(signum) == signal.SIG_DFL and in_main_thread():
+            if _signal.getsignal(signum) == _signal.SIG_DFL and in_main_thread():
                 _ending.discard(signum)
-                handled[signum] = Handled(signal.SIG_DFL, handled[signum].options)
-                signal.signal(signum, SignalHandler())
+                handled[signum] = Handled(_signal.SIG_DFL, handled[signum].options)
+                _signal.signal(signum, SignalHandler())
 
 
 def is_installed(signum: int) -> bool:
     """Whether a handler of ours is the one that is installed."""
-    return type(signal.getsignal(signum)) is SignalHandler
+    return type(_signal.getsignal(signum)) is SignalHandler
 
 
 def obey(signum: int) -> None:
@@ -224,7 +224,7 @@ def restore(signals: Iterable[int]) -> None:
     _ending.clear()
     _restoring.update(n for n in signals if n in handled and is_installed(n))
     for signum in _restoring:
-        signal.signal(signum, handled[signum].previous)
+        _signal.signal(signum, handled[signum].previous)
     # One that came before is obeyed, as long as it is known what to do about it.
     if watcher is not None and not watcher.obeys_here():
         watcher.finish(signal_end.MAIN_WAITS)

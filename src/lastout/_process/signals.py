@@ -20,6 +20,7 @@ another start method gets to know by its carrier what its parent handles.
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]
 import _thread
 import signal
 import threading
@@ -52,6 +53,13 @@ _masks: dict[int, Iterable[int]] = {}
 _following = False
 _forked_by_thread = False
 _of_this_thread = threading.local()
+
+if HAS_FORK:
+    # Once for all workers of a pool, which are forked when its maker has named `handle_signals`.
+    try:  # noqa: SIM105  contextlib takes long to import
+        prepare_to_die()
+    except ImportError:  # for those who call it
+        pass
 
 
 @public
@@ -169,8 +177,8 @@ def handle_signals(
 
 def _handle(wanted: Iterable[int], options: _Options) -> SignalHandling:
     # Another may have taken a signal of ours since, and gone: asyncio leaves the default.
-    new = {n: signal.getsignal(n) for n in wanted if n not in handled or not is_installed(n)}
-    ours = tuple(n for n, previous in new.items() if previous is not signal.SIG_IGN)
+    new = {n: _signal.getsignal(n) for n in wanted if n not in handled or not is_installed(n)}
+    ours = tuple(n for n, previous in new.items() if previous is not _signal.SIG_IGN)
     _check_that_it_can_be_put_back({n: new[n] for n in ours})
     _prepare_limit(options.limit)
     load_now("lastout._process")
@@ -185,7 +193,7 @@ def _handle(wanted: Iterable[int], options: _Options) -> SignalHandling:
         handled[signum] = Handled(how.previous, options)
     for signum in ours:
         handled[signum] = Handled(new[signum], options)
-        signal.signal(signum, SignalHandler())
+        _signal.signal(signum, SignalHandler())
     _keep_limit(options.limit)
     if options.inherit:
         call_all(on_inheritable)
