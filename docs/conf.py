@@ -4,6 +4,17 @@ from __future__ import annotations
 
 from importlib.metadata import version as version_of
 
+import lastout
+
+# What is public says that it is of `lastout`.  Sphinx takes overloads, and the order of methods,
+# from the source, and looks for that where a thing says it is.
+for name in (*lastout.__all__, *lastout._PICKLED):
+    thing = getattr(lastout, name)
+    for part in vars(thing).values() if isinstance(thing, type) else (thing,):
+        source = getattr(part, "__globals__", {}).get("__name__", "")
+        if source.startswith("lastout."):
+            thing.__module__ = source
+
 project = "lastout"
 author = "The lastout maintainers"
 copyright = author
