@@ -397,9 +397,9 @@ def test_in_a_host_of_another_name(program: Start, executable: str) -> None:
         program,
         f"""
     sys.executable = {executable!r}
-    lastout.handle_signals(limit=0.5)
+    lastout.handle_signals(signal.SIGALRM, limit=0.5)
     say(len(keepers(os.getpid())))
-    os.kill(os.getpid(), signal.SIGTERM)
+    signal.setitimer(signal.ITIMER_REAL, 0.2)
     stuck(60)
     """,
     )
