@@ -146,8 +146,9 @@ def late():
     print("unwinds", flush=True)
     print("asked", asked.wait(30), flush=True)
 lastout.handle_signals()
+{READY}
 os.kill(os.getpid(), signal.SIGTERM)
-{WAIT}
+sys.stdin.read()
 """
 
 
