@@ -267,12 +267,15 @@ def test_orphans_that_unwind_already_finish(run: Run, tmp_path: Path) -> None:
     """What a signal ends already is not told again: its exit handlers have the grace."""
     # SIGCONT comes with every SIGTERM, so it tells when that would have come.
     unwinds = """
-        import os, signal, threading, lastout
+        import os, signal, threading, time, lastout
+        from lastout._platform import pids
         from lastout._process import signal_end
         signal_end.IMPATIENT_AFTER = 0.0
         asked = threading.Event()
         signal.signal(signal.SIGCONT, lambda *_: asked.set())
         def late():
+            while not pids.unwinds(os.getpid()):
+                time.sleep(0.01)
             print("unwinds", flush=True)
             open("done", "w").write(str(asked.wait(30)))
         lastout.register(late)

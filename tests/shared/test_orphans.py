@@ -152,6 +152,7 @@ def test_those_that_end_already_are_not_asked_again(program: Callable[..., Progr
     for pid in workers(tree):
         os.kill(pid, signal.SIGTERM)
     assert eventually(lambda: len(said(tree, "asked")) == 2, 30)
+    assert eventually(lambda: all(map(pids.unwinds, workers(tree))))
     tree.kill()
     tree.end()
     with ThreadPoolExecutor(1) as pool:

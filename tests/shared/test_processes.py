@@ -156,6 +156,7 @@ def test_one_that_unwinds_already_is_not_asked_again(start: Callable[..., Starte
     """A program that a signal ends already finishes its exit handlers within the grace."""
     made = start(UNWINDS, grace=30)
     assert made.line() == "unwinds"
+    assert eventually(lambda: pids.unwinds(made.process.pid))  # said by a thread of its own
     made.clean()
     assert made.line() == "asked True"
     assert made.process.returncode == -signal.SIGTERM
