@@ -13,8 +13,8 @@ import lastout
 from lastout import Scope
 from lastout._identity import here
 from lastout._platform import pids
-from lastout._shared import journal as journals
-from lastout._shared import orphans
+from lastout._scopes.reaping import orphans
+from lastout._scopes.records import journal as journals
 from lastout.backends.held import HeldDirectory
 from lastout.errors import UsageError
 from support import eventually
@@ -135,7 +135,7 @@ def test_two_that_end_them_at_once(program: Callable[..., Program]) -> None:
 
 # Out of patience at once: the handlers of those that are told twice take longer.
 LONG = """
-        from lastout._process import signal_end
+        from lastout._exits import signal_end
         signal_end.IMPATIENT_AFTER = 0.0
         lastout.handle_signals()
         @lastout.register
