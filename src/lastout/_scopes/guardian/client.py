@@ -2,7 +2,7 @@
 
     want(), join, fork, record ---> is guardian.lock free? ---> start one, hand the lock over
 
-The guardian is a process of its own (`watch`), which reaps as soon as a member
+The guardian is a process of its own (`main`), which reaps as soon as a member
 dies.  Nothing depends on it: without one, the next to join, leave or reap
 cleans.  So nothing here raises; what keeps it from running is a warning.
 """
@@ -32,7 +32,7 @@ _PAUSE: Final = 1_000_000_000
 _PAUSE_AFTER_FAILURE: Final = 60_000_000_000
 _PATIENCE: Final = 10.0  # seconds for a Python process to start
 # The front door is not opened: what is behind it would cost megabytes.  The text stays for one
-# release wherever `watch` goes: `lastout run` of the version before knows a guardian by it.
+# release, with the place where `main` was: `lastout run` of the version before compares it.
 _PROGRAM: Final = (
     "import sys; lastout = sys.modules['lastout'] = type(sys)('lastout');"
     " lastout.__path__ = [sys.argv[2]];"

@@ -1,6 +1,6 @@
 """Making a recorded call, in a process that was started for nothing else.
 
-Kept apart from `callbacks`, which records it, because it must start fast: it
+Kept apart from `callback`, which records it, because it must start fast: it
 loads dill only for what was pickled.
 """
 

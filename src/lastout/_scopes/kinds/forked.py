@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def make(call: Mapping[str, Any], deadline: Deadline) -> None:
-    """Make a call as `callbacks` recorded it, with its location as `name`.
+    """Make a call as `callback` recorded it, with its location as `name`.
 
     Raises:
         CleanupFailed: it raised, or ended its process, or nothing can be forked any more.
