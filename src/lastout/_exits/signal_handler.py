@@ -8,6 +8,9 @@
     nobody, with `raise_in_main`     SystemExit in the main thread, then a normal end
 
 Nothing is done about a signal whose installed handler is another one by now.
+
+By `_signal`, here and in `signals`: `signal` makes members of enumerations of what it is
+given and gives, which each worker of a pool would pay for.
 """
 
 from __future__ import annotations
