@@ -246,9 +246,8 @@ def test_workers_that_may_live_on_are_not_ended_by_a_signal_of_their_parent(
     assert sorted(alive(workers(tree))) == sorted(workers(tree))
     for pid in workers(tree):
         os.kill(pid, signal.SIGKILL)
-    assert eventually(lambda: not alive(workers(tree)))
-    assert lastout.reap().ok
-    assert all_gone(tree, 0)
+    # Whoever is killed gives up its locks a moment later.
+    assert eventually(lambda: lastout.reap().ok and all_gone(tree, 0))
 
 
 def test_one_that_reaps_while_it_is_ended(program: Callable[..., Program]) -> None:
