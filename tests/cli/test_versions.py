@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 FIRST = (
     "import sys; lastout = sys.modules['lastout'] = type(sys)('lastout');"
     " lastout.__path__ = [sys.argv[2]];"
-    " from lastout._scopes.guardian.main import main; main(*sys.argv[3:])"
+    " from lastout._shared.watch import main; main(*sys.argv[3:])"
 )
 LATER = FIRST.replace("watch import main; main(", "watch import main as be; be(")
 # Early builds knew no marks, and their guardians bear that of the tree that they came of.
