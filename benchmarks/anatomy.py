@@ -12,8 +12,9 @@ from time import monotonic_ns
 from typing import TYPE_CHECKING
 
 import lastout
-from lastout._shared import journal, paths, plan
-from lastout._shared.artifact import Artifact
+from lastout._scopes.kinds import paths
+from lastout._scopes.records import journal, plan
+from lastout._scopes.records.artifact import Artifact
 
 from .measure import Line, medians, timed
 from .places import child, directory

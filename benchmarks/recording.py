@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from filelock import FileLock
 
 from lastout import Scope
-from lastout._shared import journal
+from lastout._scopes.records import journal
 
 from .measure import Line, medians, timed
 from .places import crowd, directory

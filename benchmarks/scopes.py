@@ -11,9 +11,9 @@ import psutil
 from filelock import FileLock, Timeout
 
 import lastout
-from lastout._process.deadline import Deadline
-from lastout._shared.survey import Survey
+from lastout._scopes.records.survey import Survey
 from lastout.backends.local import LocalBackend
+from lastout.deadline import Deadline
 
 from .forking import FORK
 from .measure import Companion, Line, medians, timed
@@ -156,8 +156,8 @@ def _members(place: Path, number: int) -> str:
     """A script with so many members, and so many locks of filelock's making."""
     return f"""
 import fcntl, os
-from lastout._process.deadline import Deadline
-from lastout._shared import journal
+from lastout.deadline import Deadline
+from lastout._scopes.records import journal
 from lastout.backends.local import LocalBackend
 
 backend = LocalBackend({str(place / "root")!r})

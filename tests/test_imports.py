@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 # What one thread loads, and what it calls for that; the child calls it too.
 FIRST_USES = {
-    "a scope": ("lastout._shared.scope", "lastout.Scope"),
-    "an inherited handler": ("lastout._process.carrier", "lastout.handler(inherit=True)(print)"),
-    "a callback": ("lastout._shared.commands", "lastout.current_scope().callback(len, ())"),
+    "a scope": ("lastout._scopes.scope", "lastout.Scope"),
+    "an inherited handler": ("lastout._exits.carrier", "lastout.handler(inherit=True)(print)"),
+    "a callback": ("lastout._scopes.kinds.command", "lastout.current_scope().callback(len, ())"),
     "a closure": ("dill.detect", "lastout.current_scope().callback(lambda: os.getpid())"),
     "shared memory": ("_posixshmem", "lastout.current_scope().shared_memory(10)"),
-    "a process": ("lastout._shared.processes", "lastout.current_scope().popen(['true']).wait()"),
+    "a process": ("lastout._scopes.kinds.popen", "lastout.current_scope().popen(['true']).wait()"),
 }
 
 FORKS = """

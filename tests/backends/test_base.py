@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lastout._process.deadline import Deadline
 from lastout.backends.local import LocalBackend
 from lastout.backends.memory import MemoryBackend
+from lastout.deadline import Deadline
 from lastout.errors import ScopeBusy, ScopeGone
 
 if TYPE_CHECKING:

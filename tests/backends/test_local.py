@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lastout._process.deadline import Deadline
 from lastout.backends import descriptors, held, journals, root
 from lastout.backends.guards import take_guard
 from lastout.backends.local import LocalBackend
+from lastout.deadline import Deadline
 from lastout.errors import RootRefused, ScopeBusy, ScopeGone, SystemRefused
 from support import eventually
 
@@ -59,7 +59,7 @@ def test_locks_end_with_the_process(program: Callable[..., Program], tmp_path: P
     child = program(
         """
         import sys
-        from lastout._process.deadline import Deadline
+        from lastout.deadline import Deadline
         from lastout.backends.local import LocalBackend
         from say import say
 

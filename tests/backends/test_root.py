@@ -11,10 +11,10 @@ import pytest
 
 import lastout
 from lastout import Scope, UsageError
-from lastout._process.deadline import Deadline
 from lastout.backends import root as rooms
 from lastout.backends.local import LocalBackend
 from lastout.backends.root import check_name, find_root
+from lastout.deadline import Deadline
 from lastout.errors import RootRefused, SystemRefused
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 RUN = """
 import os, signal, subprocess
-from lastout._process.deadline import Deadline
+from lastout.deadline import Deadline
 from lastout.cli.foreground import Foreground
 
 def start():

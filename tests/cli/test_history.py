@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lastout._identity import Identity
-from lastout._shared import journal
+from lastout._scopes.records import journal
 from lastout.cli.history import history
 
 if TYPE_CHECKING:

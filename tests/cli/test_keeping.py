@@ -20,7 +20,7 @@ import pytest
 import lastout
 from lastout._platform import interpreter_has
 from lastout._platform.pids import process_facts
-from lastout._shared import inspection
+from lastout._scopes.records import inspection
 from lastout.backends.local import LocalBackend
 from lastout.cli.looking import details
 from lastout.cli.tables import Table, command
@@ -359,7 +359,7 @@ def test_one_that_is_hidden(how: int, note: str) -> None:
 
 def test_a_journal_that_cannot_be_read(run: Run) -> None:
     """A member of a newer lastout keeps the scope; who that is is known by its lock."""
-    from lastout._shared import journal
+    from lastout._scopes.records import journal
 
     with lastout.Scope("s") as scope:
         lease = LocalBackend().publish("s", "0123456789abcdef", journal.header("0123456789abcdef"))

@@ -195,7 +195,7 @@ def test_a_root_that_cannot_be_made(run: Run) -> None:
 
 def test_a_journal_that_cannot_be_read(run: Run) -> None:
     """A scope of a newer lastout is shown as far as it goes; the rest is said beside it."""
-    from lastout._shared import journal
+    from lastout._scopes.records import journal
 
     with lastout.Scope("s") as scope:
         newer = Path(scope.path) / "0123456789abcdef.journal"

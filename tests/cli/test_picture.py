@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lastout._shared import journal
+from lastout._scopes.records import journal
 from lastout.cli.history import history
 from lastout.cli.timeline import put
 

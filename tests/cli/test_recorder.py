@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import lastout
-from lastout._shared.journal import seal
+from lastout._scopes.records.journal import seal
 from lastout.cli.recorder import Recorder
 
 if TYPE_CHECKING:

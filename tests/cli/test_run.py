@@ -269,7 +269,7 @@ def test_orphans_that_unwind_already_finish(run: Run, tmp_path: Path) -> None:
     unwinds = """
         import os, signal, threading, time, lastout
         from lastout._platform import pids
-        from lastout._process import signal_end
+        from lastout._exits import signal_end
         signal_end.IMPATIENT_AFTER = 0.0
         asked = threading.Event()
         signal.signal(signal.SIGCONT, lambda *_: asked.set())

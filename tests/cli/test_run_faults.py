@@ -26,9 +26,9 @@ FAULTY = """
 import sys
 from signal import SIGTERM, raise_signal
 from lastout import errors
-from lastout._shared import guardian
-from lastout._shared.descendants import Descendants
-from lastout._shared.scope import Scope
+from lastout._scopes.guardian import client as guardian
+from lastout.cli.descendants import Descendants
+from lastout._scopes.scope import Scope
 from lastout.cli.main import main
 
 def refuse(*_, **__):

@@ -12,7 +12,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 import lastout
-from lastout._shared import journal
+from lastout._scopes.records import journal
 from lastout.cli.history import history
 from lastout.cli.timeline import check, put
 from lastout.errors import UsageError

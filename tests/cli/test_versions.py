@@ -11,7 +11,7 @@ import pytest
 
 import lastout
 from lastout._platform import pids
-from lastout._shared.guardian import _PROGRAM
+from lastout._scopes.guardian.client import _PROGRAM
 from lastout.backends.guards import is_guardian
 from support import eventually
 from support.builds import OTHER_BUILD, by_hand
@@ -33,7 +33,7 @@ FIRST = (
 LATER = FIRST.replace("watch import main; main(", "watch import main as be; be(")
 # Early builds knew no marks, and their guardians bear that of the tree that they came of.
 EARLY = FIRST.replace(
-    "lastout._shared", "lastout._platform import marks; marks.{}; from lastout._shared"
+    "lastout._scopes", "lastout._platform import marks; marks.{}; from lastout._scopes"
 )
 EARLY = EARLY.format("take_mark_off = lambda: None")
 TEXTS = {"this": _PROGRAM, "the first": FIRST, "a later": LATER, "an early": EARLY}
@@ -42,7 +42,7 @@ TEXTS = {"this": _PROGRAM, "the first": FIRST, "a later": LATER, "an early": EAR
 LEAVES_ONE = """
 import os, sys
 import lastout
-from lastout._shared import guardian
+from lastout._scopes.guardian import client as guardian
 
 guardian._PROGRAM = sys.argv[1] if len(sys.argv) > 1 else guardian._PROGRAM
 scope = lastout.Scope("other", guardian=True)

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from zlib import crc32
 
 import lastout
-import lastout._shared.recovery
-import lastout._shared.scope
+import lastout._scopes.reaping.recovery
+import lastout._scopes.scope
 from lastout import errors
 
 from .checker import Ledger

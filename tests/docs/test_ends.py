@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 import lastout
-from lastout._shared import journal as journals
+from lastout._scopes.records import journal as journals
 from support import eventually
 from support.guardians import guardian, guardians, has_ended
 

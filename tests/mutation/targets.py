@@ -43,42 +43,42 @@ _PROCESSES = (
 
 TARGETS = (
     Target(
-        "_shared/journal.py",
+        "_scopes/records/journal.py",
         ("tests/shared/test_journal.py", "tests/properties/test_journal.py"),
         (*_SCOPES, "tests/cli/test_history.py"),
     ),
     Target(
-        "_shared/plan.py",
+        "_scopes/records/plan.py",
         ("tests/shared/test_plan.py", "tests/properties/test_plan.py"),
         ("tests/shared/test_reaper.py", "tests/shared/test_scope.py"),
     ),
     Target(
-        "_shared/containment.py",
+        "_scopes/records/containment.py",
         ("tests/shared/test_containment.py", "tests/properties/test_containment.py"),
         ("tests/shared/test_survey.py", "tests/properties/test_plan.py"),
     ),
     Target(
-        "_shared/lease.py",
+        "_scopes/records/liveness.py",
         ("tests/shared/test_reaper.py",),
         (*_SCOPES, "tests/shared/test_handover.py", "tests/shared/test_joining.py"),
     ),
     Target(
-        "_shared/reaper.py",
+        "_scopes/reaping/reaper.py",
         ("tests/shared/test_reaper.py",),
         (*_SCOPES, "tests/shared/test_surroundings.py"),
     ),
     Target(
-        "_shared/survey.py",
+        "_scopes/records/survey.py",
         ("tests/shared/test_survey.py", "tests/shared/test_reaper.py"),
         (*_SCOPES, "tests/shared/test_release.py", "tests/shared/test_joining.py"),
     ),
     Target(
-        "_shared/run.py",
+        "_scopes/reaping/cleaning_pass.py",
         ("tests/shared/test_run.py", "tests/shared/test_reaper.py"),
         (*_SCOPES, "tests/shared/test_release.py", "tests/shared/test_surroundings.py"),
     ),
     Target(
-        "_process/stack.py",
+        "_exits/stack.py",
         (
             "tests/process/test_stack.py",
             "tests/process/test_unwinding.py",
@@ -87,12 +87,12 @@ TARGETS = (
         ("tests/properties/test_stack.py", *_PROCESSES),
     ),
     Target(
-        "_process/registry.py",
+        "_exits/registry.py",
         ("tests/process/test_registry.py", *_SLOW),
         (*_PROCESSES[1:], "tests/process/test_signals_setup.py", "tests/process/test_carrier.py"),
     ),
     Target(
-        "_process/unwinding.py",
+        "_exits/unwinding.py",
         ("tests/process/test_unwinding.py", "tests/process/test_stack.py", *_SLOW),
         _PROCESSES,
     ),

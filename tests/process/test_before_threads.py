@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 import lastout
-from lastout._process import registry
-from lastout._process.before_threads import _ImportWatch
+from lastout._exits import registry
+from lastout._exits.before_threads import _ImportWatch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

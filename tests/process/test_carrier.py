@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lastout._process import carrier
-from lastout._process.carrier import _same
-from lastout._process.handler import Handler
+from lastout._exits import carrier
+from lastout._exits.carrier import _same
+from lastout._exits.handler import Handler
 from support.callables import Refuses
 from support.scripts import WORK, carried, each_package
 
@@ -207,8 +207,8 @@ def test_one_that_cannot_be_registered(program: Start) -> None:
     """Where no thread is to be had for a handler's time limit that is shown; the others arrive."""
     child = program(
         """
-        from lastout._process import carrier, runner
-        from lastout._process.handler import Handler
+        from lastout._exits import carrier, runner
+        from lastout._exits.handler import Handler
         from say import say
 
         def refuse(_):
@@ -270,7 +270,7 @@ def test_an_import_does_not_fail_over_it(program: Start) -> None:
         """
         import sys
         import lastout
-        from lastout._process import carrier
+        from lastout._exits import carrier
         from say import say
 
         def fails():

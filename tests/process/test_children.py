@@ -307,7 +307,7 @@ def test_a_follower_that_fails(program: Start) -> None:
         """
         import os
         import lastout
-        from lastout._process import children
+        from lastout._exits import children
         from say import say
 
         def fails():
@@ -335,7 +335,7 @@ def test_a_subinterpreter_follows_nobody(program: Start) -> None:
         """
         import os
         import lastout
-        from lastout._process import children
+        from lastout._exits import children
         from say import say
 
         children.in_main_interpreter = lambda: False

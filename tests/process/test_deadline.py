@@ -9,8 +9,8 @@ from time import monotonic
 
 import pytest
 
-from lastout._process import deadline as module
-from lastout._process.deadline import Deadline, check_seconds
+from lastout import deadline as module
+from lastout.deadline import Deadline, check_seconds
 from lastout.errors import UsageError
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lastout._process.handler import Handler, name_of
+from lastout._exits.handler import Handler, name_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

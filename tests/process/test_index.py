@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from lastout._process.index import Index, hashes_as_it_equals
+from lastout._exits.index import Index, hashes_as_it_equals
 from support.callables import EqualsAll, Refusal, Refuses, SameSize, every_callable
 
 Entries = list[tuple[Callable[..., object], tuple[()], dict[str, object]] | None]

@@ -24,10 +24,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-import lastout._process
-from lastout._process.deadline import Deadline
-from lastout._process.handler import Handler
-from lastout._process.stack import Stack
+import lastout._exits
+from lastout._exits.handler import Handler
+from lastout._exits.stack import Stack
+from lastout.deadline import Deadline
 from support import Program, interrupts
 from support.callables import Refusal
 from support.interrupts import run_interrupted
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.unmeasured(reason="a trace function of their own, which crashes 3.12.1")
 
 INTERRUPTS = Path(interrupts.__file__).read_text()
-HERE = lastout._process.__path__[0]
+HERE = lastout._exits.__path__[0]
 
 
 def watched(file: str) -> bool:

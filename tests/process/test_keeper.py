@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lastout._process.keeper import BEGIN, CALL_OFF, Keeper, _Process
+from lastout._exits.keeper import BEGIN, CALL_OFF, Keeper, _Process
 from support import eventually
 
 if TYPE_CHECKING:
@@ -191,7 +191,7 @@ def test_the_process(program: Callable[..., Program]) -> None:
         door, far_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours, theirs = os.pipe()
         if not os.fork():
-            from lastout._process import keeper
+            from lastout._exits import keeper
 
             os.dup2(far_end.fileno(), 0)
             keeper.main()

@@ -61,7 +61,7 @@ def test_a_lock_that_was_imported_lazily_is_not_copied(program: Start) -> None:
         """
         from locks import lock
         from say import say
-        from lastout._shared import pickling
+        from lastout import pickling
 
         def locked():
             with lock:

@@ -174,7 +174,7 @@ def test_called_off(program: Start) -> None:
     child = start(
         program,
         """
-    from lastout._process import limit
+    from lastout._exits import limit
 
     lastout.handle_signals(limit=0.3)
     limit.begin()
@@ -282,7 +282,7 @@ def test_its_descriptor_was_closed(program: Start) -> None:
     child = start(
         program,
         """
-    from lastout._process import limit
+    from lastout._exits import limit
 
     lastout.handle_signals(limit=60)
     door, line = limit._door._socket.fileno(), limit._line._socket.fileno()
@@ -312,7 +312,7 @@ def test_asked_for_again(program: Start) -> None:
         program,
         """
     import select
-    from lastout._process import limit
+    from lastout._exits import limit
 
     lastout.handle_signals(limit=0.2)
     lastout.handle_signals(limit=60)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 import lastout
+from lastout._exits import parent
 from lastout._platform import pids
-from lastout._process import parent
 from support import eventually
 
 if TYPE_CHECKING:
@@ -234,7 +234,7 @@ def test_in_the_children_of_a_fork_server(program: Start) -> None:
         from say import say
 
         def work():
-            from lastout._process import parent
+            from lastout._exits import parent
             say(len(parent._awaited))
 
         if __name__ == "__main__":

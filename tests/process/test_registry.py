@@ -303,7 +303,7 @@ def test_nothing_is_inherited_unasked(program: Start) -> None:
         program,
         """
         import lastout
-        from lastout._process import registry
+        from lastout._exits import registry
         from say import say
         lastout.handler(print)
         lastout.handler(timeout=5)(print)
@@ -321,7 +321,7 @@ def test_who_wants_to_know_is_told_what_is_inherited(program: Start) -> None:
         program,
         """
         import lastout
-        from lastout._process import on_inheritable
+        from lastout._exits import on_inheritable
         from say import say
         on_inheritable.append(lambda: say("told"))
         lastout.register(print), lastout.handler(print)
@@ -337,7 +337,7 @@ def test_what_comes_after_the_end(program: Start) -> None:
         program,
         """
         import lastout
-        from lastout._process import after_end
+        from lastout._exits import after_end
         from say import say
         after_end.append(lambda: say("after"))
         lastout.register(say, "handler")
@@ -355,7 +355,7 @@ def test_nothing_comes_out_of_the_end(program: Start) -> None:
         program,
         """
         import sys
-        from lastout._process import after_end, registry
+        from lastout._exits import after_end, registry
         from say import say
         sys.unraisablehook = lambda shown: say(repr(shown.exc_value))
         after_end.append(lambda: sys.exit(3))
@@ -371,7 +371,7 @@ def test_threads_are_reserved_for_limits(program: Start) -> None:
         program,
         """
         import lastout
-        from lastout._process import runner
+        from lastout._exits import runner
         from say import say
         runner.reserve = say
         lastout.register(print), lastout.handler(print)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lastout._process.report import Failure, Outcome, Report
 from lastout.errors import HandlerTimeout
+from lastout.report import Failure, Outcome, Report
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lastout._process import runner
-from lastout._process.runner import call_within
+from lastout._exits import runner
+from lastout._exits.runner import call_within
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 import lastout
-from lastout._process import unwinding
-from lastout._process.deadline import Deadline
-from lastout._process.stack import Stack
+from lastout._exits import unwinding
+from lastout._exits.stack import Stack
+from lastout.deadline import Deadline
 from support.stacks import WAIT, in_thread
 
 if TYPE_CHECKING:

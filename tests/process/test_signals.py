@@ -163,7 +163,7 @@ def test_a_later_signal_of_the_same_kind_kills_at_once(program: Start) -> None:
     child = program(
         HEAD
         + """
-    from lastout._process import signal_end
+    from lastout._exits import signal_end
     signal_end.IMPATIENT_AFTER = 0.1
     lastout.register(say, "never")
     @lastout.register
@@ -316,7 +316,7 @@ def test_raise_in_main_a_later_signal_kills_at_once(program: Start) -> None:
     child = program(
         HEAD
         + """
-    from lastout._process import signal_end
+    from lastout._exits import signal_end
     signal_end.IMPATIENT_AFTER = 0.1
     lastout.register(say, "never")
     lastout.handle_signals(raise_in_main=True)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 import lastout
-from lastout._process import signal_handler, watcher
-from lastout._process.watcher import Watcher
+from lastout._exits import signal_handler, watcher
+from lastout._exits.watcher import Watcher
 from support import eventually
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def test_handlers_that_outlast_the_program(program: Start) -> None:
         """
         import os, signal, threading
         import lastout
-        from lastout._process import signal_end, signal_handler
+        from lastout._exits import signal_end, signal_handler
         from say import say
 
         signal_end.MAIN_WAITS = 0.1
@@ -144,7 +144,7 @@ def test_the_end_on_another_thread(program: Start) -> None:
         """
         import signal, threading
         import lastout
-        from lastout._process import registry
+        from lastout._exits import registry
         from say import say
 
         lastout.handle_signals()

@@ -311,7 +311,7 @@ def test_an_exit_function_of_others_that_hangs(program: Start) -> None:
         WAITING
         + """
     import atexit
-    from lastout._process import signal_end
+    from lastout._exits import signal_end
     signal_end._OTHERS_SECONDS = 0.2
     lastout.register(say, "handler")
     atexit.register(threading.Event().wait)

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lastout._process import stack as stack_module
-from lastout._process.deadline import Deadline
-from lastout._process.handler import Handler
-from lastout._process.index import Index
-from lastout._process.stack import _lock_timeout
+from lastout._exits import stack as stack_module
+from lastout._exits.handler import Handler
+from lastout._exits.index import Index
+from lastout._exits.stack import _lock_timeout
+from lastout.deadline import Deadline
 from support.callables import Refusal, Refuses, SameSize
 from support.stacks import WAIT, Watched, in_thread
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lastout._process import stack as stack_module
-from lastout._process import unwinding
-from lastout._process.deadline import Deadline
-from lastout._process.runner import call_within
+from lastout._exits import stack as stack_module
+from lastout._exits import unwinding
+from lastout._exits.runner import call_within
+from lastout.deadline import Deadline
 from lastout.errors import HandlerTimeout
 from support import eventually
 from support.stacks import WAIT, Watched, in_thread
@@ -20,8 +20,8 @@ from support.stacks import WAIT, Watched, in_thread
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from lastout._process.handler import Entry
-    from lastout._process.report import Outcome
+    from lastout._exits.handler import Entry
+    from lastout.report import Outcome
 
 
 def test_a_handler_pushed_by_a_handler_runs(stack: Watched) -> None:
@@ -388,7 +388,7 @@ def test_ctrl_c_before_a_limited_one_starts(
             raise KeyboardInterrupt
         return call_within(body, seconds)
 
-    monkeypatch.setattr("lastout._process.runner.call_within", interrupted)
+    monkeypatch.setattr("lastout._exits.runner.call_within", interrupted)
     stack.do(lambda: stack.log.append("once"), timeout=60.0)
     stack.run()
     begun[0]()
@@ -397,7 +397,7 @@ def test_ctrl_c_before_a_limited_one_starts(
 
 def test_a_limit_without_a_thread(stack: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where no thread can be had one with a limit runs here, and may unwind as any other."""
-    monkeypatch.setattr("lastout._process.runner._start", lambda call: False)
+    monkeypatch.setattr("lastout._exits.runner._start", lambda call: False)
     stack.add("below")
     stack.do(stack.run, timeout=60.0)
     stack.add("top")

@@ -49,7 +49,7 @@ def work(until_killed: bool) -> None:
 
 def lastout_members() -> list[int | None]:
     """The members of the scope, seen from outside: this joins nothing."""
-    from lastout._shared.inspection import inspect
+    from lastout._scopes.records.inspection import inspect
     from lastout.backends.local import LocalBackend
 
     view = inspect(LocalBackend(), "declared")

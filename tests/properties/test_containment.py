@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lastout._shared import journal
-from lastout._shared.artifact import Artifact
-from lastout._shared.containment import lies_in, lies_inside
+from lastout._scopes.records import journal
+from lastout._scopes.records.artifact import Artifact
+from lastout._scopes.records.containment import lies_in, lies_inside
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,9 +13,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lastout._identity import Identity
-from lastout._shared import journal
-from lastout._shared.artifact import Artifact
-from lastout._shared.journal import parse
+from lastout._scopes.records import journal
+from lastout._scopes.records.artifact import Artifact
+from lastout._scopes.records.journal import parse
 
 # Any text, as paths are: lone surrogates stand for bytes that are no UTF-8.
 texts = st.text(st.characters(), max_size=40) | st.binary(max_size=20).map(

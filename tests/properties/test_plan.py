@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lastout._shared import plan
-from lastout._shared.artifact import Artifact
+from lastout._scopes.records import plan
+from lastout._scopes.records.artifact import Artifact
 
 if TYPE_CHECKING:
     from collections.abc import Collection

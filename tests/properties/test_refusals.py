@@ -12,9 +12,9 @@ from unittest import mock
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lastout._process.deadline import Deadline
-from lastout._shared import journal
+from lastout._scopes.records import journal
 from lastout.backends.local import LocalBackend
+from lastout.deadline import Deadline
 from lastout.errors import LastoutError, SystemRefused
 
 if TYPE_CHECKING:

@@ -20,9 +20,10 @@ from hypothesis import strategies as st
 
 import lastout
 from lastout import Scope, errors
-from lastout._process.deadline import Deadline
-from lastout._shared import journal, makers
+from lastout._scopes.kinds import makers
+from lastout._scopes.records import journal
 from lastout.backends.local import LocalBackend
+from lastout.deadline import Deadline
 from support.artifacts import make
 
 if TYPE_CHECKING:

@@ -16,9 +16,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from lastout._process.deadline import Deadline
-from lastout._process.handler import Handler
-from lastout._process.stack import Stack
+from lastout._exits.handler import Handler
+from lastout._exits.stack import Stack
+from lastout.deadline import Deadline
 from support.callables import Log, Refusal, every_callable
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import lastout
-from lastout._shared import pickling
+from lastout import pickling
 from lastout.errors import CleanupFailed, CleanupWarning, SharedFixtureFailed, UsageError
 from lastout.pytest_plugin import runs, traces
 from lastout.pytest_plugin.controller import Controller

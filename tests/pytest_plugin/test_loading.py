@@ -16,7 +16,7 @@ UNUSED = """
 
     def test_it():
         loaded = [name for name in sys.modules if name.startswith("lastout.")]
-        shared = [name for name in loaded if "_shared" in name]
+        shared = [name for name in loaded if "_scopes" in name]
         assert "lastout.pytest_plugin" in loaded
         assert shared == []
         assert not {"filelock", "dill", "multiprocess"} & set(sys.modules)
@@ -34,7 +34,7 @@ def test_unused(suite: Callable[..., Suite], options: list[str]) -> None:
             import sys
 
             def pytest_unconfigure(config):
-                assert not any("_shared" in name for name in sys.modules)
+                assert not any("_scopes" in name for name in sys.modules)
         """,
         test_it=UNUSED,
     ).run(*options)

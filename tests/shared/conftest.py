@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lastout._shared import joining
+from lastout._scopes.membership import joining
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,7 +9,7 @@ import pickle
 import pytest
 
 from lastout import UsageError
-from lastout._shared.artifact import Artifact, keep_here
+from lastout._scopes.records.artifact import Artifact, keep_here
 
 THING = Artifact("abc.7", "directory", "/tmp/x", data={"inode": 5}, made_ns=12, scope="/r/s")
 

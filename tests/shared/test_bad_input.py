@@ -11,8 +11,8 @@ import pytest
 
 import lastout
 from lastout import Scope, UsageError
-from lastout._shared import journal
-from lastout._shared.lease import ours
+from lastout._scopes.records import journal
+from lastout._scopes.records.liveness import ours
 from lastout.backends.local import LocalBackend
 from lastout.errors import (
     CleanupFailed,
@@ -236,9 +236,9 @@ def test_a_newer_member_that_lives(tmp_path: Path) -> None:
     assert not os.path.exists(shared)
 
 
-def joining_deadline() -> lastout._process.deadline.Deadline:
+def joining_deadline() -> lastout.deadline.Deadline:
     """A minute."""
-    return lastout._process.deadline.Deadline(60)
+    return lastout.deadline.Deadline(60)
 
 
 # Things that do not belong there.

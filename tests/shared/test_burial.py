@@ -157,8 +157,8 @@ def test_a_fork_while_somebody_has_the_scope(program: Callable[..., Program]) ->
     child = program(
         HEAD
         + """
-    from lastout._shared.hold import hold
-    from lastout._shared.joining import joined
+    from lastout._scopes.records.scope_lock import hold
+    from lastout._scopes.membership.joining import joined
 
     one = joined[scope.path]
     held, done = threading.Event(), threading.Event()

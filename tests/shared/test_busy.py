@@ -15,10 +15,11 @@ import pytest
 
 import lastout
 from lastout import Scope, UsageError
-from lastout._process.deadline import Deadline
-from lastout._shared import joining, makers
-from lastout._shared.membership import Membership
+from lastout._scopes.kinds import makers
+from lastout._scopes.membership import joining
+from lastout._scopes.membership.membership import Membership
 from lastout.backends.local import LocalBackend
+from lastout.deadline import Deadline
 from lastout.errors import ScopeBusy
 
 if TYPE_CHECKING:

@@ -17,7 +17,10 @@ import pytest
 
 import lastout
 from lastout import errors
-from lastout._shared import callbacks, commands, makers, run
+from lastout._scopes.kinds import callback as callbacks
+from lastout._scopes.kinds import command as commands
+from lastout._scopes.kinds import makers
+from lastout._scopes.reaping import cleaning_pass as run
 from support.artifacts import Made, make
 
 if TYPE_CHECKING:
@@ -358,8 +361,8 @@ def test_a_forked_child_is_another_process(tmp_path: Path, program: Callable[...
         """
         import os
         import notes
-        from lastout._process.deadline import Deadline
-        from lastout._shared import cleaners, makers
+        from lastout.deadline import Deadline
+        from lastout._scopes.kinds import table as cleaners, makers
 
         location, data = makers.prepare_callback(notes.note)
         makers.create_callback(location, data, notes.note)
@@ -407,7 +410,7 @@ MAIN = """
         say("total", Sum(*numbers).total(), scaled(1000))
 
     def record():
-        from lastout._shared import makers
+        from lastout._scopes.kinds import makers
         for func in (clean_up, lambda numbers: clean_up(numbers), Sum(*(1, 2, 3)).total):
             args = () if func.__name__ == "total" else ((1, 2, 3),)
             location, data = makers.prepare_callback(func, args)
@@ -455,8 +458,8 @@ def test_it_works_while_the_interpreter_ends(kind: str, program: Callable[..., P
     child = program(
         f"""
         import atexit, os, sys
-        from lastout._process.deadline import Deadline
-        from lastout._shared import cleaners, makers
+        from lastout.deadline import Deadline
+        from lastout._scopes.kinds import table as cleaners, makers
         from say import say
 
         if {kind!r} == "command":

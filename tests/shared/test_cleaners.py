@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from lastout import errors
-from lastout._process.deadline import Deadline
-from lastout._shared import cleaners
+from lastout._scopes.kinds import table as cleaners
+from lastout.deadline import Deadline
 from support.artifacts import Made, make, track
 from support.unprivileged import without_privileges
 

@@ -14,8 +14,10 @@ import pytest
 
 from lastout import errors
 from lastout._platform import genuine, pids
-from lastout._process.deadline import Deadline
-from lastout._shared import commands, groups, processes
+from lastout._scopes.kinds import command as commands
+from lastout._scopes.kinds import popen as processes
+from lastout._scopes.kinds import process_groups as groups
+from lastout.deadline import Deadline
 from support import eventually
 from support.artifacts import Made, make
 

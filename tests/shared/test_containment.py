@@ -10,10 +10,10 @@ import pytest
 
 import lastout
 from lastout import Scope
-from lastout._shared import cleaners
-from lastout._shared.artifact import PATHS, Artifact
-from lastout._shared.cleaners import KINDS
-from lastout._shared.containment import lies_in
+from lastout._scopes.kinds import table as cleaners
+from lastout._scopes.kinds.table import KINDS
+from lastout._scopes.records.artifact import PATHS, Artifact
+from lastout._scopes.records.containment import lies_in
 from lastout.errors import CleanupBlocked, UnknownKind
 from support.artifacts import failures
 

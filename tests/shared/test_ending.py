@@ -180,7 +180,7 @@ def test_the_scope_that_was_joined_last_is_left_first(program: Start) -> None:
         """
         if __name__ == "__main__":
             import time
-            from lastout._process import registry
+            from lastout._exits import registry
             scopes = [lastout.Scope(name) for name in "abc"]
             for scope in scopes:
                 scope.callback(say, "left", scope.name)

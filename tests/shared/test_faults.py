@@ -18,26 +18,19 @@ from typing import TYPE_CHECKING
 import pytest
 
 import lastout
-from lastout import errors
+from lastout import errors, pickling
 from lastout._identity import Identity
 from lastout._platform import pids
-from lastout._process.deadline import Deadline
-from lastout._shared import (
-    groups,
-    joining,
-    journal,
-    membership,
-    orphans,
-    paths,
-    pickling,
-    processes,
-    reaper,
-    trees,
-    waiting,
-    workers,
-)
-from lastout._shared.survey import Survey
+from lastout._scopes.kinds import directory as trees
+from lastout._scopes.kinds import paths
+from lastout._scopes.kinds import popen as processes
+from lastout._scopes.kinds import process_groups as groups
+from lastout._scopes.membership import joining, membership, waiting, workers
+from lastout._scopes.reaping import orphans, reaper
+from lastout._scopes.records import journal
+from lastout._scopes.records.survey import Survey
 from lastout.backends.memory import MemoryBackend
+from lastout.deadline import Deadline
 from support import eventually
 from support.world import NAME, World
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import lastout
-from lastout._shared import lease
+from lastout._scopes.records import liveness as lease
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -173,7 +173,7 @@ def test_the_server_joins_in_a_thread(program: Start) -> None:
         """
         import os, threading
         import lastout
-        from lastout._shared import membership
+        from lastout._scopes.membership import membership
 
         server, hold, joining = os.getpid(), membership.hold, threading.Event()
 

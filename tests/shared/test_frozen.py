@@ -124,7 +124,7 @@ def test_how_it_ended_is_told(code: str, expected: str, frozen: Any) -> None:
 def test_one_that_hangs_is_killed(frozen: Any) -> None:
     """When its time is over it ends, with what it has started."""
     child, _ = frozen("""
-    from lastout._shared import commands
+    from lastout._scopes.kinds import command as commands
     commands.TIME_LIMIT = 0.5
     def tidy():
         say("pid", os.getpid(), __import__("subprocess").Popen(["sleep", "600"]).pid)

@@ -17,7 +17,7 @@ import pytest
 
 import lastout
 from lastout import Scope
-from lastout._shared import guardian as starting
+from lastout._scopes.guardian import client as starting
 from lastout.backends.guards import is_guardian
 from lastout.errors import GuardianWarning, SystemRefused
 from support import eventually
@@ -429,7 +429,7 @@ def test_it_cannot_be_started(how: str, monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_it_runs_into_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """What its process said before it failed stands in the warning."""
-    from lastout._shared import guardian as module
+    from lastout._scopes.guardian import client as module
 
     monkeypatch.setattr(module, "_PROGRAM", "import sys; sys.exit('no memory left')")
     with pytest.warns(GuardianWarning, match="no memory left"):

@@ -11,7 +11,7 @@ import pytest
 
 import lastout
 from lastout import Scope
-from lastout._shared import handover, membership
+from lastout._scopes.membership import handover, membership
 from lastout.backends import descriptors, journals
 from support import eventually
 
@@ -174,7 +174,7 @@ def test_a_child_that_cannot_say_who_it_is(program: Callable[..., Program]) -> N
     child = program("""
         import os
         import lastout
-        from lastout._shared import membership
+        from lastout._scopes.membership import membership
         from say import say
 
         def refused():
@@ -432,7 +432,7 @@ HOLDING = """
     import os, sys, threading
     from contextlib import nullcontext
     import lastout
-    from lastout._shared.hold import hold
+    from lastout._scopes.records.scope_lock import hold
     from lastout.backends.local import LocalBackend
     from say import say
 

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lastout._identity import Identity, here
-from lastout._shared import journal as journals
-from lastout._shared.head import process_of
+from lastout._scopes.records import journal as journals
+from lastout._scopes.records.journal_header import process_of
 
 numbers = st.integers(0, 2**63)
 identities = st.builds(

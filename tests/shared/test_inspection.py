@@ -7,13 +7,13 @@ import pickle
 from typing import TYPE_CHECKING
 
 import lastout
-from lastout._process.deadline import Deadline
-from lastout._shared import inspection, journal
-from lastout._shared.artifact import Artifact
-from lastout._shared.inspection import Process, Size, inspect, journals, size_of
-from lastout._shared.journal import Journal
-from lastout._shared.members import Known, command_line
+from lastout._scopes.records import inspection, journal
+from lastout._scopes.records.artifact import Artifact
+from lastout._scopes.records.inspection import Process, Size, inspect, journals, size_of
+from lastout._scopes.records.journal import Journal
+from lastout._scopes.records.members import Known, command_line
 from lastout.backends.local import LocalBackend
+from lastout.deadline import Deadline
 from support import eventually
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ import pytest
 
 from lastout import LastoutError
 from lastout._identity import here
-from lastout._shared import journal
-from lastout._shared.journal import parse
+from lastout._scopes.records import journal
+from lastout._scopes.records.journal import parse
 from lastout.errors import JournalTooNew
 
 START = journal.header("abc") + journal.join(5, here())

@@ -14,7 +14,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lastout._shared import callbacks, cleaners, makers, paths, processes
+from lastout._scopes.kinds import callback as callbacks
+from lastout._scopes.kinds import makers, paths
+from lastout._scopes.kinds import popen as processes
+from lastout._scopes.kinds import table as cleaners
 from support.artifacts import make
 
 if TYPE_CHECKING:

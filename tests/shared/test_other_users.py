@@ -15,9 +15,9 @@ import pytest
 
 import lastout
 from lastout import Scope, errors
-from lastout._process.deadline import Deadline
-from lastout._shared import journal
+from lastout._scopes.records import journal
 from lastout.backends.local import LocalBackend
+from lastout.deadline import Deadline
 from support.artifacts import failures, make
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be anot
 BECOME = f"""
 import os, sys
 import lastout
-import lastout._shared.recovery, lastout._shared.scope, lastout.backends.local
+import lastout._scopes.reaping.recovery, lastout._scopes.scope, lastout.backends.local
 from lastout.errors import LastoutError
 path = sys.argv[1]
 os.chdir("/")
@@ -122,7 +122,7 @@ def test_theirs_is_refused_to_us(commons: Path, program: Callable[..., Program],
         + """
 from base64 import b64decode
 from lastout.backends.local import LocalBackend
-from lastout._process.deadline import Deadline
+from lastout.deadline import Deadline
 what, records = sys.argv[2:]
 place = path + (".theirs" if what == "link" else "")
 with LocalBackend(place).hold("s", Deadline(10), create=True):

@@ -99,7 +99,7 @@ def test_one_that_came_in_between_is_not_taken(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Somebody who made it between check and creation keeps it."""
-    from lastout._shared import makers
+    from lastout._scopes.kinds import makers
 
     location, data = getattr(makers, f"prepare_{kind}")(tmp_path / "it", "/nowhere")
     (tmp_path / "it").symlink_to(tmp_path)

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lastout._shared import plan
-from lastout._shared.artifact import Artifact
+from lastout._scopes.records import plan
+from lastout._scopes.records.artifact import Artifact
 
 
 def thing(

@@ -16,8 +16,9 @@ import pytest
 import lastout
 from lastout import errors
 from lastout._platform import pids
-from lastout._process.deadline import Deadline
-from lastout._shared import groups, processes
+from lastout._scopes.kinds import popen as processes
+from lastout._scopes.kinds import process_groups as groups
+from lastout.deadline import Deadline
 from support import eventually
 from support.artifacts import Made, make
 
@@ -137,7 +138,7 @@ def test_one_that_was_not_waited_for_is_clean(start: Callable[..., Started]) -> 
 # comes with every SIGTERM.
 UNWINDS = f"""
 import os, signal, sys, threading, lastout
-from lastout._process import signal_end
+from lastout._exits import signal_end
 signal_end.IMPATIENT_AFTER = 0.0
 asked = threading.Event()
 signal.signal(signal.SIGCONT, lambda *_: asked.set())
@@ -357,7 +358,7 @@ def test_a_starter_killed_in_the_middle(program: Callable[..., Program]) -> None
     child = program(
         """
         import json, os, signal, sys
-        from lastout._shared import makers
+        from lastout._scopes.kinds import makers
         from say import say
 
         argv = [sys.executable, "-c", "from say import say; say('started'); input()"]
@@ -415,8 +416,8 @@ def test_one_that_cannot_be_ended_is_reported(
 def test_a_member_may_clean_its_own_group(start: Callable[..., Started]) -> None:
     """The last one out may live in a group that it has to end: it ends the others only."""
     cleaner = (
-        "import json, os; from lastout._process.deadline import Deadline;"
-        "from lastout._shared import cleaners;"
+        "import json, os; from lastout.deadline import Deadline;"
+        "from lastout._scopes.kinds import table as cleaners;"
         "cleaners.clean('popen', *json.loads(sys.stdin.readline()), Deadline(20));"
         "print('cleaned', flush=True)"
     )
@@ -433,8 +434,8 @@ def test_a_member_may_clean_its_own_group(start: Callable[..., Started]) -> None
 def test_a_member_knows_its_own_group(start: Callable[..., Started]) -> None:
     """Where the leader is gone, one that cleans and is of the group proves it by itself."""
     cleaner = (
-        "import atexit, json; from lastout._process.deadline import Deadline;"
-        "from lastout._shared import cleaners; print('ready', flush=True);"
+        "import atexit, json; from lastout.deadline import Deadline;"
+        "from lastout._scopes.kinds import table as cleaners; print('ready', flush=True);"
         "atexit.register(print, 'over', flush=True);"
         "cleaners.clean('popen', *json.loads(sys.stdin.readline()), Deadline(20))"
     )

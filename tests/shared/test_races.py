@@ -7,7 +7,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from lastout import Scope
-from lastout._shared import handover, membership
+from lastout._scopes.membership import handover, membership
 from support.races import hammer
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def test_a_fork_while_another_thread_joins(program: Callable[..., Program]) -> N
     child = program("""
         import os, threading
         import lastout
-        from lastout._process.deadline import Deadline
+        from lastout.deadline import Deadline
         from lastout.backends import local
         from say import say
 

@@ -9,10 +9,12 @@ import pytest
 
 from lastout._identity import Identity, here, new_token
 from lastout._platform import pids
-from lastout._process.deadline import Deadline
-from lastout._shared import journal, lease, reaper
+from lastout._scopes.reaping import reaper
+from lastout._scopes.records import journal
+from lastout._scopes.records import liveness as lease
 from lastout.backends.local import LocalBackend
 from lastout.backends.memory import MemoryBackend
+from lastout.deadline import Deadline
 from lastout.errors import CleanupBlocked, JournalDamaged, JournalTooNew, SystemRefused
 
 if TYPE_CHECKING:

@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lastout import Artifact
-from lastout._process import deadline
-from lastout._process.deadline import Deadline
-from lastout._shared import run
-from lastout._shared.cleaners import KINDS
+from lastout import Artifact, deadline
+from lastout._scopes.kinds.table import KINDS
+from lastout._scopes.reaping import cleaning_pass as run
+from lastout.deadline import Deadline
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -17,9 +17,9 @@ import pytest
 
 import lastout
 from lastout import Artifact, Scope, UsageError, current_scope
-from lastout._shared import joining
-from lastout._shared.hold import hold
-from lastout._shared.workers import Worker
+from lastout._scopes.membership import joining
+from lastout._scopes.membership.workers import Worker
+from lastout._scopes.records.scope_lock import hold
 from lastout.backends.local import LocalBackend
 from lastout.errors import (
     ArtifactExists,

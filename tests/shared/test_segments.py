@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lastout import errors
-from lastout._shared import segments
+from lastout._scopes.kinds import shared_memory as segments
 from support.artifacts import Made, make, track
 from support.unshared import run_mounted
 
@@ -92,7 +92,7 @@ def test_another_one_of_its_name_is_left_alone(kind: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_exists_is_not_made_again(kind: str) -> None:
     """A name that is taken is refused, before and at the making."""
-    from lastout._shared import makers
+    from lastout._scopes.kinds import makers
 
     made = one(kind)
     with pytest.raises(errors.ArtifactExists):
@@ -311,7 +311,7 @@ def test_a_killed_maker_leaves_it_to_us(program: Callable[..., Program]) -> None
     child = program(
         """
         import json, os, signal
-        from lastout._shared import makers
+        from lastout._scopes.kinds import makers
         from say import say
 
         location, data = makers.prepare_shared_memory(64)

@@ -13,7 +13,7 @@ import pytest
 
 import lastout
 from lastout import Scope
-from lastout._shared import journal
+from lastout._scopes.records import journal
 from lastout.backends.local import LocalBackend
 from lastout.errors import ArtifactReplaced, RootRefused, SystemRefused
 from support import eventually

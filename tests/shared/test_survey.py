@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lastout._identity import Identity, here
-from lastout._shared import journal
-from lastout._shared.containment import lies_inside
-from lastout._shared.survey import Survey
+from lastout._scopes.records import journal
+from lastout._scopes.records.containment import lies_inside
+from lastout._scopes.records.survey import Survey
 from lastout.errors import JournalTooNew
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def test_a_process_says_that_one_lives(
     hall: Hall, leaving: str, other: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whose journal is free lives as long as its process does, whoever is leaving."""
-    monkeypatch.setattr("lastout._shared.lease.ours", {other})
+    monkeypatch.setattr("lastout._scopes.records.liveness.ours", {other})
     hall.member(leaving, who=here())
     hall.member(other, who=here())
     survey = hall.survey(leaving)
@@ -89,7 +89,7 @@ def test_a_process_says_that_one_lives(
 
 def test_members_are_listed_once(hall: Hall, monkeypatch: pytest.MonkeyPatch) -> None:
     """They are not listed again when nobody was found dead: the leaving one is not."""
-    monkeypatch.setattr("lastout._shared.lease.ours", {"b"})
+    monkeypatch.setattr("lastout._scopes.records.liveness.ours", {"b"})
     hall.member("a", held=True)
     hall.member("b", who=here())
     hall.member("c", who=here(), held=True)

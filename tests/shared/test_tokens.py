@@ -15,8 +15,8 @@ import pytest
 import lastout
 from lastout import errors
 from lastout._platform import marks, pids
-from lastout._shared import processes
-from lastout._shared.tokens import Token
+from lastout._scopes.kinds import popen as processes
+from lastout._scopes.kinds.tokens import Token
 from support import eventually
 from support.program import IMPORTED_FROM
 

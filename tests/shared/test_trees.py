@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lastout import errors
-from lastout._shared import trees
+from lastout._scopes.kinds import directory as trees
 from support.artifacts import Made, make
 from support.unprivileged import without_privileges
 
@@ -249,8 +249,8 @@ def test_a_killed_cleaner_is_finished_by_the_next(
     child = program(
         f"""
         import os, signal
-        from lastout._process.deadline import Deadline
-        from lastout._shared import cleaners
+        from lastout.deadline import Deadline
+        from lastout._scopes.kinds import table as cleaners
 
         unlink, done = os.unlink, []
 

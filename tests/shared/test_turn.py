@@ -14,12 +14,12 @@ import pytest
 import lastout
 from lastout import Scope
 from lastout._identity import Identity, new_token
-from lastout._process.deadline import Deadline
-from lastout._shared import journal as journals
-from lastout._shared import reaper, turn
+from lastout._scopes.reaping import reaper, turn
+from lastout._scopes.records import journal as journals
 from lastout.backends.held import HeldDirectory
 from lastout.backends.local import LocalBackend
 from lastout.backends.memory import MemoryBackend
+from lastout.deadline import Deadline
 from lastout.errors import ScopeBusy, ScopeGone, SystemRefused, UsageError
 from lastout.layout import CLEANER_LOCK
 from support import eventually

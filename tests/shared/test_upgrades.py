@@ -21,9 +21,11 @@ from uuid import uuid4
 import pytest
 
 import lastout
+from lastout._exits import carrier, limit
 from lastout._platform import imports
-from lastout._process import carrier, limit
-from lastout._shared import callbacks, guardian, journal
+from lastout._scopes.guardian import client as guardian
+from lastout._scopes.kinds import callback as callbacks
+from lastout._scopes.records import journal
 from support import keepsakes
 from support.builds import OTHER_BUILD, by_hand
 from support.keepsakes import KEPT, PYTHON, SCOPE, SEGMENTS, names_in
@@ -40,13 +42,19 @@ SOURCE = Path(lastout.__path__[0])
 # Where a journal may name something of lastout's: these stay, whichever file it lies in.
 PUBLIC = {"lastout", "lastout.errors", "lastout.integrations.pools"}
 
-# What the texts of programs name that a former build has started, or starts while it is replaced
-# under it: each is there for one release more, wherever its module goes.
+# What the texts of programs name.  Those of a former build may be started while it is replaced
+# under them: what they name is there for one release more.
+NAMED_BEFORE = {
+    "lastout._shared.recorded:make",
+    "lastout._shared.watch:main",
+    "lastout._process.keeper:main",
+    "lastout._process.carrier:arrive",
+}
 NAMED_BY_PROGRAMS = {
     callbacks._CHILD: "lastout._shared.recorded:make",
     guardian._PROGRAM: "lastout._shared.watch:main",
-    limit._PROGRAM: "lastout._process.keeper:main",
-    carrier._SOURCE: "lastout._process.carrier:arrive",
+    limit._PROGRAM: "lastout._exits.keeper:main",
+    carrier._SOURCE: "lastout._exits.carrier:arrive",
 }
 
 
@@ -97,7 +105,11 @@ def named_by_all() -> set[str]:
     kept = map(keepsakes.kept, KEPT.glob("*.json"))
     journals = (records for left in kept for records in left.journals.values())
     names = {name for records in journals for name in names_in_records(records)}
-    return {name for name in names if name.startswith("lastout")} | {*NAMED_BY_PROGRAMS.values()}
+    return (
+        {name for name in names if name.startswith("lastout")}
+        | {*NAMED_BY_PROGRAMS.values()}
+        | NAMED_BEFORE
+    )
 
 
 def assert_noted(directory: Path, expected: list[str]) -> None:
@@ -165,7 +177,7 @@ def test_modules_can_move(
     assert child.end() == (0, "", "")
     said, moved = child.lines
     assert said == "0 ()"
-    assert "lastout._shared.moved_artifact" in moved.split()
+    assert "lastout.moved__identity" in moved.split()
     assert sorted((tmp_path / "noted").read_text().splitlines()) == sorted(expected)
 
 

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lastout._identity import here
-from lastout._shared import journal as journals
-from lastout._shared import recovery, watch
-from lastout._shared.jobs import Jobs
+from lastout._scopes.guardian import main as watch
+from lastout._scopes.guardian.jobs import Jobs
+from lastout._scopes.reaping import recovery
+from lastout._scopes.records import journal as journals
 from support import eventually
 
 if TYPE_CHECKING:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from lastout._process.deadline import Deadline
-from lastout._shared import cleaners, makers, tracking
+from lastout._scopes import tracking
+from lastout._scopes.kinds import makers
+from lastout._scopes.kinds import table as cleaners
+from lastout.deadline import Deadline
 
 if TYPE_CHECKING:
     from lastout import Report

@@ -20,13 +20,13 @@ from base64 import b85decode, b85encode
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from lastout._shared import journal
-from lastout._shared.segments import (
+from lastout._scopes.kinds.shared_memory import (
     Semaphore,
     SharedMemory,
     unlink_semaphore,
     unlink_shared_memory,
 )
+from lastout._scopes.records import journal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -121,7 +121,7 @@ def _threads() -> dict[str, str]:
     """The threads of this process, also those that `threading` does not know."""
     threads = sorted(thread.id for thread in psutil.Process().threads())
     # Kept on purpose where none can be started at exit; they are the newest.
-    parked = len(getattr(sys.modules.get("lastout._process.runner"), "_parked", ()))
+    parked = len(getattr(sys.modules.get("lastout._exits.runner"), "_parked", ()))
     return {str(thread): f"thread {thread}" for thread in threads[: len(threads) - parked]}
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from lastout._process.deadline import Deadline
-from lastout._process.handler import Handler
-from lastout._process.stack import Stack
+from lastout._exits.handler import Handler
+from lastout._exits.stack import Stack
+from lastout.deadline import Deadline
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from lastout._process.report import Outcome
+    from lastout.report import Outcome
 
 WAIT = 30  # seconds that no test should ever need
 

@@ -218,7 +218,7 @@ def _is_changing(entry: Path) -> bool:
 
 
 def _role(environment: list[bytes], words: list[bytes]) -> str:
-    if any(b"lastout._shared.watch" in word for word in words):
+    if any(b"lastout._scopes.guardian.main" in word for word in words):
         return "guardian"
     # Of multiprocessing and of loky: they end with the last member, and remove its semaphores.
     if any(b"resource_tracker import" in word for word in words):

@@ -7,8 +7,8 @@ import signal
 from typing import TYPE_CHECKING
 
 from lastout._platform import pids
-from lastout._process.deadline import Deadline
-from lastout._shared.groups import wait_for_ends
+from lastout._scopes.kinds.process_groups import wait_for_ends
+from lastout.deadline import Deadline
 
 from .guardians import guardian
 from .waiting import eventually

@@ -11,13 +11,15 @@ import os
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from lastout._process import registry
-from lastout._process.deadline import Deadline
-from lastout._shared import lease, members, reaper
-from lastout._shared.artifact import keep_here
-from lastout._shared.hold import hold
-from lastout._shared.membership import Membership
-from lastout._shared.survey import Survey
+from lastout._exits import registry
+from lastout._scopes.membership.membership import Membership
+from lastout._scopes.reaping import reaper
+from lastout._scopes.records import liveness as lease
+from lastout._scopes.records import members
+from lastout._scopes.records.artifact import keep_here
+from lastout._scopes.records.scope_lock import hold
+from lastout._scopes.records.survey import Survey
+from lastout.deadline import Deadline
 from lastout.errors import LastoutError
 
 from .fragile import FragileBackend, Killed, Mortal
@@ -25,7 +27,7 @@ from .fragile import FragileBackend, Killed, Mortal
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from lastout._shared.artifact import Artifact
+    from lastout._scopes.records.artifact import Artifact
     from lastout.backends.base import Backend
 
 NAME = "s"

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from typing import Final
 
 _TIME_LIMIT: Final = 10.0  # seconds for one to start
-_PACKAGE: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+PACKAGE: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 # Not at the front: nothing beside lastout may stand in the standard library's way.
 _TRIAL: Final = (
     "import os, sys; sys.path.append(sys.argv[1]); import lastout;"
@@ -101,7 +101,7 @@ def _passes(path: str) -> bool:
     told = scratch_file()
     try:
         process = subprocess.Popen(
-            [path, "-I", "-S", "-c", _TRIAL, os.path.dirname(_PACKAGE)],
+            [path, "-I", "-S", "-c", _TRIAL, os.path.dirname(PACKAGE)],
             stdin=subprocess.DEVNULL,
             stdout=told,
             stderr=subprocess.DEVNULL,
@@ -109,7 +109,7 @@ def _passes(path: str) -> bool:
             start_new_session=True,
         )
         _wait(process)
-        ours = f"{sys.implementation.cache_tag} {sys.abiflags} {_PACKAGE}"
+        ours = f"{sys.implementation.cache_tag} {sys.abiflags} {PACKAGE}"
         return os.pread(told, 65536, 0) == os.fsencode(ours)
     finally:
         os.close(told)

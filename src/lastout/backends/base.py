@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Protocol
 
-    from .._process.deadline import Deadline
+    from ..deadline import Deadline
 
     class Lease(Protocol):
         """A member's own journal, which it alone may add to, held for as long as it lives."""

@@ -23,7 +23,7 @@ from .root import check_ours, find_root, open_directory, open_root, refusals, tr
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .._process.deadline import Deadline
+    from ..deadline import Deadline
 
 
 class LocalBackend:

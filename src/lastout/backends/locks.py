@@ -27,7 +27,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
 
-    from .._process.deadline import Deadline
+    from ..deadline import Deadline
 
 time = Genuine("time")
 

@@ -14,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from .._process.deadline import Deadline
+    from ..deadline import Deadline
 
 
 class _Scope:

@@ -10,8 +10,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Final
 
-    from .._process.report import Outcome
-    from .._shared.inspection import ArtifactView, MemberView, ScopeView
+    from .._scopes.records.inspection import ArtifactView, MemberView, ScopeView
+    from ..report import Outcome
 
 FORMAT: Final = 1
 

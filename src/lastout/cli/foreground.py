@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from subprocess import Popen
     from typing import Any, Final
 
-    from .._process.deadline import Deadline
+    from ..deadline import Deadline
 
 # Nobody can pass these on, or they are about this process and no other.
 _NOT_PASSED_ON: Final = {

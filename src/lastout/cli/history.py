@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 
-from .._shared.journal import records
+from .._scopes.records.journal import records
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

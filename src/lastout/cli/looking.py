@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from itertools import chain
 
-from .._shared.inspection import inspect
+from .._scopes.records.inspection import inspect
 from ..backends.local import LocalBackend
 from ..backends.root import check_name
 from ..errors import UsageError
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Iterator, Sequence
 
-    from .._shared.inspection import ArtifactView, MemberView, Process, ScopeView
+    from .._scopes.records.inspection import ArtifactView, MemberView, Process, ScopeView
     from ..backends.base import Backend
 
 _SCOPES = (

@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from contextlib import contextmanager
 
-from .._shared.cleaners import clean
-from .._shared.inspection import inspect
-from .._shared.recovery import reap_all
+from .._scopes.kinds.table import clean
+from .._scopes.reaping.recovery import reap_all
+from .._scopes.records.inspection import inspect
 from ..backends.local import LocalBackend
 from ..backends.root import check_name
 from . import facts
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
     from typing import Any
 
-    from .._process.deadline import Deadline
-    from .._process.report import Outcome
-    from .._shared.inspection import ScopeView
-    from .._shared.run import Clean
+    from .._scopes.reaping.cleaning_pass import Clean
+    from .._scopes.records.inspection import ScopeView
     from ..backends.base import Backend
+    from ..deadline import Deadline
+    from ..report import Outcome
 
 _DONE = (
     Column("SCOPE", long=True),

@@ -15,7 +15,7 @@ from .._identity import Identity, comparable, is_running
 from .._platform import pids
 from .._platform.changes import Changes
 from .._platform.masks import AllBlocked
-from .._shared.journal import parse
+from .._scopes.records.journal import parse
 from ..backends.journals import read_all
 from ..errors import LastoutError
 from ..layout import GARBAGE, JOURNAL, SCOPE_LOCK

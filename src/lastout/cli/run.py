@@ -20,11 +20,11 @@ from time import monotonic_ns
 
 from .. import Scope, _platform
 from .._platform import pids
-from .._process.deadline import Deadline
-from .._shared.descendants import Descendants, belongs_to
-from .._shared.groups import LAST_PATIENCE
-from .._shared.tokens import Token
+from .._scopes.kinds.process_groups import LAST_PATIENCE
+from .._scopes.kinds.tokens import Token
+from ..deadline import Deadline
 from ..errors import LastoutError, UsageError
+from .descendants import Descendants, belongs_to
 from .foreground import Foreground
 from .output import tell
 from .patience import Hurry, Patience

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from .._platform import pids
-from .._shared.groups import group_of
+from .._scopes.kinds.process_groups import group_of
 
 
 class Terminal:

@@ -17,7 +17,7 @@ from string import Template
 from time import monotonic_ns
 
 from .._platform import interpreter_has
-from .._shared.inspection import journals
+from .._scopes.records.inspection import journals
 from ..errors import SystemRefused, UsageError
 from .history import history
 from .tables import command, shown
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any, Final
 
-    from .._shared.inspection import ScopeView
+    from .._scopes.records.inspection import ScopeView
     from ..backends.base import Backend
     from .history import Event, History, Lane
 

@@ -9,7 +9,7 @@ from functools import partial
 from time import sleep
 
 from .._platform.changes import Changes
-from .._shared.inspection import inspect
+from .._scopes.records.inspection import inspect
 from ..backends.local import LocalBackend
 from ..layout import SCOPE_LOCK
 from . import facts
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console, ConsoleOptions
 
-    from .._shared.inspection import ScopeView
+    from .._scopes.records.inspection import ScopeView
     from ..backends.base import Backend
 
     Views = Sequence[ScopeView]

@@ -23,12 +23,12 @@ from weakref import WeakSet
 from .. import Failure, Outcome, Report
 from .. import register as _at_exit
 from .. import unregister as _not_at_exit
-from .._process import registry
-from .._process.deadline import Deadline, check_seconds
-from .._process.handler import Handler
-from .._process.report import Failures
-from .._process.unwinding import late, overrun
+from .._exits import registry
+from .._exits.handler import Handler
+from .._exits.unwinding import late, overrun
+from ..deadline import Deadline, check_seconds
 from ..errors import HandlerTimeout, UsageError
+from ..report import Failures
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -17,10 +17,10 @@ import signal
 from distributed import NannyPlugin, WorkerPlugin
 
 from .. import Scope, handler, unregister
-from .._process.deadline import check_seconds
-from .._process.handler import name_of
-from .._process.runner import call_within
-from .._process.unwinding import late
+from .._exits.handler import name_of
+from .._exits.runner import call_within
+from .._exits.unwinding import late
+from ..deadline import check_seconds
 from . import pools
 
 TYPE_CHECKING = False

@@ -12,10 +12,10 @@ import os
 import sys
 from functools import partial
 
+from .._exits import PACKAGES
+from .._exits.parent import end_after, wait_until_dead
 from .._platform.genuine import Genuine
 from .._platform.pids import can_hold_processes
-from .._process import PACKAGES
-from .._process.parent import end_after, wait_until_dead
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ import signal
 from .. import Scope, handle_signals, handler, reap
 from .._platform import in_main_interpreter
 from .._platform.genuine import in_main_thread
-from .._process.deadline import check_seconds
+from ..deadline import check_seconds
 from ..errors import UsageError
 from .orphans import end_with_starter
 

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Generator
     from typing import Any, Final
 
-    from .._process.report import Outcome
-    from .._shared.scope import Scope
+    from .._scopes.scope import Scope
+    from ..report import Outcome
     from .board import Board
 
 _WAIT: Final = 5.0  # seconds for workers that xdist has just ended

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from typing import Final
 
     from .._identity import Identity
-    from .._shared.scope import Scope
+    from .._scopes.scope import Scope
     from .board import Board
     from .facts import State, Workers
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 
-from .._process import registry
-from .._process.deadline import Deadline
-from .._process.report import Report
+from .._exits import registry
+from ..deadline import Deadline
+from ..report import Report
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import ParamSpec, TypeVar
 
-    from .._process.stack import Stack
+    from .._exits.stack import Stack
 
     P = ParamSpec("P")
     R = TypeVar("R")

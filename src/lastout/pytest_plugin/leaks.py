@@ -243,10 +243,10 @@ def _is_left(kind: str, path: str) -> bool:
 
 def _looked_after() -> set[str]:
     """What the scopes that this process is in are going to clean."""
-    if "lastout._shared.scope" not in sys.modules:
+    if "lastout._scopes.scope" not in sys.modules:
         return set()
-    from .._shared.membership import joined
-    from .._shared.survey import Survey
+    from .._scopes.membership.membership import joined
+    from .._scopes.records.survey import Survey
 
     found = set()
     for membership in list(joined.values()):

@@ -6,7 +6,7 @@ import traceback
 
 import pytest
 
-from .._shared import pickling
+from .. import pickling
 from ..errors import SharedFixtureFailed, UsageError
 
 TYPE_CHECKING = False

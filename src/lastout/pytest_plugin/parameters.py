@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from hashlib import sha256
 
-from .._shared import pickling
+from .. import pickling
 from ..errors import UsageError
 from .packing import copied
 

@@ -12,9 +12,9 @@ from time import monotonic_ns
 
 import pytest
 
+from .. import pickling
 from .._identity import Identity, comparable, new_token
-from .._shared import pickling
-from .._shared.scope import Scope
+from .._scopes.scope import Scope
 from ..errors import CleanupWarning, UsageError
 from .board import Board
 from .ending import Ending

@@ -15,19 +15,19 @@ import os
 from time import monotonic_ns
 
 from .._identity import Identity, new_token
-from .._shared import journal as journals
-from .._shared import lease as leases
-from .._shared.hold import hold
-from .._shared.recovery import reap
-from .._shared.scope import Scope
-from .._shared.survey import Survey
+from .._scopes.reaping.recovery import reap
+from .._scopes.records import journal as journals
+from .._scopes.records import liveness as leases
+from .._scopes.records.scope_lock import hold
+from .._scopes.records.survey import Survey
+from .._scopes.scope import Scope
 from ..backends.local import LocalBackend
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from .._process.report import Outcome
+    from ..report import Outcome
 
 
 def stand_in_for(who: Identity, scope: Scope) -> None:

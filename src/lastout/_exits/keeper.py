@@ -1,0 +1,172 @@
+"""Keeper: a process of its own that kills others when their time to end is over.
+
+    a process joins  (socket)  --> its pidfd, a line to it, its wakeup pipe, seconds, signals
+    it begins to end (line)    --> the clock runs
+    a signal of those comes, and nobody reads it from the pipe --> the clock runs
+    the clock is over          --> SIGKILL
+    it has ended     (pidfd), or hangs up (line) --> forgotten
+
+It is for a process that cannot run a line of Python any more, so it needs nothing of that.
+The C handler of CPython writes a signal into the wakeup pipe without the interpreter lock.
+Where the byte stays there for a moment, nobody in the process can act on it.
+
+Started by `limit`, one for a family of forked processes.  It is small because it loads next
+to nothing, and ends with the last of them.
+"""
+
+from __future__ import annotations
+
+import _signal  # type: ignore[import-not-found]
+import _socket
+import os
+import select
+import sys
+from time import monotonic
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+# What is said on the line.
+BEGIN: Final = b"B"
+CALL_OFF: Final = b"O"
+
+_MOMENT: Final = 0.1  # seconds that a process has to read what came for it
+_DESCRIPTORS: Final = 4  # that come with one message
+
+
+class _Process:
+    """One whose end has a limit."""
+
+    def __init__(self, terms: bytes, descriptors: list[int]) -> None:
+        seconds, *signals = terms.split()
+        self.seconds = float(seconds)
+        self.signals = {int(signum) for signum in signals}
+        self.held, self.line = descriptors[:2]
+        self.pipe = descriptors[2:]  # to read from and to write to; empty where there is none
+        self.came_at = 0.0  # when something was seen in the pipe
+        self.look_at: float | None = None  # when it should have been read
+        self.kill_at: float | None = None
+
+    def look(self) -> bool:
+        """Whether the pipe is empty; if it holds a signal of ours, the clock runs."""
+        try:
+            unread = os.read(self.pipe[0], 65536)
+        except BlockingIOError:
+            return True
+        try:  # noqa: SIM105  contextlib takes long to import
+            os.write(self.pipe[1], unread)
+        except BlockingIOError:
+            pass  # full again: the process has enough to wake up for
+        if self.signals.intersection(unread) and self.kill_at is None:
+            self.kill_at = self.came_at + self.seconds
+        return not unread
+
+    def hear(self) -> bool:
+        """What it says; False when it has hung up."""
+        said = os.read(self.line, 64)
+        for word in said:
+            if word == BEGIN[0] and self.kill_at is None:
+                self.kill_at = monotonic() + self.seconds
+            elif word == CALL_OFF[0]:
+                self.kill_at = None
+        return bool(said)
+
+    def kill(self) -> None:
+        """Its time is over."""
+        try:
+            _signal.pidfd_send_signal(self.held, _signal.SIGKILL)
+        except OSError:
+            return  # it has ended, or became somebody else's
+
+    def close(self) -> None:
+        """Let go of it."""
+        for descriptor in (self.held, self.line, *self.pipe):
+            os.close(descriptor)
+
+
+class Keeper:
+    """Waits until a process, or its time, has ended."""
+
+    def __init__(self, door: _socket.socket) -> None:
+        self._door: _socket.socket | None = door
+        self._poll = select.poll()
+        self._poll.register(door.fileno(), select.POLLIN)
+        self._processes: dict[int, _Process] = {}  # by each descriptor that is waited for
+
+    def run(self) -> None:
+        """Keep the limits until nobody can come any more, and all have gone."""
+        while self._door is not None or self._processes:
+            for descriptor, _ in self._poll.poll(self._milliseconds_left()):
+                if self._door is not None and descriptor == self._door.fileno():
+                    self._open(self._door)
+                elif descriptor in self._processes:
+                    self._attend_to(self._processes[descriptor], descriptor)
+            now = monotonic()
+            for process in {*self._processes.values()}:
+                self._see_to(process, now)
+
+    def _milliseconds_left(self) -> float | None:
+        processes = self._processes.values()
+        due = [at for one in processes for at in (one.look_at, one.kill_at) if at is not None]
+        return max(0.0, min(due) - monotonic()) * 1000 + 1 if due else None
+
+    def _open(self, door: _socket.socket) -> None:
+        space = _socket.CMSG_SPACE(_DESCRIPTORS * 4)
+        terms, with_it, _, _ = door.recvmsg(1024, space)
+        if not terms:
+            self._poll.unregister(door.fileno())
+            self._door = None
+            door.close()
+            return
+        numbers = memoryview(b"".join(data for _, _, data in with_it)).cast("i").tolist()
+        process = _Process(terms, numbers)
+        for descriptor in (process.held, process.line, *process.pipe[:1]):
+            self._processes[descriptor] = process
+            self._poll.register(descriptor, select.POLLIN)
+
+    def _attend_to(self, process: _Process, descriptor: int) -> None:
+        if descriptor == process.held or (descriptor == process.line and not process.hear()):
+            self._forget(process)
+        elif descriptor in process.pipe:
+            self._poll.unregister(descriptor)  # it stays readable: not to be told again and again
+            process.came_at = monotonic()
+            process.look_at = process.came_at + _MOMENT
+
+    def _see_to(self, process: _Process, now: float) -> None:
+        if process.look_at is not None and process.look_at <= now:
+            if process.look():
+                process.look_at = None
+                self._poll.register(process.pipe[0], select.POLLIN)
+            else:
+                process.look_at = now + _MOMENT
+        if process.kill_at is not None and process.kill_at <= now:
+            process.kill()
+            self._forget(process)
+
+    def _forget(self, process: _Process) -> None:
+        for descriptor in (process.held, process.line, *process.pipe[:1]):
+            del self._processes[descriptor]
+            try:
+                self._poll.unregister(descriptor)
+            except KeyError:
+                continue  # a pipe that was not waited for
+        process.close()
+
+
+def main() -> None:
+    """Become nobody's child, with nothing of other people's, and keep limits."""
+    # Signals are for the others: all are blocked since before this process began.
+    os.setsid()
+    os.chdir("/")
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) > 2:
+            try:
+                os.close(int(name))
+            except OSError:
+                continue  # the one that listed them
+    if os.fork():
+        os._exit(0)  # who started it goes on when all of this is done
+    sys.stdin = None  # its number is the door's
+    Keeper(_socket.socket(fileno=0)).run()
+    os._exit(0)

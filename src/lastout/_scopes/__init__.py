@@ -1,0 +1,8 @@
+"""Many processes: what they share is recorded on disk, and the last one out cleans it."""
+
+from .._platform import HAS_FORK
+
+if not HAS_FORK:
+    raise ImportError(
+        "scopes need a POSIX system, such as Linux; on this one lastout has exit handlers only"
+    )

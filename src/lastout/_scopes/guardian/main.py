@@ -1,0 +1,294 @@
+"""Watch: what a guardian does, in a process of its own, until its scope is gone.
+
+    a process ends    (pidfd)   --+
+    a journal comes   (dnotify) --+--> look: who is dead? --> a job, in a fork that ends after it:
+    a lock is freed   (flock)   --+                           "reap", or "orphans"
+
+It knows nothing but what it waits for, and finds that in the journals, so one
+that is killed can be replaced at any time.  It is small because it loads next
+to nothing: what cleaning takes, `filelock` included, only its jobs load.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+from _thread import start_new_thread
+from time import monotonic
+
+from ..._identity import comparable
+from ..._platform import events, marks
+from ...layout import JOURNAL
+from ..records.journal_header import SIZE, process_of
+from .jobs import Jobs
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+    from ..._identity import Identity
+
+_SETTLE: Final = 0.01  # seconds: whoever comes seldom comes alone
+_ANSWER: Final = 0.05  # seconds that a forked child has to say who it is
+_AGAIN: Final = 1.0  # seconds until another look, where one failed
+# Seconds until a job that could not do its work, such as for want of memory, is tried again.
+_PAUSES: Final = (0.1, 1.0, 5.0, 20.0)
+_READ_ONLY: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+# What a terminal, a shell or a service manager sends when it means the members.
+_NOT_FOR_US: Final = ("SIGINT", "SIGQUIT", "SIGTSTP", "SIGHUP", "SIGTERM", "SIGTTIN", "SIGTTOU")
+
+
+class Watch:
+    """Waits for the members of one scope, and has the dead reaped.
+
+    Args:
+        path: the path of the scope.
+        directory: a descriptor of it.
+        jobs: what starts a job.
+    """
+
+    def __init__(self, path: str, directory: int, jobs: Jobs) -> None:
+        self._path = path
+        self._directory = directory
+        self._jobs = jobs
+        self._events = events.watch(directory)
+        self._living: dict[str, int] = {}  # token -> the process that is waited for
+        self._silent: set[str] = set()  # have not said who they are, so far
+        self._locked: set[str] = set()  # only their lock tells that they live
+        self._ended: set[str] = set()  # their process has ended: not to be followed again
+        self._dead: set[str] = set()  # a job was asked for since they died
+        self._waited_for: tuple[str, int] | None = None  # one of these, and its journal, open
+        self._is_free = False  # we have that lock now
+        self._look_at: float | None = 0.0
+        self._wanted: dict[str, float] = {}  # job -> when, at the earliest
+        self._failed: dict[str, int] = {}
+
+    def run(self) -> None:
+        """Watch until the scope is gone, or nobody is left in it and no more can be done."""
+        while True:
+            self._let_go_of_lock()
+            if self._look_at is not None and self._look_at <= monotonic():
+                self._look_if_possible()
+            if not self._is_there():
+                return
+            self._start_jobs()
+            if not self._expects_anything():
+                return
+            ended, changed = self._events.wait(self._time_left())
+            if ended:
+                self._look_at = 0.0
+            elif changed:
+                self._look_soon(_SETTLE)
+            for pid in ended:
+                self._take_note_of_end(pid)
+
+    def _is_there(self) -> bool:
+        try:
+            there, ours = os.stat(self._path, follow_symlinks=False), os.fstat(self._directory)
+        except OSError:
+            return False
+        return (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino)
+
+    def _expects_anything(self) -> bool:
+        alive = self._living or self._silent or self._locked
+        return bool(alive or self._wanted or self._jobs.running or self._look_at is not None)
+
+    def _time_left(self) -> float | None:
+        """Seconds until something is due without an event."""
+        due = [at for job, at in self._wanted.items() if job not in self._jobs.running.values()]
+        if self._look_at is not None:
+            due.append(self._look_at)
+        return max(0.0, min(due) - monotonic()) if due else None
+
+    def _look_soon(self, seconds: float) -> None:
+        at = monotonic() + seconds
+        self._look_at = at if self._look_at is None else min(at, self._look_at)
+
+    # Who is there, and who is dead.
+
+    def _look_if_possible(self) -> None:
+        self._look_at = None
+        try:
+            self._look()
+        except OSError:  # no descriptors or no memory left, for the moment
+            self._look_soon(_AGAIN)
+
+    def _look(self) -> None:
+        names = os.listdir(self._directory)
+        here = {
+            name[: -len(JOURNAL)] for name in names if name.endswith(JOURNAL) and name[0] != "."
+        }
+        # A process that left but lives is followed on: it may be a parent of workers.
+        self._living = {token: pid for token, pid in self._living.items() if token in here}
+        for known in (self._silent, self._locked, self._ended, self._dead):
+            known.intersection_update(here)
+        for token in here - self._living.keys() - self._dead:
+            self._look_at_member(token)
+        self._wait_for_a_lock()
+
+    def _look_at_member(self, token: str) -> None:
+        journal = self._open(token)
+        if journal is None:
+            return
+        try:
+            head = os.pread(journal, SIZE, 0)
+            parent = process_of(head, b"worker")
+            if parent and comparable(parent) and not self._follow(parent):
+                self._want("orphans")
+            self._judge(token, process_of(head, b"join"), journal)
+        finally:
+            os.close(journal)
+
+    def _judge(self, token: str, who: Identity | None, journal: int) -> None:
+        knew_of_it = token in self._silent or token in self._locked
+        self._silent.discard(token)
+        self._locked.discard(token)
+        if who and who.pid and self._can_be_followed(token, who):
+            self._living[token] = who.pid
+        elif not who and not knew_of_it:
+            self._silent.add(token)
+            self._look_soon(_ANSWER)
+        elif _is_free(journal):
+            self._dead.add(token)
+            self._want("reap")
+        else:
+            self._locked.add(token)
+
+    def _can_be_followed(self, token: str, who: Identity) -> bool:
+        # One that has ended and nobody has waited for is seen by some systems as there.
+        return token not in self._ended and comparable(who) and self._follow(who)
+
+    def _follow(self, who: Identity) -> bool:
+        return who.pid is not None and self._events.follow(who.pid, who.started)
+
+    def _open(self, token: str) -> int | None:
+        try:
+            return os.open(token + JOURNAL, _READ_ONLY, dir_fd=self._directory)
+        except FileNotFoundError:
+            return None
+
+    def _wait_for_a_lock(self) -> None:
+        """Wait for one of those of whom only a lock is known.
+
+        One at a time is enough: whoever has not said who it is has made
+        nothing, so what counts is when the last of them is gone.
+        """
+        if self._locked and not self._waited_for:
+            token = next(iter(self._locked))
+            journal = self._open(token)
+            if journal is not None:
+                self._waited_for = token, journal
+                start_new_thread(self._sleep_until_free, (journal,))
+
+    def _sleep_until_free(self, journal: int) -> None:
+        try:
+            fcntl.flock(journal, fcntl.LOCK_SH)
+        finally:
+            self._is_free = True
+            self._events.ring()
+
+    def _let_go_of_lock(self) -> None:
+        if self._waited_for and self._is_free:
+            token, journal = self._waited_for
+            os.close(journal)
+            self._waited_for, self._is_free = None, False
+            # A job that looked meanwhile has seen our lock, and taken the member for alive.
+            self._dead.discard(token)
+            self._locked.add(token)
+            self._look_at = 0.0
+
+    def _take_note_of_end(self, pid: int) -> None:
+        if pid in self._jobs.running:
+            self._take_note_of_job(pid)
+            return
+        self._ended.update(token for token, other in self._living.items() if other == pid)
+        self._living = {token: other for token, other in self._living.items() if other != pid}
+        if any(self._is_worker_of(token, pid) for token in self._living):
+            self._want("orphans")
+
+    def _is_worker_of(self, token: str, pid: int) -> bool:
+        try:
+            journal = self._open(token)
+        except OSError:
+            return True  # it cannot be told: the job knows better
+        if journal is None:
+            return False
+        try:
+            parent = process_of(os.pread(journal, SIZE, 0), b"worker")
+        finally:
+            os.close(journal)
+        return parent is not None and parent.pid == pid
+
+    # Jobs.
+
+    def _want(self, job: str, seconds: float = 0.0) -> None:
+        self._wanted[job] = monotonic() + seconds
+
+    def _start_jobs(self) -> None:
+        now = monotonic()
+        for job, at in list(self._wanted.items()):
+            if at <= now and job not in self._jobs.running.values():
+                del self._wanted[job]
+                try:
+                    pid = self._jobs.start(job, self._path, self._waited_for)
+                except OSError:  # no memory, no processes left
+                    self._try_again(job)
+                    continue
+                if not self._events.follow(pid, None):
+                    self._take_note_of_job(pid)  # it has ended already
+
+    def _take_note_of_job(self, pid: int) -> None:
+        job, worked = self._jobs.result(pid)
+        if worked:
+            self._failed.pop(job, None)
+        else:
+            self._try_again(job)
+        self._look_at = 0.0
+
+    def _try_again(self, job: str) -> None:
+        failed = self._failed.get(job, 0)
+        self._failed[job] = failed + 1
+        if failed < len(_PAUSES):
+            self._want(job, _PAUSES[failed])
+
+
+def _is_free(journal: int) -> bool:
+    try:
+        fcntl.flock(journal, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    fcntl.flock(journal, fcntl.LOCK_UN)
+    return True
+
+
+def main(path: str, lock: str, *paths: str) -> None:
+    """Be the guardian of the scope at `path`.
+
+    The process that calls this ends, as soon as it is clear that there will be
+    a guardian; that is a child of it, and so nobody's that could be waited for.
+
+    Args:
+        path: the path of the scope.
+        lock: the descriptor by which the guardian is known to live, locked.
+        paths: where to find what cleaning imports.
+    """
+    try:
+        directory = os.open(path, _READ_ONLY | os.O_DIRECTORY)
+    except FileNotFoundError:
+        os._exit(0)  # its starter was killed, and everything is cleaned already
+    os.set_inheritable(int(lock), False)
+    marks.take_mark_off()  # whoever started it may be of a tree that is ended
+    jobs = Jobs(int(lock), paths)
+    jobs.prepare()
+    if os.fork():
+        os._exit(0)
+    os.setsid()
+    # All but SIGKILL is meant for the members, and once they are gone it ends by
+    # itself.  Handlers, because what is ignored stays so in all that its jobs start.
+    for name in _NOT_FOR_US:
+        signal.signal(getattr(signal, name), lambda *_: None)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    os.dup2(0, 2)  # it told its starter of errors, up to here
+    Watch(path, directory, jobs).run()
+    os._exit(0)

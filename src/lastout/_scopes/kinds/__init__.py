@@ -1,0 +1,1 @@
+"""Kinds of artifacts: how each is made, and how it is cleaned from its record alone."""

@@ -1,0 +1,223 @@
+"""Cleaning by another program, such as `docker rm -f NAME`, with an end to its time.
+
+It runs in the directory and with the variables that were recorded, reads
+nothing, and has a process group of its own, which is killed when its time is
+over.  What it prints goes to memory, and its end into the error if it fails.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+from contextlib import suppress
+
+from ..._platform import files, genuine
+from ...deadline import Deadline, check_seconds
+from ...errors import CleanupFailed, CleanupTimeout, UsageError
+from ...layout import SCOPE_VARIABLE
+from . import paths
+from . import popen as processes
+from .process_groups import LAST_PATIENCE, Group, wait_for_child
+from .relay import Relay
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import Any, Final, Protocol
+
+    class Running(Protocol):
+        """What is asked of a process: a `Popen` has it."""
+
+        pid: int
+        returncode: int | Any
+
+        def poll(self) -> int | None: ...
+        def wait(self, timeout: float | None = None) -> int | None: ...
+
+    Start = Callable[[str, int, Mapping[str, str]], Running]
+
+TIME_LIMIT: Final = 60.0  # seconds, where nobody says otherwise
+_TAIL: Final = 2000  # bytes of its output that are told
+# Whoever cleans holds the lock of the scope: joining it from here would hang.
+_NOT_PASSED_ON: Final = frozenset({SCOPE_VARIABLE})
+
+
+def prepare(
+    argv: Sequence[processes.Argument],
+    cwd: paths.AnyPath | None,
+    env: Mapping[str, str] | None,
+    timeout: float | None,
+) -> tuple[str, dict[str, Any]]:
+    """Check a command and write down what it needs to run anywhere.
+
+    Raises:
+        UsageError: there is no such program or directory, or it is no command at all.
+        TypeError: it is one text instead of a list, or a variable is not text.
+    """
+    if isinstance(argv, str | bytes | os.PathLike):
+        raise TypeError(
+            f"a command is a list, such as {shlex.split(os.fsdecode(argv))!r}, not one text;"
+            " for a line of shell use ['sh', '-c', line]"
+        )
+    words = processes.as_text(argv)
+    added: dict[Any, Any] = dict(env or {})
+    for name, value in added.items():
+        if not isinstance(name, str) or not isinstance(value, str):
+            raise TypeError(f"variables must be text, not {name!r}: {value!r}")
+    where = paths.resolve("directory", cwd) if cwd is not None else os.getcwd()
+    if not os.path.isdir(where):
+        raise UsageError(f"there is no directory {where!r} for the command to run in")
+    return shlex.join(words), {
+        "argv": words,
+        "program": _found(words[0], where, added.get("PATH")),
+        "cwd": where,
+        "env": added,
+        "timeout": check_seconds(timeout, "timeout"),
+    }
+
+
+def _found(name: str, where: str, path: str | None) -> str:
+    # Now and by its full path: who cleans may have another PATH.
+    if os.path.dirname(name):
+        name = os.path.join(where, name)
+    program = shutil.which(name, path=path)
+    if program is None:
+        raise UsageError(f"there is no program {name!r} that could be run as a cleanup")
+    return os.path.abspath(program)
+
+
+def clean_command(location: str, data: Mapping[str, Any], deadline: Deadline) -> None:
+    """Run a recorded command.
+
+    Raises:
+        CleanupFailed: it ended with another status than 0, or cannot be started.
+        CleanupTimeout: it did not end in its time and was killed, with its group.
+    """
+    limit = TIME_LIMIT if data["timeout"] is None else data["timeout"]
+    how = {"executable": data["program"], "cwd": data["cwd"], "stdin": subprocess.DEVNULL}
+    run("command", location, data["argv"], how, data["env"], Deadline(deadline.share(False, limit)))
+
+
+def run(
+    kind: str,
+    location: str,
+    argv: Sequence[str],
+    how: Mapping[str, Any],
+    env: Mapping[str, str],
+    deadline: Deadline,
+) -> None:
+    """Run a program until it ends or its time is over.
+
+    Args:
+        kind: the kind of the artifact that it cleans, for the errors.
+        location: its location, for the errors.
+        argv: the program and its arguments.
+        how: further arguments for `Popen`; `cwd` among them.
+        env: variables on top of this process's own.
+        deadline: when it is killed.
+    """
+
+    def start(token: str, output: int, inherited: Mapping[str, str]) -> Running:
+        streams = {"stdout": output, "stderr": output, "env": {**inherited, **env}}
+        popen = genuine.subprocess().Popen
+        return processes.start(token, relay.argv, {**relay.how, **streams}, popen=popen)
+
+    relay = Relay(argv, how)
+    try:
+        see_through(kind, location, start, how["cwd"], deadline, relay.status)
+    finally:
+        relay.close()
+
+
+def see_through(
+    kind: str,
+    location: str,
+    start: Start,
+    cwd: str,
+    deadline: Deadline,
+    status: Callable[[Any], int | None] | None = None,
+) -> None:
+    """Start a process, and wait until it ends or its time is over.
+
+    Args:
+        kind: the kind of the artifact that it cleans, for the errors.
+        location: its location, for the errors.
+        start: starts it, in a group of its own; given a token, a descriptor for what it
+            says, and its variables.
+        cwd: the directory that it runs in.
+        deadline: when it is killed, with its group.
+        status: tells how it has ended, in the place of its `returncode`.
+    """
+    if not os.path.isdir(cwd):
+        raise _failed(kind, location, f"its directory {cwd!r} is gone")
+    inherited = {name: value for name, value in os.environ.items() if name not in _NOT_PASSED_ON}
+    output = files.scratch_file()
+    try:
+        token = paths.fresh_name(kind)
+        try:
+            process = start(token, output, inherited)
+        # RuntimeError: an interpreter that ends forks no more.
+        except (OSError, RuntimeError) as error:
+            raise _failed(kind, location, f"it cannot be started: {error}") from error
+        in_time = _wait(process, token, deadline)
+        said = _tail(output)
+    finally:
+        os.close(output)
+    if not in_time:
+        raise CleanupTimeout(
+            f"the {kind} {location!r} did not end in its time and was killed{said}",
+            kind=kind,
+            location=location,
+        )
+    ended = process.returncode if status is None else status(process)
+    if ended:
+        raise _failed(kind, location, _describe(ended) + said)
+
+
+def _wait(process: Running, token: str, deadline: Deadline) -> bool:
+    """Wait until it ends by itself; else kill its group.  Whether it did."""
+    ended = False
+    try:
+        ended = wait_for_child(process.pid, deadline)
+    finally:
+        # Also when this wait is interrupted, by Ctrl-C or a lack of descriptors.
+        if not ended:
+            _kill(process, token)
+        process.poll()
+    return ended
+
+
+def _kill(process: Running, token: str) -> None:
+    try:
+        started = processes.started_at(process.pid)
+        with Group(token, process.pid, started) as group:
+            group.end(0, Deadline(LAST_PATIENCE))
+    finally:
+        # Without descriptors too: what it does must not go on while others are cleaned.
+        # Its number is its own until it is waited for.
+        if process.poll() is None:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait(LAST_PATIENCE)
+
+
+def _describe(status: int) -> str:
+    if status > 0:
+        return f"it ended with status {status}"
+    try:
+        return f"it was killed by {signal.Signals(-status).name}"
+    except ValueError:
+        return f"it was killed by signal {-status}"
+
+
+def _tail(output: int) -> str:
+    size = os.fstat(output).st_size
+    text = os.pread(output, _TAIL, max(0, size - _TAIL)).decode(errors="replace").strip()
+    return f"; it said: {text}" if text else "; it said nothing"
+
+
+def _failed(kind: str, location: str, why: str) -> CleanupFailed:
+    return CleanupFailed(f"the {kind} {location!r} failed: {why}", kind=kind, location=location)

@@ -1,0 +1,209 @@
+"""Removing a directory with all that is in it, and nothing else.
+
+It walks by descriptors, never by paths: each directory is opened in the one
+above it without following links, emptied, and left through `..`, which must
+be the directory it came from.  So whoever swaps a part of the tree for a link,
+or moves it away, while it is being removed leads it nowhere else.  A mount
+point is not entered.  One descriptor is enough for any depth.
+
+    open(top) -> unlink files -> open(child) -> ... -> open("..") same? -> rmdir(child)
+"""
+
+from __future__ import annotations
+
+import os
+
+from ..._platform.files import PASS_THROUGH, mount_of, unlock_directory
+from ...errors import CleanupFailed, CleanupTimeout
+from .paths import check_same, look, replaced
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any, Final
+
+    from ...deadline import Deadline
+
+_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+# For the one above the first, which need not be ours nor readable.
+_PASSING: Final = PASS_THROUGH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_LOOKS: Final = 10  # at a directory into which somebody still writes
+_TOLD: Final = 5  # how many of the things that stay are named in the error
+
+
+def clean_directory(location: str, data: Mapping[str, Any], deadline: Deadline) -> None:
+    """Remove a directory and everything in it.
+
+    What cannot be removed does not stop the rest.
+
+    Raises:
+        ArtifactReplaced: something else is there now; nothing was touched.
+        CleanupFailed: something in it stays; the text says what and why.
+        CleanupTimeout: the time was over; the rest stays for the next one.
+    """
+    found = look(location)
+    if found is None:
+        return
+    check_same("directory", location, data, found)
+    parent, name = os.path.split(location)
+    try:
+        above = os.open(parent, _PASSING)
+    except FileNotFoundError:
+        return  # gone in this very moment
+    try:
+        _Walk(location, deadline).remove(name, above, (found.st_dev, found.st_ino))
+    finally:
+        os.close(above)
+
+
+class _Step:
+    """One directory on the way down: its name, its identity, what is still to be done in it."""
+
+    __slots__ = ("identity", "left", "looks", "name", "subdirectories")
+
+    def __init__(self, name: str, identity: tuple[int, int], left: int) -> None:
+        self.name = name
+        self.identity = identity
+        self.left = left  # how much had to stay elsewhere when this one was entered
+        self.looks = 1
+        self.subdirectories: list[str] = []
+
+
+class _Walk:
+    """One removal: where it is (`_here`), how it came there (`_trail`), what had to stay."""
+
+    def __init__(self, location: str, deadline: Deadline) -> None:
+        self._location = location
+        self._deadline = deadline
+        self._trail: list[_Step] = []
+        self._left: list[str] = []
+
+    def remove(self, name: str, above: int, identity: tuple[int, int]) -> None:
+        """Remove the directory `name` in `above`; it must be the one with `identity`."""
+        self._top = _identity(os.fstat(above))
+        self._mount = mount_of(above)
+        self._here = os.dup(above)
+        try:
+            self._enter(name, identity)
+            while self._trail:
+                self._go_on()
+        finally:
+            os.close(self._here)
+        if self._left:
+            raise self._failure()
+
+    def _go_on(self) -> None:
+        """One step: into the next directory below, or out of this one, which is empty now."""
+        if self._deadline.passed():
+            raise CleanupTimeout(
+                f"the directory {self._location!r} was not removed in its time;"
+                " what is left of it is removed the next time",
+                kind="directory",
+                location=self._location,
+            )
+        step = self._trail[-1]
+        if step.subdirectories:
+            self._enter(step.subdirectories.pop())
+        else:
+            self._leave(step)
+
+    def _enter(self, name: str, identity: tuple[int, int] | None = None) -> None:
+        """Go down into `name` and unlink the files in it, unless it must not be entered."""
+        try:
+            child = self._open(name)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            self._stays(error, name)
+            return
+        try:
+            found = os.fstat(child)
+            if identity not in (None, _identity(found)):
+                raise replaced("directory", self._path(name), "it is another one")
+            if mount_of(child) != self._mount:
+                self._left.append(f"{self._path(name)}: something is mounted there")
+                return
+            if found.st_mode & 0o700 != 0o700 and found.st_uid == os.geteuid():
+                os.fchmod(child, 0o700)
+            self._here, child = child, self._here
+        finally:
+            os.close(child)
+        self._trail.append(_Step(name, _identity(found), len(self._left)))
+        self._unlink_files(self._trail[-1])
+
+    def _open(self, name: str) -> int:
+        try:
+            return os.open(name, _FLAGS, dir_fd=self._here)
+        except PermissionError:
+            unlock_directory(name, self._here)
+            return os.open(name, _FLAGS, dir_fd=self._here)
+
+    def _unlink_files(self, step: _Step) -> None:
+        here = self._here
+        with os.scandir(here) as entries:
+            # Read to its end first: what readdir gives while entries go is not defined.
+            everything = list(entries)
+        for entry in everything:
+            if entry.is_dir(follow_symlinks=False):
+                step.subdirectories.append(entry.name)
+                continue
+            try:
+                os.unlink(entry.name, dir_fd=here)
+            except FileNotFoundError:
+                continue  # somebody else removed it: all the better
+            except IsADirectoryError:  # swapped for one since it was read
+                step.subdirectories.append(entry.name)
+            except OSError as error:
+                self._stays(error, entry.name)
+
+    def _leave(self, step: _Step) -> None:
+        """Go up and remove the directory just left; look again if somebody still writes there."""
+        inside = len(self._trail) > 1
+        above = os.open("..", _FLAGS if inside else _PASSING, dir_fd=self._here)
+        try:
+            came_from = self._trail[-2].identity if inside else self._top
+            if _identity(os.fstat(above)) != came_from:
+                raise replaced("directory", self._path(), "it was moved while it was removed")
+            if self._removed(step, above):
+                self._trail.pop()
+                self._here, above = above, self._here
+        finally:
+            os.close(above)
+
+    def _removed(self, step: _Step, above: int) -> bool:
+        """Whether this directory is over and done with; if not, it has to be looked at again."""
+        try:
+            os.rmdir(step.name, dir_fd=above)
+        except FileNotFoundError:
+            return True
+        except OSError as error:
+            if len(self._left) > step.left:
+                return True  # told already: it is something in it that stays
+            if step.looks < _LOOKS:
+                step.looks += 1
+                self._unlink_files(step)
+                return False
+            self._stays(error)
+        return True
+
+    def _stays(self, error: OSError, *names: str) -> None:
+        self._left.append(f"{self._path(*names)}: {error.strerror}")
+
+    def _path(self, *names: str) -> str:
+        steps = [step.name for step in self._trail]
+        return os.path.join(os.path.dirname(self._location), *steps, *names)
+
+    def _failure(self) -> CleanupFailed:
+        told = "; ".join(map(repr, self._left[:_TOLD]))
+        more = len(self._left) - _TOLD
+        return CleanupFailed(
+            f"the directory {self._location!r} was not removed, because of {told}"
+            + (f" and {more} more" if more > 0 else "")
+            + "; see to them, and it is removed the next time",
+            kind="directory",
+            location=self._location,
+        )
+
+
+def _identity(found: os.stat_result) -> tuple[int, int]:
+    return found.st_dev, found.st_ino

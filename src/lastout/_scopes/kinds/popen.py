@@ -1,0 +1,204 @@
+"""Child processes as artifacts: started in a group of their own, ended with the whole group.
+
+A process is recorded before it exists, so its pid is not.  Its record has a
+token instead, which it finds in its environment (`tokens`); pid and start time are
+added once it runs, and after that are what it is known by.  A maker that was killed
+in between leaves a process that is found by its token.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from contextlib import suppress
+
+from ..._platform import genuine, pids
+from ..._platform.genuine import Genuine
+from ..._platform.imports import load
+from ...deadline import Deadline, check_seconds
+from ...errors import CleanupFailed, CleanupTimeout, UsageError
+from ...layout import ARTIFACT_VARIABLE
+from . import paths
+from .process_groups import LAST_PATIENCE, Group, session_of
+from .tokens import Token
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any, Final
+
+    Argument = str | bytes | os.PathLike[str] | os.PathLike[bytes]
+    Arguments = Sequence[Argument] | Argument
+
+_select = Genuine("select")
+_SETTLE: Final = 50  # milliseconds that a new process has to come to its own program
+
+# Those that this process started: only their parent can wait for them, and a
+# Popen object that is dropped while its process runs is a ResourceWarning.
+_ours: dict[tuple[int, str], subprocess.Popen[Any]] = {}
+
+
+def prepare(
+    argv: Arguments, options: Mapping[str, Any], grace: float = 5.0, tree: bool = False
+) -> tuple[str, dict[str, Any]]:
+    """Check what can be checked of a process to be started, and give it a token.
+
+    Raises:
+        UsageError: it cannot be started so, or not be ended safely here.
+        TypeError: `argv` or `grace` are of no type that there is a use for.
+    """
+    patience = check_seconds(grace, "grace")
+    if patience is None:
+        raise UsageError("grace must be a number of seconds: something has to end the process")
+    if options.get("process_group") not in (None, 0):
+        raise UsageError(
+            "process_group must not be given: the process gets a group of its own, so that all"
+            " of it can be ended"
+        )
+    if not pids.can_hold_processes():
+        raise UsageError(
+            "processes cannot be ended safely here: it takes Linux 5.3 or later, /proc, and a"
+            " sandbox that allows pidfd_open"
+        )
+    return paths.fresh_name("popen"), {
+        "argv": as_text(argv),
+        "grace": patience,
+        "boot": pids.boot_id(),
+        "namespace": pids.pid_namespace(),
+        **({"tree": True} if tree else {}),
+    }
+
+
+def as_text(argv: Arguments) -> list[str]:
+    """`argv` as it is recorded; one text, for a shell, is a list of one."""
+    if isinstance(argv, str | bytes | os.PathLike):
+        argv = [argv]
+    words = [os.fsdecode(word) for word in argv]
+    if not words or not words[0] or any("\0" in word for word in words):
+        raise UsageError(f"{argv!r} is no command: it is empty, or has a NUL in it")
+    return words
+
+
+def start(
+    token: str, argv: Arguments, options: Mapping[str, Any], tree: bool = False, popen: Any = None
+) -> subprocess.Popen[Any]:
+    """Start a process with a token, and in a group of its own.
+
+    Args:
+        token: its name.
+        argv: the program and its arguments.
+        options: the keyword arguments for `Popen`.
+        tree: whether what it starts has to be known wherever that goes.
+        popen: what starts it; what the user has for `subprocess.Popen` for `None`, but
+            where that is gevent's, which is for the main thread only.
+    """
+    if popen is None:
+        popen = (genuine.subprocess() if genuine.loses_statuses() else subprocess).Popen
+    given = options.get("env")
+    environment = {**(os.environ if given is None else given), ARTIFACT_VARIABLE: token}
+    own_group = {} if options.get("start_new_session") else {"process_group": 0}
+    known = Token(token)
+    load("resource")  # for marks: not while what runs could be lost
+    try:
+        process: subprocess.Popen[Any] = popen(argv, **{**options, **own_group, "env": environment})
+    except OSError:
+        _end_begun(token)
+        raise
+    # Also without `tree`: where we are of a tree ourselves, this one is not.
+    known.put_on(process.pid)
+    if tree:
+        with suppress(OSError):  # without descriptors: it runs, and is not to be lost
+            known.put_on_early_children(process.pid)
+    return process
+
+
+def _end_begun(token: str) -> None:
+    """End what an error kept `Popen` from giving to us, though it was started."""
+    # Without descriptors to look with there were none to start it with.
+    with suppress(OSError), Group(token, None, None) as group:
+        group.end(0, Deadline(LAST_PATIENCE))
+
+
+def create(
+    token: str, argv: Arguments, options: Mapping[str, Any], tree: bool = False
+) -> tuple[subprocess.Popen[Any], dict[str, Any]]:
+    """Start it; pid and start time are what is known then."""
+    process = start(token, argv, options, tree)
+    _ours[os.getpid(), token] = process
+    pid = process.pid
+    return process, {"pid": pid, "started": started_at(pid), "session": session_of(pid)}
+
+
+def started_at(pid: int) -> int | None:
+    """When the process started; `None` where that cannot be known: its token has to do."""
+    try:
+        facts = pids.process_facts(pid)
+    except OSError:  # no descriptors left
+        return None
+    return facts.started if facts else None
+
+
+def forget(token: str) -> None:
+    """It is kept: the user looks after it from now on."""
+    _ours.pop((os.getpid(), token), None)
+
+
+def clean_popen(location: str, data: Mapping[str, Any], deadline: Deadline) -> None:
+    """End a process with its whole group: SIGTERM, the recorded grace, SIGKILL.
+
+    It returns when all of them have ended.  If this process started it, its
+    `Popen` object has the status then.
+
+    Raises:
+        CleanupTimeout: some of them did not end even by SIGKILL, or not in time.
+        CleanupFailed: it was started in another container, and cannot be seen from here;
+            or its leader is gone, and who is in a group of that number cannot be told.
+    """
+    if data["boot"] != pids.boot_id():
+        return  # no process outlives a reboot
+    here = data["namespace"] == pids.pid_namespace()
+    left, seen, unproved = _end(location, data, deadline, known=here)
+    process = _ours.get((os.getpid(), location))
+    if process is not None:
+        # Not before: until it is waited for its number is proof of who is of its group.
+        process.poll()
+    if left:
+        raise CleanupTimeout(
+            f"of the process {data['argv']} and its group these did not end in their time: pids"
+            f" {', '.join(map(str, left))}",
+            kind="popen",
+            location=location,
+        )
+    if unproved:
+        raise CleanupFailed(
+            f"the process {data['argv']} has ended; whether others in a group of its number,"
+            f" {data['pid']}, are what it started cannot be told: pids"
+            f" {', '.join(map(str, unproved))}; end them if they are, or forget it with keep()",
+            kind="popen",
+            location=location,
+        )
+    if not here and not seen and not pids.sees_all_processes():
+        raise CleanupFailed(
+            f"the process {data['argv']} was started in another container, and none like it can"
+            " be seen from this one; run `lastout reap` there or outside of containers, or forget"
+            " it with keep()",
+            kind="popen",
+            location=location,
+        )
+    forget(location)
+
+
+def _end(
+    token: str, data: Mapping[str, Any], deadline: Deadline, known: bool
+) -> tuple[list[int], int, list[int]]:
+    """End what is found of it: who remains, how many there were, and who may be of it."""
+    pid = data.get("pid") if known else None
+    with Group(token, pid, data.get("started"), data.get("tree", False)) as group:
+        left = group.end(data["grace"], deadline)
+        if pid is None and not group.seen:
+            # Its starter was killed while starting it: between the end of fork
+            # and that of exec it has its starter's environment, and no event
+            # tells when it comes to its own.
+            _select.select([], [], [], _SETTLE / 1000)
+            left = group.end(data["grace"], deadline)
+        return left, group.seen, group.unproved(data.get("session"))

@@ -1,0 +1,1 @@
+"""Membership: this process in one scope, from joining to leaving."""

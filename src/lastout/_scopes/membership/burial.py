@@ -1,0 +1,78 @@
+"""Burial: the journals of children that ended, or became another program, with nothing in them.
+
+A child is a member before it is forked, for it may be there to stay.  Most are not: a
+program that starts others by way of a fork in Python (`preexec_fn`, gevent's `Popen`,
+pexpect) would have a dead member for each of them until somebody joins, leaves or reaps.
+So their parent looks now and then, when it forks again:
+
+    forked since the latest look:  few --> nothing
+                                   some --> is nobody at the scope? bury those that are dead
+
+It looks the less often the more of them live, so that forking stays as quick as it is.
+"""
+
+from __future__ import annotations
+
+from ...deadline import Deadline
+from ...errors import LastoutError
+from ..records import journal as journals
+from ..records import liveness as lease
+from ..records.scope_lock import hold
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+    from ...backends.base import Held
+    from .recording import Recording
+
+_FEW: Final = 8  # journals that are left lying
+
+
+class Children:
+    """The children that one member forked, and that may be dead by now.
+
+    Args:
+        parent: that member.
+    """
+
+    def __init__(self, parent: Recording) -> None:
+        self._parent = parent
+        self._tokens: list[str] = []
+        self._enough = _FEW
+
+    def add(self, token: str) -> None:
+        """One was forked, and is this member."""
+        self._tokens.append(token)
+
+    def bury(self) -> None:
+        """Remove the empty journals of those that are dead, if there may be some of them."""
+        if len(self._tokens) < self._enough:
+            return
+        parent = self._parent
+        try:
+            # Not waited for: somebody forks.
+            with hold(parent.backend, parent.name, parent.path, Deadline(0)) as held:
+                there = held.members() if held else ()
+                self._tokens = [
+                    token
+                    for token in self._tokens
+                    if token in there and held and not _bury(held, token, parent.path)
+                ]
+        except (LastoutError, OSError):
+            return  # the next fork, or whoever joins, leaves or reaps
+        self._enough = 2 * len(self._tokens) + _FEW
+
+
+def _bury(held: Held, token: str, path: str) -> bool:
+    """Remove its journal, if it is dead and has nothing; whether there is nothing more to do."""
+    if held.is_held(token):
+        return False
+    written = held.read(token)
+    journal = journals.parse(token, written, path)
+    if not lease.is_dead(journal):
+        return False
+    # Read again: it may have written until just before.
+    if not (journal.made or journal.damage) and held.read(token) == written:
+        held.forget(token)
+    return True

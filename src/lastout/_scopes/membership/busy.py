@@ -1,0 +1,80 @@
+"""Busy: what threads are in the middle of, and leaving has to wait for.
+
+    make, release:  enter --> is it closed? refuse : go on --> exit
+    leave:          close --> wait until nobody is inside
+
+Whoever comes in before it is closed is waited for; whoever comes after is refused.  So
+nothing is recorded, made or claimed behind the back of a thread that leaves.
+"""
+
+from __future__ import annotations
+
+from ..._platform.genuine import Genuine
+from ...errors import UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from ...deadline import Deadline
+
+_thread = Genuine("_thread")
+_get_ident = _thread.get_ident  # recording has to be fast
+
+
+class Busy:
+    """A context manager for what must not be under way when this process leaves a scope.
+
+    Args:
+        scope: the path of the scope, for errors.
+    """
+
+    def __init__(self, scope: str) -> None:
+        self._scope = scope
+        self._inside: list[int] = []
+        self._closed = False
+        self._changed = _thread.allocate_lock()  # freed when one goes, once it is closed
+
+    def __enter__(self) -> None:
+        # Without a lock: recording has to be fast.  In this order: else it could be
+        # closed in between, and nobody would know of us.
+        self._inside.append(_get_ident())
+        if self._closed:
+            self._exit()
+            raise UsageError(
+                f"this process is just leaving the scope {self._scope!r}; make it before, or join"
+                " anew afterwards"
+            )
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._exit()
+
+    def _exit(self) -> None:
+        self._inside.remove(_get_ident())
+        if self._closed:
+            try:  # noqa: SIM105  contextlib is not quick
+                self._changed.release()
+            except RuntimeError:  # another has done so
+                pass
+
+    def close(self, deadline: Deadline) -> bool:
+        """Let nobody in, and wait until no other thread is inside; whether that came in time."""
+        self._closed = True
+        me = _get_ident()
+        # The lock is taken, so that whoever goes from here on frees it: then look again.
+        while any(thread != me for thread in list(self._inside)):
+            left = deadline.left()
+            if not self._changed.acquire(
+                timeout=-1 if left is None else min(left, _thread.TIMEOUT_MAX)
+            ):
+                return False
+        return True
+
+    def open(self) -> None:
+        """For a new membership."""
+        self._closed = False

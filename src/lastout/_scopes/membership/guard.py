@@ -1,0 +1,52 @@
+"""Guard: of the threads of one process, one at a time joins or leaves a scope."""
+
+from __future__ import annotations
+
+import _thread
+from contextlib import contextmanager
+
+from ...errors import ScopeBusy
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class Guard:
+    """A lock that the thread which has it may take again.
+
+    Args:
+        scope: the path of the scope, for errors.
+    """
+
+    def __init__(self, scope: str) -> None:
+        self._scope = scope
+        self._lock = _thread.RLock()
+        self._owner: int | None = None
+
+    @contextmanager
+    def taken(self, seconds: float) -> Iterator[None]:
+        """No other thread joins or leaves meanwhile.
+
+        Raises:
+            ScopeBusy: another one does, and did not come to an end in so many seconds;
+                or another greenlet of this thread does: to wait would keep it from going on.
+        """
+        if not self._lock.acquire(timeout=seconds):
+            late = f", and did not come to an end in {seconds} s"
+            raise self._busy("thread of this process", late)
+        owner = self._owner
+        try:
+            me = _thread.get_ident()  # as it is: of gevent and eventlet, which greenlet
+            if owner not in (None, me):
+                raise self._busy("greenlet of this thread", "; wait for it, then do this again")
+            self._owner = me
+            yield
+        finally:
+            self._owner = owner
+            self._lock.release()
+
+    def _busy(self, who: str, then: str) -> ScopeBusy:
+        return ScopeBusy(
+            f"another {who} joins or leaves the scope {self._scope!r}{then}", path=self._scope
+        )

@@ -1,0 +1,133 @@
+"""Hand-over: a forked child is a member from its first moment.
+
+    before the fork    the parent publishes and locks a journal for the child
+    in the child       that one becomes its own; the parent's is closed, not unlocked
+    in the parent      the child's is closed
+
+The parent is a living member all the while, so the scope cannot go, and the
+child's lock passes over without a moment in which nobody has it.  A child that
+joined by itself would be too late whenever its parent forks and leaves.
+"""
+
+from __future__ import annotations
+
+from ..._exits import children, started
+from ..._identity import here
+from ..._platform import show_unraisable
+from ...backends import descriptors
+from ...errors import LastoutError
+from ..records import journal as journals
+from ..records.liveness import new_helper_token
+from . import outside
+from .burial import Children
+from .membership import joined
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ...backends.base import Lease
+    from .membership import Membership
+
+_following = False
+_handed: list[tuple[Membership, Lease | None]] = []
+_locked_out: list[bool] = []
+_children: dict[str, Children] = {}  # of this process, by its token in each scope
+
+
+def follow() -> None:
+    """Hand over at every fork from now on."""
+    global _following
+    if _following:
+        return
+    locked_out = descriptors.lock_out_forks()
+    try:
+        if not _following:  # two threads may join for the first time at once
+            children.follow_forks(_before, _in_parent, _in_child)
+            _following = True
+    finally:
+        descriptors.let_in_forks(locked_out)
+
+
+def _before() -> None:
+    # Held until the fork is done: forks come one after another, and none while
+    # a descriptor is being opened that a child would have to close.
+    _locked_out.append(descriptors.lock_out_forks())
+    _handed.clear()
+    # A list first: other threads join and leave meanwhile.
+    memberships = [one for one in list(joined.values()) if _takes_along(one)]
+    for one in memberships:
+        _bury_children_of(one)
+    process = started.process_to_fork() if memberships else None
+    _handed.extend((one, _publish_for_child(one, process)) for one in memberships)
+    for one in memberships:
+        if one.guardian.wanted:
+            one.guardian.look()
+
+
+def _bury_children_of(membership: Membership) -> None:
+    children = _children.get(membership.token)
+    if children:
+        children.bury()
+
+
+def _takes_along(membership: Membership) -> bool:
+    return (
+        membership.can_hand_over()
+        and membership.can_reach()
+        and not outside.starts_outside(membership.path)
+    )
+
+
+def _publish_for_child(membership: Membership, process: Any) -> Lease | None:
+    """The child's journal; in that of a library's own process stands what it is there for."""
+    try:
+        grace = membership.grace() if started.is_of_no_use_alone(process) else None
+        more = b"" if grace is None else journals.worker(here(), grace)
+        token = new_helper_token("manager") if started.is_manager(process) else ""
+        return membership.publish_for_another(token, more)
+    except (LastoutError, OSError):
+        return None  # the child tries by itself, and says so if it cannot
+
+
+def _in_parent() -> None:
+    try:
+        for membership, lease in _handed:
+            if lease:
+                lease.close()
+                children = _children.setdefault(membership.token, Children(membership))
+                children.add(lease.member)
+        _forget_children()
+        _handed.clear()
+    finally:
+        descriptors.let_in_forks(_locked_out.pop())
+
+
+def _forget_children() -> None:
+    """Of scopes that this process has left: whoever left last has seen to them."""
+    ours = {membership.token for membership, _ in _handed}
+    for token in _children.keys() - ours:
+        del _children[token]
+
+
+def _in_child() -> None:
+    # Called again where Ctrl-C comes in the middle: it goes on with what is left to do.
+    _locked_out.clear()
+    _children.clear()
+    outside.forget()
+    for membership, lease in _handed:
+        # Without one of its own, the child keeps its parent's for the moment.
+        (lease or membership.lease).inherit()
+    descriptors.close_inherited()
+    handed = [membership for membership, _ in _handed]
+    for membership in list(joined.values()):
+        # Or another thread was just joining, which there is not in this process.
+        if membership.counted_out or not (membership in handed or membership.is_here()):
+            membership.stay_outside()
+    while _handed:
+        membership, lease = _handed[-1]
+        try:
+            membership.become_child(lease) if lease else membership.join_late()
+        except (LastoutError, OSError) as error:
+            show_unraisable(error, _in_child)
+        _handed.pop()

@@ -1,0 +1,66 @@
+"""Joining: how a process comes into a scope, and which scopes it is in."""
+
+from __future__ import annotations
+
+import os
+
+from ..._exits import ending
+from ...backends.local import LocalBackend
+from ...backends.root import check_name
+from ...errors import UsageError
+from ...layout import SCOPE_VARIABLE
+from ..kinds.table import clean
+from ..records.scope_lock import PATIENCE
+from . import handover
+from .membership import Membership
+from .membership import joined as joined
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ...backends.base import Backend
+
+
+def enter(backend: Backend, name: str, pin: bool = False) -> Membership:
+    """Join that scope, or have one more share in it; with `pin`, until the process ends.
+
+    Raises:
+        JournalTooNew, ScopeBusy, SystemRefused, RootRefused: it cannot be joined.
+    """
+    handover.follow()
+    ending.hook_up()
+    path = os.path.join(backend.place, name)
+    while True:
+        membership = joined.setdefault(path, Membership(backend, name, clean))
+        with membership.guarded(PATIENCE):
+            if joined.get(path) is not membership:
+                continue  # it came to its end just now
+            try:
+                membership.join()
+            finally:
+                if not membership.joined:
+                    joined.pop(path, None)
+            membership.pinned |= pin
+            membership.shares += not pin
+            return membership
+
+
+def latest() -> Membership | None:
+    """The scope that this process joined last and is still in."""
+    return next((one for one in reversed(list(joined.values())) if one.joined), None)
+
+
+def named_by_environment() -> tuple[str, str] | None:
+    """Root and name of the scope that `$LASTOUT_SCOPE` names.
+
+    Raises:
+        UsageError: what stands there cannot be a scope.
+    """
+    value = os.environ.get(SCOPE_VARIABLE, "")
+    if not value:
+        return None
+    if "/" not in value:
+        return LocalBackend().place, check_name(value)
+    if not os.path.isabs(value):
+        raise UsageError(f"{SCOPE_VARIABLE}={value!r} is neither a name nor an absolute path")
+    root, name = os.path.split(value.rstrip("/"))
+    return root, check_name(name)

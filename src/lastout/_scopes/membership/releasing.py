@@ -1,0 +1,153 @@
+"""Release: clean one artifact before its time, or keep it for good.
+
+Whoever releases holds the scope while it makes sure that nobody else has done
+so, and claims what it is going to clean by a "begun" in the journal.  What is
+one's own is then cleaned without holding the scope, for it may take long; what is not
+takes the turn of those who clean (see `turn`).
+"""
+
+from __future__ import annotations
+
+from ...deadline import Deadline
+from ...errors import UsageError
+from ...layout import CLEANER_LOCK
+from ..reaping.cleaning_pass import Run
+from ..reaping.turn import WAITED_FOR, Turn, come_to_turn
+from ..records import journal as journals
+from ..records import plan
+from ..records.containment import lies_inside
+from ..records.scope_lock import PATIENCE
+from ..records.survey import Survey
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from ...backends.base import Held
+    from ..reaping.cleaning_pass import Apart, Mark
+    from ..records.artifact import Artifact
+    from .membership import Membership
+
+
+class Releaser:
+    """Releases artifacts for one member, by any number of threads."""
+
+    def __init__(self, membership: Membership) -> None:
+        self._us = membership
+
+    def release(self, artifact: Artifact) -> None:
+        """Clean it and what must go before it; see `Artifact.release`."""
+        with self._us.busy:
+            self._release(artifact)
+
+    def _release(self, artifact: Artifact) -> None:
+        us = self._us
+        with us.hold() as held, Turn(held, us.path) as turn:
+            ordered = self._claim(held, artifact)
+            if not self._all_ours(ordered):
+                _begin(held, ordered)
+                self._run(ordered, held.append, turn.apart)
+                return
+            if ordered:
+                us.append(journals.mark("begun", _numbers(ordered)))
+                us.resolved.update(_numbers(ordered))
+        self._run(ordered, lambda _, records: us.append(records))
+
+    def keep(self, artifact: Artifact) -> None:
+        """Forget it; see `Artifact.keep`."""
+        us, record = self._us, journals.mark("kept", [artifact.number])
+        if artifact.member == us.token:
+            us.append(record)
+            us.resolved.add(artifact.number)
+            return
+        with us.hold() as held:
+            if held.is_taken(CLEANER_LOCK):
+                self._wait_for_turn(held, artifact)
+            if artifact.member in held.members():
+                held.append(artifact.member, record)
+
+    def _claim(self, held: Held, artifact: Artifact) -> Sequence[Artifact]:
+        """What there is to clean, in order; nothing if that was done."""
+        us = self._us
+        if self._is_resolved(artifact):
+            return []
+        simple = artifact.member == us.token and us.alone_wrote() and not artifact.after
+        if simple and not (artifact.kind == "directory" and _something_inside(held, artifact)):
+            return [artifact]
+        if artifact.member not in held.members():
+            return []  # all that it made was cleaned
+        survey = Survey(held, us.path)
+        journal = survey.journal(artifact.member)
+        known = survey.unresolved()
+        current = next((one for one in known if one.id == artifact.id), None)
+        if current is None:
+            return []
+        first = [one for one in plan.first(current, known) if not self._is_resolved(one)]
+        due = [*first, current]
+        if held.is_taken(CLEANER_LOCK) and not (self._all_ours(due) and not _begun(due, survey)):
+            self._wait_for_turn(held, artifact)
+            return self._claim(held, artifact)
+        self._check_free(due, survey, artifact.number in journal.begun)
+        return plan.order(due)
+
+    def _wait_for_turn(self, held: Held, artifact: Artifact) -> None:
+        if not come_to_turn(held, self._us.path, Deadline(PATIENCE)):
+            raise UsageError(
+                f"the {artifact.kind} {artifact.location!r} cannot be released or kept now: this"
+                " process is a part of what is being cleaned, and must not wait for it",
+                artifact=artifact,
+            )
+
+    def _is_resolved(self, artifact: Artifact) -> bool:
+        """Whether this member released or kept it; another thread may be cleaning it just now."""
+        return artifact.member == self._us.token and artifact.number in self._us.resolved
+
+    def _check_free(self, due: Sequence[Artifact], survey: Survey, begun: bool) -> None:
+        us, artifact = self._us, due[-1]
+        others = [one for one in due[:-1] if one.member in survey.living and one.member != us.token]
+        if others:
+            raise UsageError(
+                f"the {artifact.kind} {artifact.location!r} cannot be released now:"
+                f" {', '.join(map(repr, others))} must go first and belong to living members;"
+                " release those there",
+                others=others,
+            )
+        if begun and artifact.member in survey.living and artifact.member != us.token:
+            raise UsageError(
+                f"the {artifact.kind} {artifact.location!r} is being cleaned by the member that"
+                " made it, or could not be; release it there",
+                artifact=artifact,
+            )
+
+    def _all_ours(self, ordered: Iterable[Artifact]) -> bool:
+        return all(one.member == self._us.token for one in ordered)
+
+    def _run(self, ordered: Sequence[Artifact], mark: Mark, apart: Apart | None = None) -> None:
+        us = self._us
+        run = Run(mark, us.clean, Deadline(), apart)
+        failures = [
+            outcome.failure for outcome in run(ordered, plan.before(ordered)) if outcome.failure
+        ]
+        if failures:
+            stay = [one for one in ordered if one.id not in run.cleaned]
+            us.resolved.difference_update(_numbers(one for one in stay if one.member == us.token))
+            raise failures[0].exception
+
+
+def _numbers(artifacts: Iterable[Artifact]) -> list[int]:
+    return [artifact.number for artifact in artifacts]
+
+
+def _begin(held: Held, ordered: Sequence[Artifact]) -> None:
+    """Claim what belongs to others, of whom some may live: they wait, once we let go."""
+    for member in {one.member for one in ordered if one.kind in WAITED_FOR}:
+        numbers = [one.number for one in ordered if one.member == member]
+        held.append(member, journals.mark("begun", numbers))
+
+
+def _begun(due: Iterable[Artifact], survey: Survey) -> bool:
+    return any(one.number in survey.journal(one.member).begun for one in due)
+
+
+def _something_inside(held: Held, directory: Artifact) -> bool:
+    return any(lies_inside(directory, held.read(member)) for member in held.members())

@@ -1,0 +1,56 @@
+"""Waiting for the other members to leave."""
+
+from __future__ import annotations
+
+import os
+
+from ..._platform.genuine import Genuine
+from ..records.liveness import is_helper
+from ..records.survey import Survey
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+    from ...deadline import Deadline
+    from .membership import Membership
+
+select = Genuine("select")
+
+# A member that leaves and lives on wakes nobody, so look again.
+_FIRST_LOOK: Final = 0.005
+_LONGEST_LOOK: Final = 0.1
+
+
+def wait_until_alone(membership: Membership, deadline: Deadline) -> bool:
+    """Wait until no other member is alive; whether that came before the deadline."""
+    look = _FIRST_LOOK
+    while True:
+        with membership.hold() as held:
+            survey = Survey(held, membership.path)
+            others = [t for t in survey.living if t != membership.token and not is_helper(t)]
+            pids = [survey.journal(token).who.pid for token in others]
+        if not others:
+            return True
+        left = deadline.left()
+        if left == 0:
+            return False
+        _sleep_until_one_ends(pids, look if left is None else min(look, left))
+        look = min(look * 2, _LONGEST_LOOK)
+
+
+def _sleep_until_one_ends(pids: list[int | None], seconds: float) -> None:
+    """Wake when one of these processes ends, or after some seconds."""
+    poll, opened = select.poll(), []
+    try:
+        for pid in pids:
+            if pid is not None and pid != os.getpid() and hasattr(os, "pidfd_open"):
+                try:
+                    opened.append(os.pidfd_open(pid))
+                except OSError:
+                    continue  # it has ended, or there are no descriptors: look again soon
+                poll.register(opened[-1], select.POLLIN)
+        poll.poll(max(1, seconds * 1000))
+    finally:
+        for number in opened:
+            os.close(number)

@@ -1,0 +1,96 @@
+"""Workers: processes of a pool that join a scope, and are of no use without their parent."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+from ..._exits.children import do_in_children
+from ..._exits.forkserver import is_forkserver
+from ..._identity import comparable, here, is_running
+from ..._platform import pids
+from ..._platform.imports import load, public
+from ...backends.local import LocalBackend
+from ...deadline import check_seconds
+from ...errors import UsageError
+from . import joining
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+    from ..._identity import Identity
+
+GRACE: Final = 5.0  # seconds from SIGTERM to SIGKILL
+
+
+@public
+class Worker:
+    """Joins a scope where it is called, until that process ends; can be pickled.
+
+    Args:
+        root: the directory that the scope lies in.
+        name: the scope.
+        grace: seconds from SIGTERM to SIGKILL where the process that made this has
+            ended; `None` if nobody is to end the workers.
+
+    Attributes:
+        asks_itself: whether the process that it is called in sends itself the SIGTERM: a
+            second one, by somebody else, would kill it in the middle of its handlers.
+    """
+
+    def __init__(self, root: str, name: str, grace: float | None = None) -> None:
+        self._root = root
+        self._name = name
+        self._grace = grace
+        self.asks_itself = False
+        self._parent: Identity | None = None
+        if grace is not None:
+            load(
+                "lastout._scopes.reaping.orphans"
+            )  # a signal may end this process, and its workers first
+        if grace is not None and not is_forkserver():
+            self._take_parent()
+        elif grace is not None:
+            do_in_children(self._take_parent)
+
+    def _take_parent(self) -> None:
+        self._parent = here()
+
+    def __call__(self, *_: object) -> None:
+        member = joining.joined.get(os.path.join(self._root, self._name))
+        # A pool of threads calls it in a process that leaves when it wants to.
+        if not member or not member.joined or not member.shares:
+            member = joining.enter(LocalBackend(self._root), self._name, pin=True)
+        if self._parent and self._grace is not None and self._parent.pid != os.getpid():
+            member.will_end_with(self._parent, self._grace, self.asks_itself)
+            # Only now: had it ended before that was written down, nobody may have seen it.
+            if comparable(self._parent) and not is_running(self._parent):
+                # Whoever cleaned up after the parent took this process for alive, rightly.
+                member.leave()
+                os.kill(os.getpid(), signal.SIGTERM)
+                sys.exit(128 + signal.SIGTERM)  # that was ignored
+
+    def __repr__(self) -> str:
+        return f"Worker({self._root!r}, {self._name!r}, grace={self._grace})"
+
+
+def check(end_workers: bool | None, grace: float) -> tuple[bool | None, float]:
+    """How workers are to end, if it can be done.
+
+    Raises:
+        TypeError: that is no choice, or no number of seconds.
+        UsageError: no process can be ended safely here, or there is no end to the grace.
+    """
+    if end_workers not in (None, True, False):
+        raise TypeError(f"end_workers must be True, False or None, not {end_workers!r}")
+    seconds = check_seconds(grace, "worker_grace")
+    if seconds is None:
+        raise UsageError("worker_grace must be a number of seconds: something has to end workers")
+    if end_workers and not pids.can_hold_processes():
+        raise UsageError(
+            "workers cannot be ended safely here: it takes Linux 5.3 or later, /proc, and a"
+            " sandbox that allows pidfd_open"
+        )
+    return end_workers, seconds

@@ -1,0 +1,1 @@
+"""Reaping: what the dead have left is cleaned, by members, by guardians and by `reap`."""

@@ -1,0 +1,142 @@
+"""Run: clean artifacts in the order given, and write down what became of them.
+
+begun  -->  clean()  -->  done     in the journal that the artifact stands in
+"""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from time import monotonic
+
+from ...deadline import Deadline
+from ...errors import CleanupBlocked
+from ...report import Failure, Outcome
+from ..records import journal as journals
+from .turn import WAITED_FOR
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
+    from typing import Any, Final
+
+    from ..records.artifact import Artifact
+    from ..records.plan import Edges
+
+    Clean = Callable[[str, str, Mapping[str, Any], Deadline], None]
+    Mark = Callable[[str, bytes], None]  # member, records
+    Apart = Callable[[str], AbstractContextManager[None]]  # kind
+
+# One cleanup that hangs must not hold up the scope for ever.
+LONGEST: Final = 60.0
+# Those that are waited for have a limit of their own, which users may have set higher; but for
+# callbacks in the very process that recorded them, where whoever leaves can say what is too long.
+# Cleaning these twice does no harm, so they share their marks.
+_PLAIN: Final = frozenset({"directory", "file", "socket", "shared_memory", "semaphore"})
+_TOGETHER: Final = 128
+
+
+class Run:
+    """Cleans artifacts in the order given, and marks in their journals what became of them.
+
+    Args:
+        mark: adds records to the journal of a member.
+        clean: removes one artifact, or raises.
+        deadline: for all of them together.
+        apart: lets go of the scope while one of the kind is cleaned; `None` if nothing is held.
+
+    Attributes:
+        cleaned: the ids of those that are gone now.
+        stuck: the ids of those that could not be cleaned.
+        unmarked: why something could not be written down, if so.
+    """
+
+    def __init__(
+        self, mark: Mark, clean: Clean, deadline: Deadline, apart: Apart | None = None
+    ) -> None:
+        self._mark = mark
+        self._clean = clean
+        self._deadline = deadline
+        self._apart = apart or nullcontext
+        self.cleaned: set[str] = set()
+        self.stuck: set[str] = set()
+        self.unmarked: OSError | None = None
+
+    def __call__(
+        self, ordered: Sequence[Artifact], edges: Edges | None = None
+    ) -> Iterator[Outcome]:
+        """Clean those that were not tried yet; what must go after one that stays, stays too."""
+        tried = self.cleaned | self.stuck
+        ordered = [one for one in ordered if one.id not in tried]
+        left = len(ordered)
+        for batch in _batches(ordered):
+            kind = batch[0].kind
+            limit = Deadline(
+                self._deadline.share(left > 1, None if kind in WAITED_FOR else LONGEST)
+            )
+            left -= len(batch)
+            self._try_to_mark("begun", batch)
+            with self._apart(kind) if kind in WAITED_FOR else nullcontext():
+                outcomes = [self._one(artifact, edges or {}, limit) for artifact in batch]
+            self._try_to_mark("done", [one for one in batch if one.id in self.cleaned])
+            yield from outcomes
+
+    def _one(self, artifact: Artifact, edges: Edges, limit: Deadline) -> Outcome:
+        began = monotonic()
+        failure = None
+        try:
+            waits_for = self.stuck.intersection(edges.get(artifact.id, ())) if self.stuck else ()
+            if waits_for:
+                raise _blocked(artifact, waits_for)
+            self._clean(artifact.kind, artifact.location, artifact.data, limit)
+        except Exception as error:
+            failure = Failure(error)
+        (self.stuck if failure else self.cleaned).add(artifact.id)
+        return Outcome(_described(artifact), monotonic() - began, failure)
+
+    def _try_to_mark(self, verb: str, batch: Sequence[Artifact]) -> None:
+        """Write it down, if the disk lets us.
+
+        Without "done" it is tried again, and found to be gone; cleaning may be
+        what makes room on a full disk.
+        """
+        if not batch:
+            return
+        try:
+            member = batch[0].member
+            start = len(member) + 1
+            self._mark(member, journals.mark(verb, [one.id[start:] for one in batch]))
+        except OSError as error:
+            self.unmarked = error
+
+
+def _batches(ordered: Sequence[Artifact]) -> Iterator[list[Artifact]]:
+    """Runs of plain artifacts of one member; the others one by one."""
+    batch: list[Artifact] = []
+    member = ""
+    for artifact in ordered:
+        plain = artifact.kind in _PLAIN
+        if batch and plain and len(batch) < _TOGETHER and artifact.id.startswith(member):
+            batch.append(artifact)
+            continue
+        if batch:
+            yield batch
+        batch = [artifact]
+        # A kind that is not plain is a batch of its own: no id begins so.
+        member = f"{artifact.member}." if plain else "\n"
+    if batch:
+        yield batch
+
+
+def _described(artifact: Artifact) -> str:
+    words = artifact.data.get("argv")
+    return f"{artifact.kind} {' '.join(words) if words else artifact.location}"
+
+
+def _blocked(artifact: Artifact, waits_for: Collection[str]) -> CleanupBlocked:
+    return CleanupBlocked(
+        f"the {artifact.kind} {artifact.location!r} stays: {', '.join(sorted(waits_for))} must go"
+        " before it and could not be cleaned; see to that one first",
+        kind=artifact.kind,
+        location=artifact.location,
+    )

@@ -1,0 +1,190 @@
+"""Orphans: workers whose parent has ended; they end too, as they said when they joined.
+
+They are members, and nothing that they may use is touched while they live.  So
+they are asked to end first (SIGTERM, so that their handlers run), killed when
+their grace is over, and cleaned up after like any other member.  One that ends by a
+signal already is not asked again: that would cut its handlers off.
+
+A parent that ends by a signal ends its workers itself, before it leaves: where the rest
+of its cgroup is killed with it, nobody else can.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from time import monotonic
+
+from ..._exits.ending import daemons
+from ..._identity import comparable, is_running
+from ..._platform import pids
+from ...deadline import Deadline
+from ...errors import CleanupTimeout, LastoutError
+from ...layout import ORPHANS_LOCK
+from ...report import Failure, Outcome
+from ..kinds.process_groups import LAST_PATIENCE, wait_for_ends
+from ..records import journal as journals
+from ..records.journal_header import process_of
+from .turn import lineage, wait_until_free
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from ..._identity import Identity
+    from ...backends.base import Held, Lock
+    from ..membership.membership import Membership
+    from ..records.journal import Journal
+
+
+def end_in(held: Held, scope: str) -> tuple[list[Outcome], bool]:
+    """End the orphans of a scope, which is let go of; what became of them, and whether all ended.
+
+    One process does so at a time: a second SIGTERM would cut short the handlers of a worker.
+    Another one that does is waited for, unless it may wait for this process.
+
+    Raises:
+        ScopeGone, ScopeBusy: the scope could not be held again.
+        OSError: there are no descriptors left to hold them by.
+    """
+    every = orphans(held, scope)
+    found = [one for one in every if one.who.pid != os.getpid()]
+    if not found:
+        return [], False
+    if held.is_taken(ORPHANS_LOCK):
+        if {one.who.pid for one in every}.intersection(lineage()):
+            return [], False
+        longest = max(one.grace for one in found) + 2 * LAST_PATIENCE
+        if wait_until_free(held, scope, ORPHANS_LOCK, Deadline(longest)):
+            return [], True
+    lock = _take(held)
+    held.let_go()  # they have to be able to leave
+    try:
+        ended = end(found)
+    finally:
+        if lock:
+            lock.give_up()
+    return ended, all(outcome.failure is None for outcome in ended)
+
+
+def _take(held: Held) -> Lock | None:
+    try:
+        return held.take(ORPHANS_LOCK)
+    except (LastoutError, OSError):
+        return None  # no room for a file: two may do it then
+
+
+def orphans(held: Held, scope: str) -> list[Journal]:
+    """The workers in a scope whose parent has ended and who have not, oldest first."""
+    return _workers(held, scope, lambda parent: comparable(parent) and not is_running(parent))
+
+
+def _workers(held: Held, scope: str, of: Callable[[Identity], bool]) -> list[Journal]:
+    """The living workers in a scope of those parents, oldest first."""
+    found = []
+    for member in held.members():
+        try:
+            data = held.read(member)
+            # Journals can be long, and few are those of orphans.
+            parent = process_of(data, b"worker")
+            if parent is None or not of(parent):
+                continue
+            journal = journals.parse(member, data, scope)
+        except (LastoutError, OSError):
+            continue  # whoever reaps reports it
+        if journal.parent and of(journal.parent) and _can_be_ended(journal):
+            found.append(journal)
+    return sorted(found, key=lambda one: one.joined_ns)
+
+
+def _can_be_ended(journal: Journal) -> bool:
+    who = journal.who
+    return comparable(who) and not journal.left and is_running(who)
+
+
+def end_own(us: Membership) -> list[Outcome]:
+    """End the workers of this process but for those that multiprocessing ends; what became of them.
+
+    Raises:
+        ScopeGone, ScopeBusy: the scope could not be held.
+        OSError: there are no descriptors left to hold them by.
+    """
+    spared = daemons() | {os.getpid()}  # a worker for itself outlives its parent
+    with us.hold() as held:
+        found = _workers(held, us.path, _is_this_process)
+    return end([one for one in found if one.who.pid not in spared], ask_all=True)
+
+
+def _is_this_process(who: Identity) -> bool:
+    return who.pid == os.getpid() and is_running(who)
+
+
+def end(workers: Iterable[Journal], ask_all: bool = False) -> list[Outcome]:
+    """End these processes, each with the grace that it asked for; what became of them.
+
+    Args:
+        workers: their journals.
+        ask_all: also those that ask themselves, once their parent has ended.
+
+    Raises:
+        OSError: there are no descriptors left to hold them by.
+    """
+    began = monotonic()
+    held: list[tuple[Journal, int]] = []
+    try:
+        for journal in workers:
+            process = _hold(journal)
+            if process is not None:
+                held.append((journal, process))
+                if (ask_all or not journal.asks_itself) and not _unwinds(journal):
+                    _send(process, signal.SIGTERM)
+                _send(process, signal.SIGCONT)  # one that is stopped would not hear it
+        for journal, process in sorted(held, key=lambda one: one[0].grace):
+            if not wait_for_ends([process], Deadline(began + journal.grace - monotonic())):
+                _send(process, signal.SIGKILL)
+        last = Deadline(LAST_PATIENCE)
+        return [
+            _outcome(journal, monotonic() - began, wait_for_ends([process], last))
+            for journal, process in held
+        ]
+    finally:
+        for _, process in held:
+            os.close(process)
+
+
+def _unwinds(journal: Journal) -> bool:
+    assert journal.who.pid is not None
+    return pids.unwinds(journal.who.pid)
+
+
+def _hold(journal: Journal) -> int | None:
+    """A descriptor of the process of this worker; `None` if it has ended."""
+    assert journal.who.pid is not None
+    try:
+        process = pids.hold_process(journal.who.pid)
+    except ProcessLookupError:
+        return None
+    # Only now, while its number cannot become another one's unseen.
+    if is_running(journal.who):
+        return process
+    os.close(process)
+    return None
+
+
+def _send(process: int, signum: int) -> None:
+    try:
+        pids.signal_held(process, signum)
+    except (ProcessLookupError, PermissionError):
+        return  # it has just ended; or is another user's by now, and stays
+
+
+def _outcome(journal: Journal, seconds: float, ended: bool) -> Outcome:
+    name = f"worker {journal.who.pid}"
+    if ended:
+        return Outcome(name, seconds, None)
+    error = CleanupTimeout(
+        f"the {name}, whose parent has ended, did not end even by SIGKILL",
+        kind="worker",
+        location=str(journal.who.pid),
+    )
+    return Outcome(name, seconds, Failure(error))

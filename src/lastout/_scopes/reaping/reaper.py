@@ -1,0 +1,131 @@
+"""Reaper: find the dead, plan, clean, report.  Leaving is reaping oneself.
+
+    Held --Survey--> who is gone, who lives --plan--> order --Run--> Outcomes
+
+The scope is held all the while, but for what has to be waited for (see `turn`); so one
+process at a time cleans, and whoever is killed in the middle frees it for the next.
+"""
+
+from __future__ import annotations
+
+from ...deadline import Deadline
+from ...errors import LastoutError, ScopeGone
+from ...layout import CLEANER_LOCK
+from ..records.scope_lock import PATIENCE
+from ..records.survey import Survey, problem
+from .cleaning_pass import Run
+from .turn import Turn, come_to_turn
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from ...backends.base import Held
+    from ...report import Outcome
+    from .cleaning_pass import Clean
+
+
+def reap(
+    held: Held,
+    path: str,
+    clean: Clean,
+    deadline: Deadline,
+    leaving: str = "",
+    joining: bool = False,
+    patience: Deadline | None = None,
+) -> Reaped:
+    """Clean up after everyone who is dead, and after `leaving` as if it were.
+
+    What belongs to the scope goes when nobody is left alive; then the scope
+    itself goes too, if nothing had to stay.  With `joining` somebody is about to come in,
+    and may use what helpers have made.
+
+    Where another process is in the middle of that, it is waited for, unless it may wait for
+    this one, or others are in whom leaving does not concern: it looks around anew then.
+
+    Raises:
+        ScopeBusy: another process cleaned for longer than `patience`, a minute if `None`.
+    """
+    done: list[Outcome] = []
+    try:
+        if held.is_taken(CLEANER_LOCK):
+            others = leaving and Survey(held, path, leaving).living
+            if others or not come_to_turn(held, path, patience or Deadline(PATIENCE)):
+                return Reaped(done, False, False)
+        with Turn(held, path) as turn:
+            run = Run(held.append, clean, deadline, turn.apart)
+            survey, ended = _clean_all(
+                lambda: Survey(held, path, leaving, joining), turn, run, done
+            )
+            swept = _finish(held, survey, f"scope {path}", run)
+            return Reaped([*survey.problems, *done], swept, ended and not run.unmarked)
+    except ScopeGone:
+        return Reaped(done, True, False)
+
+
+def _clean_all(
+    survey_anew: Callable[[], Survey], turn: Turn, run: Run, done: list[Outcome]
+) -> tuple[Survey, bool]:
+    """Clean what there is; who was there in the end, and whether processes were ended.
+
+    Each time that the scope was let go of, it is decided anew who is last.
+    """
+    ended = False
+    while True:
+        turn.stale = False
+        survey = survey_anew()
+        ordered, edges = survey.plan(survey.due(), not survey.living)
+        for outcome in run(ordered, edges):
+            done.append(outcome)
+            if turn.stale:
+                break
+        ended |= any(one.kind == "popen" and one.id in run.cleaned for one in ordered)
+        if not turn.stale:
+            return survey, ended
+
+
+def _finish(held: Held, survey: Survey, scope: str, run: Run) -> bool:
+    """Put away what is empty, and tell what is wrong; whether the scope is no more."""
+    swept = False
+    try:
+        swept = _put_away(held, survey, run.cleaned, scope)
+    except (LastoutError, OSError) as error:
+        survey.problems.append(problem(scope, error))
+    if run.unmarked and not swept:
+        survey.problems.append(problem(scope, run.unmarked))
+    return swept
+
+
+class Reaped:
+    """What a reaping did.
+
+    Attributes:
+        outcomes: how each step ended.
+        swept: whether the scope is no more.
+        ended: whether processes were ended, which may have been members.
+    """
+
+    __slots__ = ("ended", "outcomes", "swept")
+
+    def __init__(self, outcomes: Sequence[Outcome], swept: bool, ended: bool) -> None:
+        self.outcomes = outcomes
+        self.swept = swept
+        self.ended = ended
+
+
+def _put_away(held: Held, survey: Survey, cleaned: set[str], scope: str) -> bool:
+    """Remove the journals in which nothing is left, or the whole scope; whether it was that."""
+    empty = [
+        journal.token
+        for journal in survey.gone
+        if not journal.damage and all(artifact.id in cleaned for artifact in journal.unresolved())
+    ]
+    if not survey.living and len(empty) == len(survey.gone):
+        remains = held.sweep()
+        if remains:
+            survey.problems.append(problem(scope, remains))
+        return True
+    for member in empty:
+        if member not in survey.helpers:  # it goes on, and may make more
+            held.forget(member)
+    return False

@@ -1,0 +1,135 @@
+"""Recovery: clean up after the dead without being a member."""
+
+from __future__ import annotations
+
+import os
+from time import monotonic
+
+from ..._platform.imports import public
+from ...backends.local import LocalBackend
+from ...backends.root import check_name
+from ...deadline import Deadline
+from ...errors import LastoutError, ScopeGone
+from ...report import Failure, Outcome, Report
+from ..kinds.table import clean
+from ..records.scope_lock import hold
+from . import orphans, reaper
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ...backends.base import Backend
+    from .cleaning_pass import Clean
+
+
+@public
+def reap(root: str | os.PathLike[str] | None = None, name: str | None = None) -> Report:
+    """Clean up after members that died without leaving.
+
+    What living members may use is not touched: nothing is done where all are
+    alive.  Only workers that are to end with their parent (see `Scope`), and
+    whose parent has ended, are ended first.  It waits for whoever holds a
+    scope, up to a minute for each.
+
+    Args:
+        root: the directory that the scopes lie in; `None` for the usual one.
+        name: the scope; `None` for all of them.
+
+    Returns:
+        A report of what was cleaned, and of what could not be.
+
+    Raises:
+        UsageError: there can be no such root or scope.
+        RootRefused: the root cannot be trusted.
+
+    >>> import lastout
+    >>> lastout.reap(name="nobody-was-here").ok
+    True
+    """
+    backend, began = LocalBackend(root), monotonic()
+    names = backend.scopes() if name is None else [check_name(name)]
+    found = reap_all(backend, names, name)
+    every = [outcome for outcomes in found.values() for outcome in outcomes]
+    return Report(every, monotonic() - began)
+
+
+def do(job: str, root: str, scope: str) -> None:
+    """What a guardian has others do: `"reap"`, or `"orphans"`, which may take their time.
+
+    What cannot be cleaned stays recorded, and nobody is here to be told.
+
+    Raises:
+        LastoutError, OSError: the scope could not be looked at.
+    """
+    backend = LocalBackend(root)
+    path = os.path.join(backend.place, scope)
+    if job == "reap":
+        with hold(backend, scope, path) as held:
+            if held:
+                reaper.reap(held, path, clean, Deadline())
+    else:
+        while _end_orphans(backend, scope, path)[1]:
+            continue  # they may have had workers of their own
+
+
+def reap_all(
+    backend: Backend, names: Sequence[str], only: str | None = None, clean: Clean = clean
+) -> dict[str, list[Outcome]]:
+    """Clean up after the dead of these scopes, and what was left of scopes, or of `only` one.
+
+    What became of each, by its name.
+    """
+    found = reap_scopes(backend, names, clean)
+    failed = {name for name, ended in found.items() if any(one.failure for one in ended)}
+    # What could not be deleted just now is told already.
+    for name, error in backend.tidy(only) if only not in failed else ():
+        if name not in failed:
+            path = os.path.join(backend.place, name)
+            found.setdefault(name, []).append(Outcome(f"scope {path}", 0.0, Failure(error)))
+    return found
+
+
+def reap_scopes(
+    backend: Backend, names: Sequence[str], clean: Clean = clean
+) -> dict[str, list[Outcome]]:
+    """Clean up after the dead of these scopes; what became of each.
+
+    Processes that had to end may have been the last members, of this scope or of
+    another one, so after them it looks again.
+    """
+    found: dict[str, list[Outcome]] = {name: [] for name in names}
+    again = True
+    while again:
+        again = False
+        for name in names:
+            outcomes, ended = _reap_one(backend, name, clean)
+            # What failed before was tried again now.
+            found[name] = [*(one for one in found[name] if one.failure is None), *outcomes]
+            again |= ended
+    return found
+
+
+def _reap_one(backend: Backend, scope: str, clean: Clean) -> tuple[list[Outcome], bool]:
+    """What became of one scope, and whether processes were ended."""
+    path = os.path.join(backend.place, scope)
+    outcomes: list[Outcome] = []
+    try:
+        with hold(backend, scope, path) as held:
+            if not held:
+                return [], False
+            reaped = reaper.reap(held, path, clean, Deadline())
+        outcomes = [*reaped.outcomes]
+        orphaned, ended = ([], False) if reaped.swept else _end_orphans(backend, scope, path)
+        return [*outcomes, *orphaned], reaped.ended or ended
+    except (LastoutError, OSError) as error:
+        return [*outcomes, Outcome(f"scope {path}", 0.0, Failure(error))], False
+
+
+def _end_orphans(backend: Backend, scope: str, path: str) -> tuple[list[Outcome], bool]:
+    """What became of them, and whether all have ended: they may have had workers themselves."""
+    with hold(backend, scope, path) as held:
+        try:
+            return orphans.end_in(held, path) if held else ([], False)
+        except ScopeGone:
+            return [], False  # whoever has ended them cleaned up after them too

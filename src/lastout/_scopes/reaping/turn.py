@@ -1,0 +1,197 @@
+"""Turn: one process at a time cleans a scope, also while it has let go of it.
+
+    take the turn  -->  let go of the scope  -->  end, call, wait  -->  take it again
+    (cleaner.lock)      whoever is waited for      (nothing but the     say what became of it,
+                        can leave, join, look       turn is held)       and look around anew
+
+What is waited for may be a member, or become one: it must not have to wait for
+whoever waits for it.  So nothing is ended, called or waited for while the scope is
+held; the turn is, and nobody else cleans.  The kernel frees it with its process.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+
+from ..._platform import pids
+from ..._platform.genuine import Genuine
+from ...deadline import Deadline
+from ...errors import LastoutError, ScopeBusy, ScopeGone
+from ...layout import CLEANER_LOCK
+from ..kinds.process_groups import group_of
+from ..kinds.tokens import Token
+from ..records import journal as journals
+from ..records.scope_lock import PATIENCE
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Final, Self
+
+    from ...backends.base import Held, Lock
+    from ..records.artifact import Artifact
+
+time = Genuine("time")
+
+# The kinds that take a process, or a call of somebody's: these may need the scope.
+WAITED_FOR: Final = frozenset({"callback", "command", "popen"})
+
+_PAUSE: Final = 0.005
+
+
+class Turn:
+    """The right to clean a scope, for as long as the block takes; a context manager.
+
+    Args:
+        held: the scope, held, and nobody else's turn.
+        path: its path.
+
+    Attributes:
+        stale: whether who is in the scope, or what they wrote, may be other than it was.
+    """
+
+    def __init__(self, held: Held, path: str) -> None:
+        self._held = held
+        self._path = path
+        self._lock: Lock | None = None
+        self.stale = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._lock:
+            self._lock.give_up()
+
+    @contextmanager
+    def apart(self, kind: str) -> Iterator[None]:
+        """Let go of the scope while one of that kind is cleaned.
+
+        Raises:
+            ScopeGone: somebody removed the scope meanwhile.
+            ScopeBusy: others held it for long after.
+        """
+        if not self._is_taken():
+            yield  # no room for a file, and cleaning may make some
+            return
+        before = self._state()
+        self._held.let_go()
+        try:
+            yield
+        finally:
+            hold_again(self._held, self._path)
+            # A program that was ended may have been a member that had no time to say so.
+            self.stale |= kind == "popen" or self._state() != before
+
+    def _is_taken(self) -> bool:
+        if self._lock is None:
+            try:
+                self._lock = self._held.take(CLEANER_LOCK)
+            except (LastoutError, OSError):
+                return False
+        return self._lock is not None
+
+    def _state(self) -> list[tuple[str, int]]:
+        return sorted((member, self._held.size(member)) for member in self._held.members())
+
+
+def hold_again(held: Held, path: str) -> None:
+    """Take again a scope that was let go of.
+
+    Raises:
+        ScopeGone: somebody removed the scope meanwhile.
+        ScopeBusy: others held it for too long.
+    """
+    if not held.take_again(Deadline(PATIENCE)):
+        raise ScopeGone(f"the scope {path!r} was removed while it was cleaned", path=path)
+
+
+def wait_until_free(held: Held, path: str, lock: str, deadline: Deadline) -> bool:
+    """Let go of the scope until nobody has that lock; whether that came before the deadline.
+
+    Raises:
+        ScopeGone, ScopeBusy: as `hold_again`.
+    """
+    while held.is_taken(lock):
+        left = deadline.left()
+        if left == 0:
+            return False
+        held.let_go()
+        try:
+            # No event tells of a lock that is given up, with an end to the waiting.
+            time.sleep(_PAUSE if left is None else min(_PAUSE, left))
+        finally:
+            hold_again(held, path)
+    return True
+
+
+def wait_for_turn(held: Held, path: str, deadline: Deadline) -> None:
+    """Let go of the scope until nobody else cleans it.
+
+    Raises:
+        ScopeBusy: somebody still did at the deadline.
+        ScopeGone: the scope was cleaned away.
+    """
+    if not wait_until_free(held, path, CLEANER_LOCK, deadline):
+        raise ScopeBusy(
+            f"the scope {path!r} is being cleaned by another process, which waits for what it"
+            f" ends or calls; try again, or see who has its {CLEANER_LOCK} open (fuser)",
+            path=path,
+        )
+
+
+def come_to_turn(held: Held, path: str, deadline: Deadline) -> bool:
+    """Wait for it, unless whoever has it may wait for this process; whether it has come.
+
+    Raises:
+        ScopeBusy, ScopeGone: as `wait_for_turn`.
+    """
+    if not held.is_taken(CLEANER_LOCK):
+        return True
+    if is_waited_for(held, path):
+        return False
+    wait_for_turn(held, path, deadline)
+    return True
+
+
+def is_waited_for(held: Held, path: str) -> bool:
+    """Whether whoever cleans may wait for this process: then it must not wait for them.
+
+    It is, or was started by, the one that cleans, or a program that is being ended.
+    """
+    family = lineage()
+    return any(
+        by in family or (artifact.kind == "popen" and _is_of(artifact, family))
+        for artifact, by in _begun(held, path)
+    )
+
+
+def lineage() -> list[int]:
+    """This process, its parent, and so on."""
+    found, pid = [os.getpid()], os.getppid()
+    while pid > 0 and pid not in found:
+        found.append(pid)
+        pid = pids.parent_of(pid) or 0
+    return found
+
+
+def _begun(held: Held, path: str) -> Iterator[tuple[Artifact, int]]:
+    """What somebody began to end or call, and who did."""
+    for member in held.members():
+        try:
+            journal = journals.parse(member, held.read(member), path)
+        except (LastoutError, OSError):
+            continue  # whoever cleans tells of it
+        for artifact in journal.unresolved():
+            by = journal.begun_by.get(artifact.number)
+            if by is not None and artifact.kind in WAITED_FOR:
+                yield artifact, by
+
+
+def _is_of(program: Artifact, family: list[int]) -> bool:
+    token = Token(program.location, bool(program.data.get("tree")))
+    leader = program.data.get("pid")
+    return any(
+        token.is_of(pid) or (leader is not None and group_of(pid) == leader) for pid in family
+    )

@@ -1,0 +1,167 @@
+"""Artifact: a thing to be removed, as it is recorded and as its user holds it.
+
+A value that can be compared, copied and pickled.  It holds nothing open: what
+it can do (`release`, `keep`) it does through the scope that this process
+joined, which it looks up each time.
+"""
+
+from __future__ import annotations
+
+from ..._platform.imports import public
+from ...errors import UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any, Protocol
+
+    JSON = Any  # what JSON can hold: None, bool, int, float, str, lists and dicts of these
+
+    class Keeper(Protocol):
+        """What an artifact asks of the scope that it is in."""
+
+        def release(self, artifact: Artifact) -> None: ...
+        def keep(self, artifact: Artifact) -> None: ...
+
+
+# Kinds that are found at a path.
+PATHS = frozenset({"directory", "file", "socket"})
+LIFETIMES = ("scope", "member")
+
+
+@public
+class Artifact:
+    """Something that its scope will clean.
+
+    Attributes:
+        id: who made it and its number there, `"<member token>.<number>"`.
+        kind: what it is: `"directory"`, `"popen"`, ...
+        location: where it is; an absolute path for what is found at one.
+        lifetime: `"scope"` or `"member"`.
+        after: the ids of those that are to be cleaned before it.
+        data: the kind's own facts.
+        made_ns: when it was recorded, on this machine's monotonic clock.
+        scope: the path of its scope.
+
+    An artifact that is found at a path is an `os.PathLike`::
+
+        with open(scope.directory() / "notes", "w") as notes: ...
+    """
+
+    __slots__ = ("after", "data", "id", "kind", "lifetime", "location", "made_ns", "scope")
+
+    def __init__(
+        self,
+        id: str,  # noqa: A002  (what it is called, here and in journals)
+        kind: str,
+        location: str,
+        lifetime: str = "scope",
+        after: tuple[str, ...] = (),
+        data: Mapping[str, JSON] | None = None,
+        made_ns: int = 0,
+        scope: str = "",
+    ) -> None:
+        self.id = id
+        self.kind = kind
+        self.location = location
+        self.lifetime = lifetime
+        self.after = after
+        self.data: Mapping[str, JSON] = {} if data is None else data
+        self.made_ns = made_ns
+        self.scope = scope
+
+    @property
+    def member(self) -> str:
+        """The token of the member that made it."""
+        return self.id.rpartition(".")[0]
+
+    @property
+    def number(self) -> int:
+        """Its number among those of its member."""
+        return int(self.id.rpartition(".")[2])
+
+    @property
+    def place(self) -> str:
+        """The path that it needs, its own or the directory that it runs in; empty if none."""
+        return self.location if self.kind in PATHS else str(self.data.get("cwd") or "")
+
+    def release(self) -> None:
+        """Clean it now, and what must go before it; nothing if that was done already.
+
+        Raises:
+            UsageError: this process is not in its scope, or something that must
+                go first belongs to another living member.
+            LastoutError, OSError: it could not be cleaned; it stays recorded.
+        """
+        _keeper(self).release(self)
+
+    def keep(self) -> None:
+        """Forget it: nobody will clean it; nothing if it was cleaned already.
+
+        When another process releases it at the same moment, either may be first.
+
+        Raises:
+            UsageError: this process is not in its scope.
+            OSError: that could not be written down; it will be cleaned.
+        """
+        _keeper(self).keep(self)
+
+    def with_data(self, more: Mapping[str, JSON]) -> Artifact:
+        """The same one, with facts that were known only later."""
+        return self._replaced(data={**self.data, **more})
+
+    def _replaced(self, **changes: Any) -> Artifact:
+        return Artifact(**{**dict(zip(_FIELDS, self._fields(), strict=True)), **changes})
+
+    def _fields(self) -> tuple[Any, ...]:
+        return tuple(getattr(self, name) for name in _FIELDS)
+
+    def __fspath__(self) -> str:
+        if self.kind not in PATHS:
+            raise TypeError(f"a {self.kind} is not found at a path: {self!r}")
+        return self.location
+
+    def __truediv__(self, part: str) -> Any:
+        from pathlib import Path
+
+        return Path(self) / part
+
+    def __str__(self) -> str:
+        return self.location
+
+    def __repr__(self) -> str:
+        return f"Artifact({self.kind!r}, {self.location!r}, id={self.id!r})"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Artifact):
+            return NotImplemented
+        return self._fields() == other._fields()
+
+    def __hash__(self) -> int:
+        return hash(self.id)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Artifact, self._fields()
+
+
+_FIELDS = ("id", "kind", "location", "lifetime", "after", "data", "made_ns", "scope")
+_keepers: dict[str, Keeper] = {}
+
+
+def keep_here(scope: str, keeper: Keeper | None) -> None:
+    """This process joined the scope at that path (or left it): artifacts of it go there."""
+    if keeper is None:
+        _keepers.pop(scope, None)
+    else:
+        _keepers[scope] = keeper
+
+
+def _keeper(artifact: Artifact) -> Keeper:
+    try:
+        return _keepers[artifact.scope]
+    except KeyError:
+        raise UsageError(
+            f"this process is not in the scope {artifact.scope!r} of {artifact!r};"
+            " join it first, with Scope(name)",
+            artifact=artifact,
+        ) from None

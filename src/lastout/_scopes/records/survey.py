@@ -1,0 +1,173 @@
+"""Survey: who is in a scope that is held, who of them is dead, and what they have left."""
+
+from __future__ import annotations
+
+from ...errors import JournalDamaged, LastoutError
+from ...report import Failure, Outcome
+from . import journal as journals
+from . import liveness as lease
+from . import plan
+from .containment import lies_inside
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from ...backends.base import Held
+    from .artifact import Artifact
+    from .journal import Journal
+
+
+class Survey:
+    """Who is in a scope that is held, and what of it is known.
+
+    Attributes:
+        living: the tokens of those that are alive, or cannot be told.
+        gone: the journals of those that are dead or leave.
+        helpers: the tokens of those that are alive and keep nothing; where all others are
+            gone, they are among these.
+        problems: journals that cannot be used, as failed outcomes.
+    """
+
+    def __init__(self, held: Held, path: str, leaving: str = "", joining: bool = False) -> None:
+        self._held = held
+        self._path = path
+        self._read: dict[str, Journal] = {}
+        self._sizes: dict[str, int] = {}
+        self.living: list[str] = []
+        self.gone: list[Journal] = []
+        self.problems: list[Outcome] = []
+        seen: set[str] = set()
+        while new := [member for member in held.members() if member not in seen]:
+            seen.update(new)
+            # Whoever is dead may have forked since it was listed: the child is
+            # there now, and what its parent had may be the child's to use.
+            if not sum(self._is_dead(member, leaving) for member in new):
+                break
+        self.helpers = frozenset(filter(lease.is_helper, self.living))
+        if len(self.helpers) == len(self.living) and not joining:
+            self._dismiss_helpers()
+
+    def _dismiss_helpers(self) -> None:
+        """Nobody is left but them, and they keep nothing: whoever cleans takes them for gone."""
+        for member in self.helpers:
+            try:
+                journal = self.journal(member)
+            except (LastoutError, OSError):
+                continue  # it stays among the living, and was told of or is told next time
+            if lease.is_orphan(journal):
+                continue  # it is known by its journal only: that stays until it is ended
+            self.gone.append(journal)
+            self.living.remove(member)
+
+    def _is_dead(self, member: str, leaving: str) -> bool:
+        """Look at one; whether it is dead, rather than leaving or alive."""
+        try:
+            if member != leaving and self._held.is_held(member):
+                self.living.append(member)
+                return False
+            journal = self.journal(member)
+            dead = member != leaving and lease.is_dead(journal)
+            if dead:
+                journal = self._read_again(member, journal)
+        except (LastoutError, OSError) as error:
+            # Whoever that is, nothing that it may use is touched.
+            self.living.append(member)
+            self.problems.append(problem(f"journal {member}", error))
+            return False
+        if member != leaving and not dead:
+            self.living.append(member)
+            return False
+        self.gone.append(journal)
+        if journal.damage:
+            self.problems.append(problem(f"journal {member}", _damaged(journal, self._path)))
+        return dead
+
+    def journal(self, member: str) -> Journal:
+        """What stands in the journal of this member."""
+        if member not in self._read:
+            data = self._held.read(member)
+            self._sizes[member] = len(data)
+            self._read[member] = journals.parse(member, data, self._path)
+        return self._read[member]
+
+    def _read_again(self, member: str, journal: Journal) -> Journal:
+        """Its journal, now that it is dead: it may have written until just before."""
+        if len(self._held.read(member)) == self._sizes[member]:
+            return journal
+        del self._read[member]
+        return self.journal(member)
+
+    def due(self) -> list[Artifact]:
+        """What can go now: what goes with the dead, and all of it when nobody lives."""
+        return [
+            artifact
+            for journal in self.gone
+            for artifact in journal.unresolved()
+            if not self.living or artifact.lifetime == "member"
+        ]
+
+    def unresolved(self) -> list[Artifact]:
+        """All that the living and the dead have made and nobody has cleaned."""
+        members = [*self.living, *(journal.token for journal in self.gone)]
+        found: list[Artifact] = []
+        for member in members:
+            try:
+                found += self.journal(member).unresolved()
+            except (LastoutError, OSError):
+                continue  # told in `problems`, or when it is its turn
+        return found
+
+    def around(self, due: Collection[Artifact]) -> list[Artifact] | None:
+        """What others still have that may have to go before some of `due`.
+
+        `None` if that cannot be told, because a journal cannot be read.
+        """
+        mine = {artifact.id for artifact in due}
+        found = [
+            artifact
+            for journal in self.gone
+            for artifact in journal.unresolved()
+            if artifact.id not in mine
+        ]
+        named = {other.partition(".")[0] for artifact in due for other in artifact.after}
+        directories = [artifact for artifact in due if artifact.kind == "directory"]
+        for member in self.living if named or directories else ():
+            try:
+                # Parsing costs, so only where something may lie in one of them.
+                data = self._held.read(member)
+                if member in named or any(lies_inside(one, data) for one in directories):
+                    found += self.journal(member).unresolved()
+            except (LastoutError, OSError) as error:
+                self.problems.append(problem(f"journal {member}", error))
+                return None
+        return [artifact for artifact in found if artifact.id not in mine]
+
+    def plan(
+        self, due: Sequence[Artifact], last: bool = False
+    ) -> tuple[list[Artifact], plan.Edges]:
+        """The order for those of `due` that can go now, and which must go before which."""
+        if not due:
+            return [], {}
+        others = [] if last else self.around(due)
+        if others is None:
+            # What lies in a directory, or must go first, may be in use: leave it.
+            due = [one for one in due if one.kind != "directory" and not one.after]
+            others = []
+        edges = plan.before([*due, *others])
+        return plan.order(due, others, edges), edges
+
+
+def _damaged(journal: Journal, path: str) -> JournalDamaged:
+    return JournalDamaged(
+        f"the journal of {journal.token} in the scope {path!r} has {journal.damage} lines that are"
+        " no records; what could be read was obeyed. Look for what it may have meant, then remove"
+        " it",
+        scope=path,
+        member=journal.token,
+    )
+
+
+def problem(what: str, error: Exception) -> Outcome:
+    """Something that is wrong with a scope itself, as a failed outcome."""
+    return Outcome(what, 0.0, Failure(error))

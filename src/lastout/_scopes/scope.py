@@ -1,0 +1,325 @@
+"""Scope: what a user holds of one; join, make things, leave."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from functools import partial
+
+from .._exits.children import do_in_children
+from .._exits.forkserver import is_forkserver
+from .._identity import new_token
+from .._platform import pids
+from .._platform.imports import public
+from ..backends.local import LocalBackend
+from ..backends.root import check_name
+from ..deadline import check_seconds
+from ..errors import CleanupWarning, UsageError
+from ..report import Report
+from .artifact_methods import Making
+from .membership import joining, workers
+from .membership.places import keep_place
+from .membership.workers import Worker
+from .records import members
+from .records.scope_lock import PATIENCE
+from .records.survey import Survey
+from .without import Without
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+    from typing import Self
+
+    from .membership.membership import Membership
+    from .records.artifact import Artifact
+    from .records.members import Member
+
+# In a fork server: the scopes that were made there, and that only its children join.
+_deferred_here: list[Scope] = []
+
+
+@public
+class Scope(Making, Without):
+    """A set of processes that share artifacts; the last one out cleans them.
+
+    Making one joins the scope; leaving the `with` block, `leave()`, or the end
+    of the process leaves it.  All processes of this user that give the same
+    name (and root) are in the same scope.  A forked child is a member from its
+    first moment; a pickled scope joins where it is unpickled, until that
+    process ends::
+
+        with Scope("render") as scope:
+            frames = scope.directory()                     # goes with the last one out
+            scratch = scope.directory(lifetime="member")   # goes with this process
+
+    Args:
+        name: which scope; `None` for one that nobody else has, but whom it is given to.
+        root: the directory that scopes lie in; `None` for the usual one.
+        trust_root: whether to rely on locks there, though its file system is not known to
+            have good ones.  It is noted in the root, for all who ever use it.
+        guardian: whether a small process of its own is to clean up as soon as a member
+            is killed.  The scope has it then for all its members; if it cannot be
+            started there is a `GuardianWarning`, and the scope works without.
+        wait: seconds to wait, on leaving, for all others to leave first (not in its children).
+        end_workers: whether processes that join by `worker` end when this one has ended, however
+            that was: SIGTERM, and SIGKILL after `worker_grace` seconds.  The guardian sees to it,
+            or else the next `lastout.reap()`.  `None`: if the scope has a guardian.
+        worker_grace: seconds that they have from SIGTERM to SIGKILL.
+
+    Attributes:
+        name: its name.
+        path: its directory; as `LASTOUT_SCOPE` it leads other programs here.
+
+    Raises:
+        UsageError: there can be no such name or root.
+        RootRefused: the root cannot be trusted.
+        ScopeBusy: somebody was cleaning it for more than a minute.
+        SystemRefused: no space, no descriptors, no permission.
+        JournalTooNew: a newer lastout is in it.
+    """
+
+    # Those of a scope that was not made by its name.
+    _member: Membership | None = None
+    _deferred: Callable[[], None] | None = None
+    _end_workers: bool | None = None
+    _wants_guardian = False
+    _worker_grace: float = workers.GRACE
+
+    def __init__(
+        self,
+        name: str | None = None,
+        *,
+        root: str | os.PathLike[str] | None = None,
+        trust_root: bool = False,
+        guardian: bool = False,
+        wait: float | None = None,
+        end_workers: bool | None = None,
+        worker_grace: float = workers.GRACE,
+    ) -> None:
+        wait = check_seconds(wait, "wait")
+        self._end_workers, self._worker_grace = workers.check(end_workers, worker_grace)
+        self._wants_guardian = bool(guardian)
+        name = new_token() if name is None else check_name(name)
+        self._join_or_defer(LocalBackend(root, trust_root), name, partial(self._join, wait))
+
+    def _join_or_defer(
+        self, backend: LocalBackend, name: str, join: Callable[[LocalBackend, str], None]
+    ) -> None:
+        """Join now; in a fork server leave that to its children, unless it is used here."""
+        if not is_forkserver():
+            join(backend, name)
+            return
+        self.name = name
+        self.path = os.path.join(backend.place, name)
+        self._left, self._since = False, ""
+        self._deferred = partial(join, backend, name)
+        keep_place(self.path)
+        _deferred_here.append(self)
+        do_in_children(self._join_in_child)
+
+    def _join_in_child(self) -> None:
+        _deferred_here.clear()
+        self._member = None  # what it was in the server
+        if self._deferred and not self._left:
+            self._deferred()
+            self._deferred = None
+
+    def _join(self, wait: float | None, backend: LocalBackend, name: str) -> None:
+        member = joining.enter(backend, name)
+        if wait is not None:
+            member.patience = max(wait, member.patience or 0.0)
+        member.end_workers, member.worker_grace = self._end_workers, self._worker_grace
+        self._stand_for(member, since=member.token)
+        if self._wants_guardian:
+            try:
+                member.guardian.want()
+            except BaseException:  # Ctrl-C, or a warning that was made an error
+                self.leave()
+                raise
+
+    def _join_pinned(self, backend: LocalBackend, name: str) -> None:
+        self._stand_for(joining.enter(backend, name, pin=True))
+
+    def _stand_for(self, member: Membership, since: str = "") -> None:
+        self._member = member
+        # As which member it took a share; one that took none may unpin.
+        self._since, self._left = since, False
+        self.name, self.path = member.name, member.path
+
+    def __enter__(self) -> Self:
+        self._membership()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for outcome in self.leave():
+            if outcome.failure:
+                why = outcome.failure.exception
+                text = f"not cleaned when leaving the scope {self.name!r}: {outcome.name}: {why}"
+                warnings.warn(text, CleanupWarning, stacklevel=2)
+
+    def leave(self, timeout: float | None = None) -> Report:
+        """Leave; the last member out cleans what belongs to the scope.
+
+        Where several `Scope` objects of this process stand for the same scope,
+        the process leaves with the last of them.  Leaving twice does nothing.
+
+        Args:
+            timeout: seconds for all cleaning together; what takes longer stays
+                recorded, and is cleaned by the next one to join, leave or reap.
+
+        Returns:
+            A report of what was cleaned, and of what could not be.
+
+        Raises:
+            TypeError, UsageError: `timeout` is no number of seconds.
+            ScopeBusy: another thread of this process was in the middle of making,
+                releasing or leaving until the time was over.  This process stays in.
+        """
+        seconds = check_seconds(timeout, "timeout")
+        member = self._member
+        if member is None or not member.is_here():
+            self._left = self._left or self._deferred is not None  # and is no child's to join
+            return Report()
+        if self._left:
+            return Report()
+        # Decided and done in one: another thread may be joining.
+        with member.guarded(PATIENCE if seconds is None else seconds):
+            if self._left:
+                return Report()
+            self._left, before = True, member.holders()
+            try:
+                self._give_back(member)
+                return Report() if any(member.holders()) else member.leave(seconds)
+            except BaseException:
+                if member.joined:  # Ctrl-C, or it was too busy: to be tried again
+                    self._left = False
+                    member.shares, member.copied, member.pinned = before
+                raise
+
+    def _give_back(self, member: Membership) -> None:
+        if not self._since:
+            member.pinned, member.copied = False, 0
+        elif self._since == member.token:
+            member.shares -= 1
+        else:  # a fork copied it
+            member.copied = max(0, member.copied - 1)
+
+    def members(self) -> tuple[Member, ...]:
+        """Who is in the scope, dead ones that nobody cleaned up after included.
+
+        Raises:
+            UsageError: this process has left it.
+            JournalTooNew, SystemRefused, ScopeBusy: it cannot be read.
+        """
+        member = self._membership()
+        with member.hold() as held:
+            found = members.known(Survey(held, self.path))
+        return members.seen(found)
+
+    def artifacts(self) -> tuple[Artifact, ...]:
+        """What is still to be cleaned, by whomever it was made, oldest first.
+
+        Raises:
+            UsageError, JournalTooNew, SystemRefused, ScopeBusy: as for `members`.
+        """
+        member = self._membership()
+        with member.hold() as held:
+            return members.artifacts(Survey(held, self.path))
+
+    @property
+    def report(self) -> Report:
+        """What was cleaned up after the dead on joining, and after leaving what was then."""
+        return self._member.report if self._member else Report()
+
+    @property
+    def worker(self) -> Worker:
+        """What a pool takes as `initializer=`, so that its processes join, until they end.
+
+        To be asked for in the process that starts the pool: it is their parent, with
+        which they end if `end_workers` says so.
+        """
+        wanted = self._end_workers
+        guarded = self._wants_guardian if self._deferred else self._membership().guardian.wanted
+        if wanted is None:
+            wanted = guarded and pids.can_hold_processes()
+        place, name = os.path.split(self.path)
+        return Worker(place, name, self._worker_grace if wanted else None)
+
+    def _membership(self) -> Membership:
+        member = self._member
+        # In a fork server, which may have to join again: it keeps no scope from ending.
+        if self._deferred and not self._left and (member is None or not member.is_in()):
+            self._deferred()
+            self._deferred = self._deferred if is_forkserver() else None
+            member = self._member
+        if self._left or member is None or not member.joined:
+            raise UsageError(f"this scope was left: {self!r}; join it anew, with Scope(name)")
+        return member
+
+    def __fspath__(self) -> str:
+        return self.path
+
+    def __repr__(self) -> str:
+        state = "left" if self._left else "joined" if self._member else "not joined yet"
+        return f"<Scope {self.name!r} in {os.path.dirname(self.path)!r}, {state}>"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        if not self._deferred:
+            self._membership()
+        return _rejoin, os.path.split(self.path)
+
+    def __del__(self) -> None:
+        member = self._member  # None if joining failed
+        if member and member.joined and not self._left and self._since == member.token:
+            member.pinned = True
+            member.shares -= 1
+            text = f"{self!r} was never left; this process stays in it until it ends"
+            warnings.warn(text, ResourceWarning, source=self, stacklevel=1)
+
+
+@public
+def current_scope() -> Scope:
+    """The scope that this process joined last, or else the one that `LASTOUT_SCOPE` names.
+
+    In the second case it is joined now, until the process ends.
+
+    Raises:
+        UsageError: there is neither, or that cannot be a scope.
+        RootRefused, ScopeBusy, SystemRefused, JournalTooNew: it cannot be joined.
+    """
+    if _deferred_here and is_forkserver():
+        _deferred_here[-1]._membership()
+    latest = joining.latest()
+    if latest:
+        return _standing_for(latest)
+    named = joining.named_by_environment()
+    if named is None:
+        raise UsageError(
+            "this process is in no scope; join one with Scope(name), or name one in LASTOUT_SCOPE;"
+            " the workers of a pool join by initializer=scope.worker, and those that were started"
+            " before the scope when a job gets the scope as an argument"
+        )
+    return _rejoin(*named)
+
+
+@public
+def _rejoin(root: str, name: str) -> Scope:
+    """A scope where it is unpickled: until the process ends, or somebody leaves it."""
+    already = joining.joined.get(os.path.join(root, name))
+    if already and already.joined:
+        return _standing_for(already)
+    scope = Scope.__new__(Scope)
+    scope._join_or_defer(LocalBackend(root), name, scope._join_pinned)
+    return scope
+
+
+def _standing_for(membership: Membership) -> Scope:
+    scope = Scope.__new__(Scope)
+    scope._stand_for(membership)
+    return scope

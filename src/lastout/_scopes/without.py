@@ -1,0 +1,58 @@
+"""Without: starting processes that are no members of a scope."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+
+from ..errors import UsageError
+from ..layout import SCOPE_VARIABLE
+from .membership import joining
+from .membership.outside import outside
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class Without:
+    """The part of a `Scope` that leaves processes out."""
+
+    path: str
+
+    @contextmanager
+    def without(self) -> Iterator[None]:
+        """Processes that are started in this `with` block are no members of the scope.
+
+        For helpers that live longer than the work in the scope, and need nothing of it.  It
+        counts for this thread, and for what is started in the block: not for workers that a
+        pool starts later.  Forked children are outside then.  Other children and programs,
+        which come in by themselves, do not find the scope in `LASTOUT_SCOPE`; one that is
+        given the scope, or joins it by its name, joins all the same.
+
+        >>> import lastout, subprocess
+        >>> with lastout.Scope() as scope, scope.without():
+        ...     helper = subprocess.Popen(["sleep", "0"])
+        >>> helper.wait()
+        0
+        """
+        with outside(self.path), _hidden(self.path):
+            yield
+
+
+@contextmanager
+def _hidden(path: str) -> Iterator[None]:
+    """The environment does not name that scope meanwhile."""
+    value = os.environ.get(SCOPE_VARIABLE)
+    try:
+        named = joining.named_by_environment()
+    except UsageError:
+        named = None  # it is told to whoever wants to join by it
+    if value is None or not named or os.path.join(*named) != path:
+        yield
+        return
+    del os.environ[SCOPE_VARIABLE]
+    try:
+        yield
+    finally:
+        os.environ.setdefault(SCOPE_VARIABLE, value)
