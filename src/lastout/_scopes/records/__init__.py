@@ -1,0 +1,1 @@
+"""Records: what is written down of a scope, and what follows from it."""
