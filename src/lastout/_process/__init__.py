@@ -1,1 +1,1 @@
-"""Where files of a former version lay: a line leads to each that its journals may name."""
+"""Where files of `_exits` lay in a former version: a line leads to each that journals may name."""
