@@ -16,6 +16,7 @@ import pytest
 import lastout
 from lastout._platform import pids
 from support import eventually
+from support.scripts import UNWINDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -265,29 +266,11 @@ def test_orphans_have_their_grace(run: Run, tmp_path: Path) -> None:
 
 def test_orphans_that_unwind_already_finish(run: Run, tmp_path: Path) -> None:
     """What a signal ends already is not told again: its exit handlers have the grace."""
-    # SIGCONT comes with every SIGTERM, so it tells when that would have come.
-    unwinds = """
-        import os, signal, threading, time, lastout
-        from lastout._platform import pids
-        from lastout._exits import signal_end
-        signal_end.IMPATIENT_AFTER = 0.0
-        asked = threading.Event()
-        signal.signal(signal.SIGCONT, lambda *_: asked.set())
-        def late():
-            while not pids.unwinds(os.getpid()):
-                time.sleep(0.01)
-            print("unwinds", flush=True)
-            open("done", "w").write(str(asked.wait(30)))
-        lastout.register(late)
-        lastout.handle_signals()
-        os.kill(os.getpid(), signal.SIGTERM)
-        threading.Event().wait()
-    """
-    (tmp_path / "unwinds.py").write_text(textwrap.dedent(unwinds))
+    (tmp_path / "unwinds.py").write_text(UNWINDS)
     command = """
         import subprocess, sys
         child = subprocess.Popen([sys.executable, "unwinds.py"], stdout=subprocess.PIPE)
-        child.stdout.readline()
+        [child.stdout.readline() for _ in ("ready", "unwinds")]
         sys.exit(3)
     """
     ran = run("run", "--grace", 30, *python(textwrap.dedent(command)), cwd=tmp_path)

@@ -59,3 +59,30 @@ FAMILY = """
     def status_of(pid):
         return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 """
+
+# A program that a signal ends already, and that is out of patience at once.  It says "ready", and
+# "unwinds" as soon as others can see that; its exit handler is done after SIGCONT, which comes
+# with every SIGTERM, and notes in the file "done" whether that came.
+UNWINDS = """
+import os, signal, threading, time
+import lastout
+from lastout._exits import signal_end
+from lastout._platform import pids
+
+signal_end.IMPATIENT_AFTER = 0.0
+asked = threading.Event()
+signal.signal(signal.SIGCONT, lambda *_: asked.set())
+
+def late():
+    while not pids.unwinds(os.getpid()):
+        time.sleep(0.01)
+    print("unwinds", flush=True)
+    with open("done", "w") as done:
+        done.write(str(asked.wait(30)))
+
+lastout.register(late)
+lastout.handle_signals()
+print("ready", flush=True)
+os.kill(os.getpid(), signal.SIGTERM)
+threading.Event().wait()
+"""

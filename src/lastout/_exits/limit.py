@@ -14,10 +14,10 @@ import os
 import sys
 
 from .._platform import pids
-from .._platform.interpreter import PACKAGE, interpreter, is_frozen
+from .._platform.interpreter import PACKAGE, PREAMBLE, environment_outside, interpreter, why_none
 from .._platform.masks import AllBlocked
 from ..errors import UsageError
-from ..layout import ARTIFACT_VARIABLE, KEEPER, SCOPE_VARIABLE
+from ..layout import KEEPER
 from . import signal_end
 from .children import follow_end, follow_forks
 from .keeper import BEGIN, CALL_OFF
@@ -30,14 +30,7 @@ if TYPE_CHECKING:
     # Seconds, signals, and what gives the descriptors of the wakeup pipe, if there is one.
     Terms = tuple[float, tuple[int, ...], Callable[[], tuple[int, ...]]]
 
-# The front door is not opened: what is behind it would cost time and memory.
-_PROGRAM = (
-    "import sys; lastout = sys.modules['lastout'] = type(sys)('lastout');"
-    " lastout.__path__ = [sys.argv[2]];"
-    " from lastout._exits.keeper import main; main()"
-)
-# Those would lead it into a scope, or have it taken for an artifact.
-_NOT_PASSED_ON = frozenset({SCOPE_VARIABLE, ARTIFACT_VARIABLE})
+_PROGRAM = f"{PREAMBLE} from lastout._exits.keeper import main; main()"
 
 _terms: Terms | None = None
 _door: Line | None = None  # to the keeper, for this process and those that it forks
@@ -202,10 +195,9 @@ def _start() -> Line:
 
     python = interpreter()
     if python is None:
-        what = "is frozen" if is_frozen() else "has no Python interpreter of its version"
         raise SystemRefused(
-            f"no keeper of a limit can be started: this program {what}, so nothing can run one; "
-            "leave limit= out",
+            f"no keeper of a limit can be started: this program {why_none()}, so nothing can run"
+            " one; leave limit= out",
             path=sys.executable,
         )
     door, far_end = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
@@ -227,7 +219,6 @@ def _start() -> Line:
 def _run(python: str, door: int) -> int:
     """Start a keeper, and wait until it is on its own: then it is nobody's child."""
     command = [python, "-I", "-S", "-c", _PROGRAM, KEEPER, PACKAGE, str(os.getpid())]
-    environment = {name: value for name, value in os.environ.items() if name not in _NOT_PASSED_ON}
     # A signal is never for the keeper, and a handler of the user's that waits for just any
     # child is not to see ours.
     with AllBlocked():
@@ -235,7 +226,7 @@ def _run(python: str, door: int) -> int:
         pid = os.posix_spawn(
             python,
             command,
-            environment,
+            environment_outside(),
             file_actions=[
                 (os.POSIX_SPAWN_DUP2, door, 0),
                 (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),

@@ -181,7 +181,7 @@ def _handle(wanted: Iterable[int], options: _Options) -> SignalHandling:
     ours = tuple(n for n, previous in new.items() if previous is not _signal.SIG_IGN)
     _check_that_it_can_be_put_back({n: new[n] for n in ours})
     _prepare_limit(options.limit)
-    load_now(*(f"lastout.{name}" for name in ("_exits", "_platform", "deadline", "report")))
+    load_now("lastout._exits", "lastout._platform")
     prepare_to_die()
     registry.arm_hooks()
     _follow()

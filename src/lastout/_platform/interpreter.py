@@ -13,13 +13,22 @@ from __future__ import annotations
 import os
 import sys
 
+from ..layout import ARTIFACT_VARIABLE, SCOPE_VARIABLE
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Iterator
     from typing import Final
 
+# How a small process of ours begins, with `PACKAGE` as its second argument: the front door is
+# not opened, because what is behind it would cost time and megabytes.
+PREAMBLE: Final = (
+    "import sys; lastout = sys.modules['lastout'] = type(sys)('lastout');"
+    " lastout.__path__ = [sys.argv[2]];"
+)
 _TIME_LIMIT: Final = 10.0  # seconds for one to start
+_NOT_PASSED_ON: Final = frozenset({SCOPE_VARIABLE, ARTIFACT_VARIABLE})
 PACKAGE: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 # Not at the front: nothing beside lastout may stand in the standard library's way.
 _TRIAL: Final = (
@@ -45,6 +54,19 @@ def interpreter() -> str | None:
     if asked not in _found:
         _found[asked] = None if is_frozen() else next(filter(_is_ours, _candidates()), None)
     return _found[asked]
+
+
+def why_none() -> str:
+    """Why there is no `interpreter`, to be said of this program in an error."""
+    return "is frozen" if is_frozen() else "has no Python interpreter of its version"
+
+
+def environment_outside() -> dict[str, str]:
+    """What a process of ours is started with: nothing that would lead it into a scope.
+
+    Nor anything by which it would be taken for an artifact.
+    """
+    return {name: value for name, value in os.environ.items() if name not in _NOT_PASSED_ON}
 
 
 def is_frozen() -> bool:

@@ -51,7 +51,7 @@ def _look(kind: str, location: AnyPath) -> tuple[str, os.stat_result | None]:
         path = paths.resolve(kind, location)
         return path, paths.look(path)
     load("lastout._scopes.kinds.shared_memory")
-    from .kinds import shared_memory as segments
+    from .kinds import shared_memory
 
     name = os.fsdecode(location).removeprefix("/")
-    return name, segments.look(kind, name)
+    return name, shared_memory.look(kind, name)

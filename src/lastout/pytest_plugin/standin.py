@@ -17,7 +17,7 @@ from time import monotonic_ns
 from .._identity import Identity, new_token
 from .._scopes.reaping.recovery import reap
 from .._scopes.records import journal as journals
-from .._scopes.records import liveness as leases
+from .._scopes.records import liveness
 from .._scopes.records.scope_lock import hold
 from .._scopes.records.survey import Survey
 from .._scopes.scope import Scope
@@ -51,11 +51,11 @@ def take_over(root: str, name: str, wait: float) -> Scope:
         pids = {one: journals.parse(one, held.read(one), path).who.pid for one in members if held}
     tokens = [token for token, pid in pids.items() if pid == mine]
     # Else the stand-in would be taken for one that this very process left behind.
-    leases.ours.update(tokens)
+    liveness.ours.update(tokens)
     try:
         scope = Scope(name, root=root, wait=wait)
     finally:
-        leases.ours.difference_update(tokens)
+        liveness.ours.difference_update(tokens)
     with scope._membership().hold() as held:
         for token in tokens:
             held.append(token, journals.left(monotonic_ns()))

@@ -15,11 +15,11 @@ import warnings
 from time import monotonic_ns
 
 from ..._platform import files, genuine, pids
-from ..._platform.interpreter import PACKAGE, interpreter, is_frozen
+from ..._platform.interpreter import PACKAGE, PREAMBLE, environment_outside, interpreter, why_none
 from ...backends.guards import take_guard
 from ...deadline import Deadline
 from ...errors import GuardianWarning, LastoutError, SystemRefused
-from ...layout import ARTIFACT_VARIABLE, GUARDIAN, SCOPE_VARIABLE
+from ...layout import GUARDIAN
 from ..kinds.process_groups import wait_for_child
 
 TYPE_CHECKING = False
@@ -31,15 +31,9 @@ _NEVER: Final = 2**63
 _PAUSE: Final = 1_000_000_000
 _PAUSE_AFTER_FAILURE: Final = 60_000_000_000
 _PATIENCE: Final = 10.0  # seconds for a Python process to start
-# The front door is not opened: what is behind it would cost megabytes.  The text stays for one
-# release, with the place where `main` was: `lastout run` of the version before compares it.
-_PROGRAM: Final = (
-    "import sys; lastout = sys.modules['lastout'] = type(sys)('lastout');"
-    " lastout.__path__ = [sys.argv[2]];"
-    " from lastout._shared.watch import main; main(*sys.argv[3:])"
-)
-# Those would lead a guardian into a scope, or have it taken for an artifact.
-_NOT_PASSED_ON: Final = frozenset({SCOPE_VARIABLE, ARTIFACT_VARIABLE})
+# The text stays for one release, with the place where `main` was: `lastout run` of the version
+# before compares it.
+_PROGRAM: Final = f"{PREAMBLE} from lastout._shared.watch import main; main(*sys.argv[3:])"
 
 
 class Guardian:
@@ -136,8 +130,7 @@ def _command(scope: str, lock: int) -> list[str]:
     """What to run: with its scope first, for those who look at a list of processes."""
     python = interpreter()
     if python is None:
-        what = "is frozen" if is_frozen() else "has no Python interpreter of its version"
-        raise SystemRefused(f"this program {what}, so nothing can run one", path=scope)
+        raise SystemRefused(f"this program {why_none()}, so nothing can run one", path=scope)
     import filelock
 
     library = os.path.dirname(os.path.dirname(os.path.abspath(filelock.__file__)))
@@ -155,7 +148,7 @@ def _run(command: list[str], lock: int, told: int) -> int:
         stderr=told,
         pass_fds=(lock,),
         cwd="/",
-        env={name: value for name, value in os.environ.items() if name not in _NOT_PASSED_ON},
+        env=environment_outside(),
         start_new_session=True,
     )
     try:

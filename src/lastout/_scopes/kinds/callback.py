@@ -29,8 +29,7 @@ from ..._platform import files
 from ..._platform.interpreter import interpreter
 from ...deadline import Deadline, check_seconds
 from ...errors import CleanupFailed, CleanupTimeout, UsageError
-from . import command as commands
-from . import paths
+from . import command, paths
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -110,8 +109,8 @@ def clean_callback(location: str, data: Mapping[str, Any], deadline: Deadline) -
         _call_here(live, location, deadline.share(False, data["timeout"]))
     else:
         # Its maker is not here to see how long it holds others up.
-        own = commands.TIME_LIMIT if data["timeout"] is None else data["timeout"]
-        limit = deadline.share(False, min(own, commands.TIME_LIMIT))
+        own = command.TIME_LIMIT if data["timeout"] is None else data["timeout"]
+        limit = deadline.share(False, min(own, command.TIME_LIMIT))
         _call_elsewhere(location, data, Deadline(limit))
     forget(data["token"])
 
@@ -169,7 +168,7 @@ def _call_elsewhere(location: str, data: Mapping[str, Any], deadline: Deadline) 
             json.dump(call, file)
         os.lseek(told, 0, os.SEEK_SET)
         argv = [python, "-P", "-c", _CHILD]
-        commands.run("callback", location, argv, {"cwd": data["cwd"], "stdin": told}, {}, deadline)
+        command.run("callback", location, argv, {"cwd": data["cwd"], "stdin": told}, {}, deadline)
     finally:
         os.close(told)
 

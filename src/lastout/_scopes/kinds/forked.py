@@ -16,8 +16,7 @@ from fcntl import F_DUPFD_CLOEXEC, fcntl
 from ..._platform import pids
 from ...backends import descriptors
 from ...deadline import Deadline
-from . import callback_main as recorded
-from . import command as commands
+from . import callback_main, command
 from .process_groups import wait_for_ends
 
 TYPE_CHECKING = False
@@ -37,7 +36,7 @@ def make(call: Mapping[str, Any], deadline: Deadline) -> None:
     def start(_token: str, output: int, inherited: Mapping[str, str]) -> Forked:
         return Forked(call, output, inherited)
 
-    commands.see_through("callback", call["name"], start, call["cwd"], deadline)
+    command.see_through("callback", call["name"], start, call["cwd"], deadline)
 
 
 class Forked:
@@ -94,7 +93,7 @@ def _be(call: Mapping[str, Any], output: int, environment: Mapping[str, str]) ->
         os.setpgid(0, 0)
         descriptors.close_inherited()  # the scope is held by who cleans, not by us
         _begin(call, output, environment)
-        recorded.make(call)
+        callback_main.make(call)
         status = 0
     except SystemExit as error:
         status = _status_of(error.code)

@@ -122,10 +122,10 @@ def prepare_shared_memory(size: int, name: str | None = None) -> Prepared:
         TypeError: they are not a number and text.
     """
     load("lastout._scopes.kinds.shared_memory")
-    from . import shared_memory as segments
+    from . import shared_memory
 
     _check_number("size", size, least=1)
-    name = segments.checked_name("shared_memory", name, shared_memory_file)
+    name = shared_memory.checked_name("shared_memory", name, shared_memory_file)
     return name, {"size": int(size)}
 
 
@@ -138,13 +138,13 @@ def create_shared_memory(
         ArtifactExists: somebody was quicker.
         SystemRefused: there is no room for it.
     """
-    from . import shared_memory as segments
+    from . import shared_memory
 
-    with segments.refusals("shared_memory", location, data["size"]):
-        made = segments.SharedMemory(location, create=True, size=data["size"])
-        with _or_without(segments.unlink_shared_memory, location):
-            segments.take_room(made, data["size"])
-            return made, segments.facts("shared_memory", location)
+    with shared_memory.refusals("shared_memory", location, data["size"]):
+        made = shared_memory.SharedMemory(location, create=True, size=data["size"])
+        with _or_without(shared_memory.unlink_shared_memory, location):
+            shared_memory.take_room(made, data["size"])
+            return made, shared_memory.facts("shared_memory", location)
 
 
 def prepare_semaphore(value: int = 1, name: str | None = None) -> Prepared:
@@ -154,10 +154,10 @@ def prepare_semaphore(value: int = 1, name: str | None = None) -> Prepared:
         ArtifactExists, UsageError, TypeError: as for shared memory.
     """
     load("lastout._scopes.kinds.shared_memory")
-    from . import shared_memory as segments
+    from . import shared_memory
 
     _check_number("value", value, least=0)
-    return segments.checked_name("semaphore", name, semaphore_file), {"value": int(value)}
+    return shared_memory.checked_name("semaphore", name, semaphore_file), {"value": int(value)}
 
 
 def create_semaphore(location: str, data: Mapping[str, Any]) -> tuple[Semaphore, dict[str, Any]]:
@@ -167,12 +167,12 @@ def create_semaphore(location: str, data: Mapping[str, Any]) -> tuple[Semaphore,
         ArtifactExists: somebody was quicker.
         SystemRefused: there is no room for it.
     """
-    from . import shared_memory as segments
+    from . import shared_memory
 
-    with segments.refusals("semaphore", location):
-        made = segments.Semaphore(location, data["value"])
-        with _or_without(segments.unlink_semaphore, location):
-            return made, segments.facts("semaphore", location)
+    with shared_memory.refusals("semaphore", location):
+        made = shared_memory.Semaphore(location, data["value"])
+        with _or_without(shared_memory.unlink_semaphore, location):
+            return made, shared_memory.facts("semaphore", location)
 
 
 def _check_number(what: str, value: int, least: int) -> None:
@@ -201,9 +201,9 @@ def prepare_popen(
         UsageError, TypeError: it cannot be started so, or not be ended safely here.
     """
     load("lastout._scopes.kinds.popen")
-    from . import popen as processes
+    from . import popen
 
-    return processes.prepare(argv, options or {}, grace, tree)
+    return popen.prepare(argv, options or {}, grace, tree)
 
 
 def create_popen(
@@ -217,9 +217,9 @@ def create_popen(
     Raises:
         OSError: there is no such program, or it cannot be started.
     """
-    from . import popen as processes
+    from . import popen
 
-    return processes.create(location, argv, options or {}, data.get("tree", False))
+    return popen.create(location, argv, options or {}, data.get("tree", False))
 
 
 def prepare_command(
@@ -241,9 +241,9 @@ def prepare_command(
         UsageError, TypeError: it cannot be run.
     """
     load("lastout._scopes.kinds.command")
-    from . import command as commands
+    from . import command
 
-    return commands.prepare(argv, cwd, env, timeout)
+    return command.prepare(argv, cwd, env, timeout)
 
 
 def create_command(_location: str, _data: Mapping[str, Any]) -> tuple[None, dict[str, Any]]:
@@ -276,9 +276,9 @@ def prepare_callback(
         TypeError: it is not callable.
     """
     load("lastout._scopes.kinds.callback", needs_logging=True)
-    from . import callback as callbacks
+    from . import callback
 
-    return callbacks.prepare(func, args, kwargs or {}, timeout)
+    return callback.prepare(func, args, kwargs or {}, timeout)
 
 
 def create_callback(
@@ -289,19 +289,19 @@ def create_callback(
     kwargs: Mapping[str, Any] | None = None,
 ) -> tuple[None, dict[str, Any]]:
     """Keep the function itself for the case that this very process cleans."""
-    from . import callback as callbacks
+    from . import callback
 
-    callbacks.create(data, func, args, kwargs or {})
+    callback.create(data, func, args, kwargs or {})
     return None, {}
 
 
 def forget(kind: str, location: str, data: Mapping[str, Any]) -> None:
     """It will not be cleaned by us: let go of what this process held for it."""
     if kind == "popen":
-        from . import popen as processes
+        from . import popen
 
-        processes.forget(location)
+        popen.forget(location)
     elif kind == "callback":
-        from . import callback as callbacks
+        from . import callback
 
-        callbacks.forget(data["token"])
+        callback.forget(data["token"])

@@ -16,7 +16,7 @@ from __future__ import annotations
 from ...deadline import Deadline
 from ...errors import LastoutError
 from ..records import journal as journals
-from ..records import liveness as lease
+from ..records import liveness
 from ..records.scope_lock import hold
 
 TYPE_CHECKING = False
@@ -70,7 +70,7 @@ def _bury(held: Held, token: str, path: str) -> bool:
         return False
     written = held.read(token)
     journal = journals.parse(token, written, path)
-    if not lease.is_dead(journal):
+    if not liveness.is_dead(journal):
         return False
     # Read again: it may have written until just before.
     if not (journal.made or journal.damage) and held.read(token) == written:

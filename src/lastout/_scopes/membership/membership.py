@@ -25,7 +25,7 @@ from ...report import Failure, Outcome, Report
 from ..kinds import makers
 from ..reaping.reaper import reap
 from ..records import journal as journals
-from ..records import liveness as leases
+from ..records import liveness
 from ..records.artifact import Artifact, keep_here
 from ..records.scope_lock import PATIENCE, hold
 from .busy import Busy
@@ -114,7 +114,7 @@ class Membership(Recording):
             while not self._try_to_join():
                 continue  # the dead were the last ones: that scope is no more
             self.joined = True
-            leases.ours.add(self.token)
+            liveness.ours.add(self.token)
             keep_here(self.path, self)
             self._leave_at_end()
             self.guardian.look()
@@ -133,7 +133,7 @@ class Membership(Recording):
             # It joined itself: to go on as another program is still to be here.
             who = here()
             who.image = 0
-            self.token = leases.new_helper_token() if is_forkserver() else new_token()
+            self.token = liveness.new_helper_token() if is_forkserver() else new_token()
             first = journals.header(self.token) + journals.join(monotonic_ns(), who)
             self.take(held.publish(self.token, first))
             return True
@@ -202,7 +202,7 @@ class Membership(Recording):
 
     def is_in(self) -> bool:
         """Whether its scope is still there: a helper's may have ended, and is left then."""
-        if self.joined and leases.is_helper(self.token) and self.lease.lost:
+        if self.joined and liveness.is_helper(self.token) and self.lease.lost:
             self.lose()
         return self.joined
 
@@ -254,7 +254,7 @@ class Membership(Recording):
         self.lease.give_up()
         self.joined = self.pinned = False
         self.guardian.forget()
-        leases.ours.discard(self.token)
+        liveness.ours.discard(self.token)
         keep_here(self.path, None)
         if not is_forkserver():
             registry.unregister(places.pop(self.path, self.leave_at_exit))
@@ -273,7 +273,7 @@ class Membership(Recording):
         Not a helper's: it does not keep the scope until the child has begun.  The child joins
         by itself then, as a spawned one does.
         """
-        return self.joined and not self.counted_out and not leases.is_helper(self.token)
+        return self.joined and not self.counted_out and not liveness.is_helper(self.token)
 
     def count_out(self) -> None:
         """From here on a forked child is outside: whoever is last may have been decided."""
@@ -296,7 +296,7 @@ class Membership(Recording):
         self.token = lease.member
         self._handed_over = True
         self.take(lease)
-        leases.ours.add(self.token)
+        liveness.ours.add(self.token)
         self._leave_at_end()
         self.append(journals.join(monotonic_ns(), here()))
 
@@ -316,7 +316,7 @@ class Membership(Recording):
                 keep_here(self.path, None)
 
     def _leave_to_parent(self) -> None:
-        leases.ours.discard(self.token)
+        liveness.ours.discard(self.token)
         self._new_process()
         self._begin()
         self.copied += self.shares

@@ -5,8 +5,7 @@ from __future__ import annotations
 from ...errors import JournalDamaged, LastoutError
 from ...report import Failure, Outcome
 from . import journal as journals
-from . import liveness as lease
-from . import plan
+from . import liveness, plan
 from .containment import lies_inside
 
 TYPE_CHECKING = False
@@ -44,7 +43,7 @@ class Survey:
             # there now, and what its parent had may be the child's to use.
             if not sum(self._is_dead(member, leaving) for member in new):
                 break
-        self.helpers = frozenset(filter(lease.is_helper, self.living))
+        self.helpers = frozenset(filter(liveness.is_helper, self.living))
         if len(self.helpers) == len(self.living) and not joining:
             self._dismiss_helpers()
 
@@ -55,7 +54,7 @@ class Survey:
                 journal = self.journal(member)
             except (LastoutError, OSError):
                 continue  # it stays among the living, and was told of or is told next time
-            if lease.is_orphan(journal):
+            if liveness.is_orphan(journal):
                 continue  # it is known by its journal only: that stays until it is ended
             self.gone.append(journal)
             self.living.remove(member)
@@ -67,7 +66,7 @@ class Survey:
                 self.living.append(member)
                 return False
             journal = self.journal(member)
-            dead = member != leaving and lease.is_dead(journal)
+            dead = member != leaving and liveness.is_dead(journal)
             if dead:
                 journal = self._read_again(member, journal)
         except (LastoutError, OSError) as error:
