@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support import eventually
+from support import eventually, is_running
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -541,11 +541,3 @@ def test_an_outcome_reaches_all_workers(
     assert ran.lines == ["up"]
     assert "no docker here" in ran.out
     assert ("runs.py" in ran.out) == traced
-
-
-def is_running(pid: int) -> bool:
-    """Whether there is such a process, not dead yet."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except (FileNotFoundError, ProcessLookupError):
-        return False

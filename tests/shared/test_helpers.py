@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import lastout
-from support import eventually
+from support import eventually, is_running
 from support.scripts import each_package
 
 if TYPE_CHECKING:
@@ -92,15 +92,6 @@ def start_and_kill(program: Start, kind: str, how: str) -> tuple[str, int]:
     return made, int(pid)
 
 
-def runs(pid: int) -> bool:
-    """Whether there is such a process, and it has not ended."""
-    try:
-        with open(f"/proc/{pid}/stat") as facts:
-            return facts.read().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
-
-
 @each_manager
 @each_package
 def test_a_manager_keeps_no_scope(program: Start, package: str, kind: str) -> None:
@@ -133,8 +124,8 @@ def test_the_main_is_killed(program: Start, kind: str, how: str) -> None:
     made, pid = start_and_kill(program, kind, how)
     if "guardian" not in how:
         # Again where it had only just been forked, and had not said yet who it is.
-        assert eventually(lambda: lastout.reap(name="s").ok and not runs(pid))
-    assert eventually(lambda: not runs(pid))
+        assert eventually(lambda: lastout.reap(name="s").ok and not is_running(pid))
+    assert eventually(lambda: not is_running(pid))
     assert eventually(lambda: not os.path.exists(made))
 
 
@@ -145,7 +136,7 @@ def test_nobody_is_to_end_it(program: Start, kind: str) -> None:
     try:
         assert lastout.reap(name="s").ok
         assert not os.path.exists(made)
-        assert runs(pid)
+        assert is_running(pid)
     finally:
         os.kill(pid, signal.SIGKILL)
 
@@ -155,11 +146,11 @@ def test_a_process_of_the_program_s_own(program: Start) -> None:
     made, pid = start_and_kill(program, "a process", "end_workers=True")
     try:
         assert lastout.reap(name="s").ok
-        assert runs(pid)
+        assert is_running(pid)
         assert os.path.isdir(made)
     finally:
         os.kill(pid, signal.SIGKILL)
-    assert eventually(lambda: not runs(pid))
+    assert eventually(lambda: not is_running(pid))
     assert lastout.reap(name="s").ok
     assert not os.path.exists(made)
 

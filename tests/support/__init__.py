@@ -30,6 +30,6 @@ leave something says so: `@pytest.mark.leaks("threads", reason="...")`.
 from __future__ import annotations
 
 from .program import Ended, Program
-from .waiting import eventually
+from .waiting import eventually, is_running
 
-__all__ = ["Ended", "Program", "eventually"]
+__all__ = ["Ended", "Program", "eventually", "is_running"]

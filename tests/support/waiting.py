@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from time import monotonic, sleep
 from typing import TYPE_CHECKING
 
@@ -21,3 +22,15 @@ def eventually(true: Callable[[], object], seconds: float = 10.0, step: float = 
             return False
         sleep(step)
     return True
+
+
+def is_running(pid: int) -> bool:
+    """Whether there is such a process, not dead yet.
+
+    One that ends between the opening of its file and the reading gives "No such process".
+    """
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return stat.rpartition(b")")[2].split()[0] not in b"ZX"
