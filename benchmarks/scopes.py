@@ -11,7 +11,7 @@ import psutil
 from filelock import FileLock, Timeout
 
 import lastout
-from lastout._scopes.records.survey import Survey
+from lastout._scopes.records.survey import ScopeSurvey
 from lastout.backends.local import LocalBackend
 from lastout.deadline import Deadline
 
@@ -115,7 +115,7 @@ def liveness(place: Path, number: int, rounds: int) -> Iterator[Line]:
         with backend.hold("many", Deadline(60)) as held:  # type: ignore[union-attr]
 
             def ours() -> None:
-                if len(Survey(held, "many").living) != number:
+                if len(ScopeSurvey(held, "many").living) != number:
                     raise AssertionError("a living member was taken for dead")
 
             process = psutil.Process(pid)

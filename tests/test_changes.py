@@ -6,7 +6,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 import lastout
-from lastout._platform.changes import Changes
+from lastout._platform.changes import DirectoryChanges
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def test_it_wakes_for_files(tmp_path: Path) -> None:
     """A file that comes, grows or goes wakes; one that is only read does not."""
     file = tmp_path / "file"
-    with Changes("ignored") as changes:
+    with DirectoryChanges("ignored") as changes:
         changes.follow([str(tmp_path), str(tmp_path / "not there")])
         assert not changes.wait(0)
         for happens in (file.touch, lambda: file.write_text("x"), file.unlink):
@@ -35,7 +35,7 @@ def test_it_wakes_for_files(tmp_path: Path) -> None:
 
 def test_a_death_wakes(program: Callable[..., Program]) -> None:
     """The kernel closes the journal of a member that is killed: that is an event."""
-    with lastout.Scope("s") as scope, Changes("scope.lock") as changes:
+    with lastout.Scope("s") as scope, DirectoryChanges("scope.lock") as changes:
         child = program(
             "import lastout; from say import say; lastout.Scope('s'); say('ready'); input()"
         )
@@ -51,7 +51,7 @@ def test_where_nobody_tells_time_passes(monkeypatch: pytest.MonkeyPatch, tmp_pat
     """Without inotify it waits, and says that something may have happened."""
     with monkeypatch.context() as elsewhere:
         elsewhere.setattr("sys.platform", "another")
-        changes = Changes("")
+        changes = DirectoryChanges("")
     with changes:
         changes.follow([str(tmp_path)])
         began = monotonic()
@@ -62,7 +62,7 @@ def test_where_nobody_tells_time_passes(monkeypatch: pytest.MonkeyPatch, tmp_pat
 def test_where_nobody_tells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """On other systems time passes, and then something may have happened."""
     monkeypatch.setattr("sys.platform", "other")
-    with Changes("ignored") as changes:
+    with DirectoryChanges("ignored") as changes:
         monkeypatch.undo()
         changes.follow([str(tmp_path)])
         began = monotonic()

@@ -41,7 +41,7 @@ LINES = {
     "pidfd forbidden": """
         def forbidden(pid):
             raise OSError(errno.EPERM, "no")
-        events.hold_process = forbidden
+        events.open_pidfd = forbidden
     """,
     "no dnotify": "fcntl.F_NOTIFY = -1",
     "kqueue": f"""

@@ -88,7 +88,7 @@ def test_without_proc(tmp_path: Path) -> None:
     finally:
         os.close(place)
     assert pids.pid_namespace() == 0
-    assert not pids.can_hold_processes()
+    assert not pids.has_pidfds()
     assert not pids.can_list_processes()
     assert not pids.sees_all_processes()
     facts = pids.process_facts(os.getpid())
@@ -115,7 +115,7 @@ def test_another_system(tmp_path: Path, patch: pytest.MonkeyPatch) -> None:
     os.close(scratch)
     assert changed == [(("name", 0o700), {"dir_fd": place, "follow_symlinks": False})]
     assert files.shared_memory_file("x") is None
-    assert not pids.can_hold_processes()
+    assert not pids.has_pidfds()
     assert not pids.adopt_orphans()
     facts = pids.process_facts(os.getpid())
     assert facts is not None
@@ -176,9 +176,9 @@ def test_processes_that_cannot_be_held(number: int, patch: pytest.MonkeyPatch) -
     patch.setattr(os, "pidfd_open", refuse)
     if number == errno.EMFILE:
         with pytest.raises(OSError, match="open files"):
-            pids.can_hold_processes()
+            pids.has_pidfds()
     else:
-        assert not pids.can_hold_processes()
+        assert not pids.has_pidfds()
 
 
 def test_nothing_is_known_of_one_that_has_ended() -> None:

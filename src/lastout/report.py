@@ -64,7 +64,7 @@ class Failure:
         return Failure, (self.exception, self.traceback)
 
 
-class Failures:
+class FailureList:
     """What failed and was not shown yet, oldest first."""
 
     def __init__(self) -> None:

@@ -15,7 +15,7 @@ from lastout.errors import ScopeBusy, ScopeGone
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from lastout.backends.base import Backend, Held
+    from lastout.backends.base import Backend, LockedScope
 
 SOON = Deadline(10)
 
@@ -25,7 +25,7 @@ def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Backend:
     return LocalBackend(tmp_path / "place") if request.param == "local" else MemoryBackend()
 
 
-def hold(backend: Backend, name: str = "s", create: bool = True) -> Held:
+def hold(backend: Backend, name: str = "s", create: bool = True) -> LockedScope:
     held = backend.hold(name, Deadline(10), create)
     assert held is not None
     return held
@@ -44,15 +44,15 @@ def test_no_scope_yet(backend: Backend) -> None:
 def test_a_member(backend: Backend) -> None:
     """A published journal is seen, held, and reads as it was written."""
     with hold(backend) as held:
-        lease = backend.publish("s", "abc", b"\none")
+        journal_lock = backend.publish("s", "abc", b"\none")
         assert held.members() == ["abc"]
         assert held.is_held("abc")
-        lease.append(b"\ntwo")
-        assert held.read("abc") == lease.read() == b"\none\ntwo"
-        assert lease.size() == 8
-        assert not lease.lost
-        lease.close()
-        lease.close()
+        journal_lock.append(b"\ntwo")
+        assert held.read("abc") == journal_lock.read() == b"\none\ntwo"
+        assert journal_lock.size() == 8
+        assert not journal_lock.lost
+        journal_lock.close()
+        journal_lock.close()
         assert not held.is_held("abc")
         held.append("abc", b"\nthree")
         assert held.read("abc") == b"\none\ntwo\nthree"
@@ -75,11 +75,11 @@ def test_publishing_beside_a_living_member_needs_no_hold(backend: Backend) -> No
     """A living member can publish for its child while nobody holds the scope."""
     with hold(backend):
         mine = backend.publish("s", "a", b"\nx")
-    lease = backend.publish("s", "b", b"\ny")
+    journal_lock = backend.publish("s", "b", b"\ny")
     with hold(backend) as held:
         assert sorted(held.members()) == ["a", "b"]
         assert held.is_held("b")
-    lease.close()
+    journal_lock.close()
     mine.close()
 
 
@@ -137,12 +137,12 @@ def test_many_threads_in_turn(backend: Backend) -> None:
 def test_nothing_is_recorded_after_leaving(backend: Backend) -> None:
     """A lease that was given up takes no records any more."""
     with hold(backend):
-        lease = backend.publish("s", "a", b"\nx")
-        lease.give_up()
-        assert lease.lost
+        journal_lock = backend.publish("s", "a", b"\nx")
+        journal_lock.give_up()
+        assert journal_lock.lost
         with pytest.raises(ScopeGone):
-            lease.append(b"\nlate")
-    lease.close()
+            journal_lock.append(b"\nlate")
+    journal_lock.close()
 
 
 def test_nothing_is_left_to_tidy(backend: Backend) -> None:
@@ -157,6 +157,6 @@ def test_in_memory_there_are_no_descriptors() -> None:
     """What is in memory cannot be passed on to a program."""
     backend = MemoryBackend()
     with hold(backend):
-        lease = backend.publish("s", "a", b"\nx")
+        journal_lock = backend.publish("s", "a", b"\nx")
         with pytest.raises(OSError, match="no descriptors"):
-            lease.fileno()
+            journal_lock.fileno()

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from lastout.backends.held import HeldDirectory
+    from lastout.backends.held import LockedDirectory
     from support import Program
 
 
@@ -33,7 +33,7 @@ def backend(tmp_path: Path) -> LocalBackend:
     return LocalBackend(tmp_path / "place")
 
 
-def hold(backend: LocalBackend, name: str = "s") -> HeldDirectory:
+def hold(backend: LocalBackend, name: str = "s") -> LockedDirectory:
     found = backend.hold(name, Deadline(10), create=True)
     assert found is not None
     return found
@@ -42,7 +42,7 @@ def hold(backend: LocalBackend, name: str = "s") -> HeldDirectory:
 def test_nobody_else_can_look_in(backend: LocalBackend) -> None:
     """Root, scope and journals are for their owner only."""
     with hold(backend):
-        lease = backend.publish("s", "abc", b"\nx")
+        journal_lock = backend.publish("s", "abc", b"\nx")
     for path, mode in {
         "": 0o700,
         "s": 0o700,
@@ -50,7 +50,7 @@ def test_nobody_else_can_look_in(backend: LocalBackend) -> None:
         "s/abc.journal": 0o600,
     }.items():
         assert os.stat(os.path.join(backend.place, path)).st_mode & 0o777 == mode
-    lease.close()
+    journal_lock.close()
 
 
 def test_locks_end_with_the_process(program: Callable[..., Program], tmp_path: Path) -> None:
@@ -95,9 +95,9 @@ def test_a_journal_is_seen_only_when_it_is_held(
 
     with hold(backend) as scope:
         monkeypatch.setattr(journals.os, "rename", look)
-        lease = backend.publish("s", "abc", b"\nx")
+        journal_lock = backend.publish("s", "abc", b"\nx")
     assert seen == [[], True]
-    lease.close()
+    journal_lock.close()
 
 
 def test_a_journal_that_cannot_be_written_leaves_nothing(
@@ -119,56 +119,56 @@ def test_a_journal_that_cannot_be_written_leaves_nothing(
 def test_a_short_write_is_an_error(backend: LocalBackend, monkeypatch: pytest.MonkeyPatch) -> None:
     """A record of which only a part went in is an error."""
     with hold(backend):
-        lease = backend.publish("s", "abc", b"\nx")
+        journal_lock = backend.publish("s", "abc", b"\nx")
     with monkeypatch.context() as patch:
         patch.setattr(journals.os, "write", lambda number, records: len(records) - 1)
         with pytest.raises(SystemRefused, match="only 1 of 2 bytes"):
-            lease.append(b"\ny")
-    lease.close()
+            journal_lock.append(b"\ny")
+    journal_lock.close()
 
 
 def test_a_closed_descriptor_is_taken_back(backend: LocalBackend, tmp_path: Path) -> None:
     """Closed behind our back and its number used by a user's file: the journal is opened anew."""
     with hold(backend) as scope:
-        lease = backend.publish("s", "abc", b"\none")
-        number = lease.descriptor.number
+        journal_lock = backend.publish("s", "abc", b"\none")
+        number = journal_lock.descriptor.number
         os.close(number)
         users = os.open(tmp_path / "users", os.O_RDWR | os.O_CREAT)
         assert users == number
-        lease.append(b"\ntwo")
+        journal_lock.append(b"\ntwo")
         assert scope.read("abc") == b"\none\ntwo"
         assert scope.is_held("abc")
         assert os.fstat(users).st_size == 0
-        lease.close()
+        journal_lock.close()
         os.close(users)  # still open: we did not close it
 
 
 def test_a_journal_taken_by_somebody_else_is_lost(backend: LocalBackend) -> None:
     """A descriptor that was closed and cannot be had again is a clear error."""
     with hold(backend):
-        lease = backend.publish("s", "abc", b"\none")
+        journal_lock = backend.publish("s", "abc", b"\none")
     path = os.path.join(backend.place, "s", "abc.journal")
-    thief = descriptors.Descriptor(path, os.O_RDWR)  # before, so that it has another number
-    os.close(lease.descriptor.number)
+    thief = descriptors.PrivateDescriptor(path, os.O_RDWR)  # before, so that it has another number
+    os.close(journal_lock.descriptor.number)
     assert journals._lock_soon(thief)
-    assert lease.lost
+    assert journal_lock.lost
     with pytest.raises(ScopeGone, match="Join the scope anew"):
-        lease.append(b"\ntwo")
+        journal_lock.append(b"\ntwo")
     thief.close()
-    lease.append(b"\ntwo")
-    lease.close()
+    journal_lock.append(b"\ntwo")
+    journal_lock.close()
 
 
 def test_a_removed_scope_is_seen_before_anything_is_recorded(backend: LocalBackend) -> None:
     """A record must not go into a file that has no name any more; what is there can be read."""
     with hold(backend):
-        lease = backend.publish("s", "abc", b"\none")
+        journal_lock = backend.publish("s", "abc", b"\none")
     shutil.rmtree(os.path.join(backend.place, "s"))
-    assert lease.lost
+    assert journal_lock.lost
     with pytest.raises(ScopeGone):
-        lease.append(b"\ntwo")
-    assert lease.read() == b"\none"
-    lease.close()
+        journal_lock.append(b"\ntwo")
+    assert journal_lock.read() == b"\none"
+    journal_lock.close()
 
 
 def test_a_look_does_not_make_the_dead_alive(backend: LocalBackend) -> None:
@@ -185,7 +185,7 @@ def test_a_look_does_not_make_the_dead_alive(backend: LocalBackend) -> None:
 def test_a_forked_child_does_not_keep_its_parents_lock(backend: LocalBackend) -> None:
     """A child that closed what it inherited neither keeps nor frees its parent's lock."""
     with hold(backend) as scope:
-        lease = backend.publish("s", "abc", b"\none")
+        journal_lock = backend.publish("s", "abc", b"\none")
         read, write = os.pipe()
         child = os.fork()
         if not child:
@@ -194,7 +194,7 @@ def test_a_forked_child_does_not_keep_its_parents_lock(backend: LocalBackend) ->
             signal.pause()
         os.read(read, 1)
         assert scope.is_held("abc")
-        lease.close()
+        journal_lock.close()
         assert not scope.is_held("abc")
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
@@ -388,12 +388,12 @@ def test_nobody_is_no_member(backend: LocalBackend) -> None:
 def test_a_mark_that_is_cut_off(backend: LocalBackend, monkeypatch: pytest.MonkeyPatch) -> None:
     """A record of which only a part went into another's journal is an error."""
     with hold(backend) as held_scope:
-        lease = backend.publish("s", "abc", b"\nx")
+        journal_lock = backend.publish("s", "abc", b"\nx")
         with monkeypatch.context() as patch:
             patch.setattr(held.os, "write", lambda number, records: len(records) - 1)
             with pytest.raises(SystemRefused, match="free some space"):
                 held_scope.append("abc", b"more\n")
-    lease.close()
+    journal_lock.close()
 
 
 def test_somebody_locks_all_that_is_new(
@@ -437,7 +437,7 @@ def test_two_delete_the_same_garbage(tmp_path: Path, monkeypatch: pytest.MonkeyP
     """What another process has just deleted, of what a sweep left, is deleted."""
     (tmp_path / "garbage").mkdir(0o700)
     (tmp_path / "garbage" / "journal").touch()
-    root = descriptors.Descriptor(str(tmp_path), os.O_RDONLY)
+    root = descriptors.PrivateDescriptor(str(tmp_path), os.O_RDONLY)
 
     def after_another(remove: Callable[..., None]) -> Callable[..., None]:
         def both(name: str, *, dir_fd: int) -> None:
@@ -470,13 +470,13 @@ def test_forks_that_cannot_be_locked_out(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_journal_that_is_gone_with_its_descriptor(backend: LocalBackend) -> None:
     """Closed behind our back and removed as well, a journal is lost, and says so."""
     with hold(backend):
-        lease = backend.publish("s", "abc", b"\none")
-        os.close(lease.descriptor.number)
+        journal_lock = backend.publish("s", "abc", b"\none")
+        os.close(journal_lock.descriptor.number)
         os.unlink(os.path.join(backend.place, "s", "abc.journal"))
         with pytest.raises(ScopeGone, match=r"abc\.journal"):
-            lease.read()
-        assert lease.lost
-        lease.close()
+            journal_lock.read()
+        assert journal_lock.lost
+        journal_lock.close()
 
 
 def test_a_guard_that_is_not_ours(backend: LocalBackend) -> None:

@@ -362,14 +362,16 @@ def test_a_journal_that_cannot_be_read(run: Run) -> None:
     from lastout._scopes.records import journal
 
     with lastout.Scope("s") as scope:
-        lease = LocalBackend().publish("s", "0123456789abcdef", journal.header("0123456789abcdef"))
+        journal_lock = LocalBackend().publish(
+            "s", "0123456789abcdef", journal.header("0123456789abcdef")
+        )
         try:
             newer = Path(scope.path) / "0123456789abcdef.journal"
             newer.write_bytes(journal.seal('["lastout",99,"0123456789abcdef"]'))
             rows = rows_of(run("show", "s").out)
             assert [row[:2] for row in rows] == [(os.getpid(), "yes")] * 2
         finally:
-            lease.close()
+            journal_lock.close()
         rows = rows_of(run("show", "s").out)
         assert sorted(row[:2] for row in rows) == [(0, "yes"), (os.getpid(), "yes")]
         newer.unlink()

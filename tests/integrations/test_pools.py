@@ -321,7 +321,7 @@ def test_an_orphan_where_processes_cannot_be_held(program: Start) -> None:
     from lastout.integrations import orphans
 
     def work():
-        orphans.can_hold_processes = lambda: False
+        orphans.has_pidfds = lambda: False
         orphans.end_with_starter()
         lastout.handle_signals()
         lastout.register(say, "ended")

@@ -8,7 +8,7 @@ import pytest
 
 from lastout._exits import carrier
 from lastout._exits.carrier import _same
-from lastout._exits.handler import Handler
+from lastout._exits.exit_handler import ExitHandler
 from support.callables import Refuses
 from support.scripts import WORK, carried, each_package
 
@@ -208,19 +208,19 @@ def test_one_that_cannot_be_registered(program: Start) -> None:
     child = program(
         """
         from lastout._exits import carrier, runner
-        from lastout._exits.handler import Handler
+        from lastout._exits.exit_handler import ExitHandler
         from say import say
 
         def refuse(_):
             raise RuntimeError("can't start new thread")
 
         sent = [
-            Handler(say, ("timed",), timeout=5.0, inherit=True),
-            Handler(say, ("plain",), inherit=True),
+            ExitHandler(say, ("timed",), timeout=5.0, inherit=True),
+            ExitHandler(say, ("plain",), inherit=True),
         ]
         parcels = [carrier._pack(handler, "multiprocessing") for handler in sent]
         runner.reserve = refuse
-        carrier.arrive("multiprocessing", parcels)
+        carrier.restore_handlers("multiprocessing", parcels)
         """
     )
     ended = child.end()
@@ -277,7 +277,7 @@ def test_an_import_does_not_fail_over_it(program: Start) -> None:
             raise ValueError("no ground")
 
         lastout.handler(inherit=True, args=("at exit",))(say)
-        carrier.plant = fails
+        carrier.install = fails
         from importlib import import_module
         import_module("multiprocess.reduction")
         say("imported")
@@ -324,15 +324,15 @@ def test_two_reach_a_grandchild(program: Start, package: str) -> None:
 
 def test_which_are_the_same() -> None:
     """Handlers of one function are the same if their arguments are; if that cannot be told, not."""
-    one, other = Handler(len, (Refuses([]),)), Handler(len, (Refuses([]),))
-    assert not _same(one, Handler(repr), exactly=False)
+    one, other = ExitHandler(len, (Refuses([]),)), ExitHandler(len, (Refuses([]),))
+    assert not _same(one, ExitHandler(repr), exactly=False)
     assert _same(one, other, exactly=False)
     assert not _same(one, other, exactly=True)
-    assert _same(Handler(len, (1,)), Handler(len, (1,)), exactly=True)
+    assert _same(ExitHandler(len, (1,)), ExitHandler(len, (1,)), exactly=True)
 
 
-def test_nothing_is_planted_in_a_subinterpreter(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_installed_in_a_subinterpreter(monkeypatch: pytest.MonkeyPatch) -> None:
     """A subinterpreter starts no children of these packages."""
     monkeypatch.setattr(carrier, "in_main_interpreter", lambda: False)
-    monkeypatch.setattr(carrier, "_plant_in", lambda _: pytest.fail("planted"))
-    carrier.plant()
+    monkeypatch.setattr(carrier, "_install_in", lambda _: pytest.fail("installed"))
+    carrier.install()

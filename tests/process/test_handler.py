@@ -1,4 +1,4 @@
-"""Handler: an exit handler as a value, and what it is called in a report."""
+"""ExitHandler: an exit handler as a value, and what it is called in a report."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lastout._exits.handler import Handler, name_of
+from lastout._exits.exit_handler import ExitHandler, name_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,7 +49,7 @@ class Unaskable:
 
 def test_defaults() -> None:
     """A handler of a bare callable has no arguments, no limit, and is not inherited."""
-    handler = Handler(close)
+    handler = ExitHandler(close)
     assert handler.func is close
     assert (handler.args, handler.kwargs) == ((), {})
     assert handler.timeout is None
@@ -58,28 +58,28 @@ def test_defaults() -> None:
 
 def test_keeps_what_it_is_given() -> None:
     """Each option comes back as it was given."""
-    handler = Handler(close, (1, 2), {"key": "value"}, 2.5, True)
+    handler = ExitHandler(close, (1, 2), {"key": "value"}, 2.5, True)
     assert (handler.args, handler.kwargs) == ((1, 2), {"key": "value"})
     assert (handler.timeout, handler.inherit) == (2.5, True)
 
 
 def test_of_a_plain_entry() -> None:
     """The plain entry that register pushes stands for a handler without options."""
-    handler = Handler.of((close, (1,), {"a": 2}))
-    assert type(handler) is Handler
+    handler = ExitHandler.of((close, (1,), {"a": 2}))
+    assert type(handler) is ExitHandler
     assert (handler.func, handler.args, handler.kwargs) == (close, (1,), {"a": 2})
     assert (handler.timeout, handler.inherit) == (None, False)
 
 
 def test_of_a_handler_is_itself() -> None:
     """A handler stands for itself."""
-    handler = Handler(close, timeout=1)
-    assert Handler.of(handler) is handler
+    handler = ExitHandler(close, timeout=1)
+    assert ExitHandler.of(handler) is handler
 
 
 def test_begins_as_a_plain_entry_does() -> None:
     """The stack may read callable, arguments and keywords of both kinds in one way."""
-    func, args, kwargs = Handler(close, (1,), {"a": 2}, 3.0, True)[:3]
+    func, args, kwargs = ExitHandler(close, (1,), {"a": 2}, 3.0, True)[:3]
     assert (func, args, kwargs) == (close, (1,), {"a": 2})
 
 
@@ -99,7 +99,7 @@ def test_begins_as_a_plain_entry_does() -> None:
 def test_name(func: Callable[..., object], name: str) -> None:
     """A report says module.qualname where there is one, and the repr where not."""
     assert name_of(func) == name
-    assert Handler(func).name == name
+    assert ExitHandler(func).name == name
 
 
 def test_name_of_a_partial_says_what_it_calls() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from lastout._exits.index import Index, hashes_as_it_equals
+from lastout._exits.callable_index import CallableIndex, hashes_as_it_equals
 from support.callables import EqualsAll, Refusal, Refuses, SameSize, every_callable
 
 Entries = list[tuple[Callable[..., object], tuple[()], dict[str, object]] | None]
@@ -18,9 +18,9 @@ def entries_of(*funcs: Callable[..., object]) -> Entries:
     return [(func, (), {}) for func in funcs]
 
 
-def found(entries: Entries, func: object, index: Index | None = None) -> list[int]:
+def found(entries: Entries, func: object, index: CallableIndex | None = None) -> list[int]:
     """The places that an index finds."""
-    index = index or Index()
+    index = index or CallableIndex()
     index.take_in(entries)
     return sorted(place for place, _ in index.matches(func, entries))
 
@@ -79,7 +79,7 @@ def test_holes_are_not_found() -> None:
 
 def test_what_was_pushed_later_is_found() -> None:
     """The index learns what came after its last look."""
-    index, entries = Index(), entries_of(print)
+    index, entries = CallableIndex(), entries_of(print)
     assert found(entries, print, index) == [0]
     entries += entries_of(len, print)
     assert found(entries, print, index) == [0, 2]
@@ -87,7 +87,7 @@ def test_what_was_pushed_later_is_found() -> None:
 
 def test_a_forgotten_place_is_found_no_more() -> None:
     """What the stack gave up is forgotten, and only that."""
-    index, entries = Index(), entries_of(print, print, SameSize([]))
+    index, entries = CallableIndex(), entries_of(print, print, SameSize([]))
     index.take_in(entries)
     for place in (0, 2):
         entry = entries[place]
@@ -134,7 +134,7 @@ def test_looking_does_not_compare_ordinary_callables() -> None:
 
 def test_forgotten_twice() -> None:
     """A place that is forgotten twice counts once, and the others are still known."""
-    index, entries = Index(), entries_of(len, len)
+    index, entries = CallableIndex(), entries_of(len, len)
     index.take_in(entries)
     one, entries[0] = entries[0], None
     assert one is not None

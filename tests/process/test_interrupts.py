@@ -25,8 +25,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 import lastout._exits
-from lastout._exits.handler import Handler
-from lastout._exits.stack import Stack
+from lastout._exits.exit_handler import ExitHandler
+from lastout._exits.stack import HandlerStack
 from lastout.deadline import Deadline
 from support import Program, interrupts
 from support.callables import Refusal
@@ -54,7 +54,7 @@ class Witness:
     """
 
     def __init__(self) -> None:
-        self.stack = Stack()
+        self.stack = HandlerStack()
         self.ran: list[str] = []
         self.pushing: list[str] = []
         self.pushed: list[str] = []
@@ -70,7 +70,7 @@ class Witness:
         self.funcs[name] = func = (Odd if odd else partial)(self.ran.append)
         self.pushing.append(name)
         entry = (func, (name,), {})
-        self.stack.push(entry if timeout is None else Handler(func, (name,), {}, timeout))
+        self.stack.push(entry if timeout is None else ExitHandler(func, (name,), {}, timeout))
         self.pushed.append(name)
 
     def remove(self, name: str) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lastout._exits.keeper import BEGIN, CALL_OFF, Keeper, _Process
+from lastout._exits.keeper import BEGIN, CALL_OFF, LimitKeeper, _Process
 from support import eventually
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class Kept:
 def keep() -> Iterator[Callable[..., Kept]]:
     """Start processes that one keeper has, which ends with them."""
     door, far_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    thread = threading.Thread(target=Keeper(far_end).run)
+    thread = threading.Thread(target=LimitKeeper(far_end).run)
     thread.start()
     all_kept: list[Kept] = []
 

@@ -384,7 +384,7 @@ def test_no_seconds(wrong: float, error: type[Exception]) -> None:
 
 def test_without_pidfds(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where processes cannot be held it says so, and nothing was changed."""
-    monkeypatch.setattr(pids, "can_hold_processes", lambda: False)
+    monkeypatch.setattr(pids, "has_pidfds", lambda: False)
     with pytest.raises(lastout.UsageError, match="pidfds"):
         lastout.handle_signals(limit=1)
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL

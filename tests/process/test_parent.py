@@ -216,7 +216,7 @@ def test_no_pid(wrong: object) -> None:
 
 def test_without_pidfds(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where processes cannot be held it says so, and what to do."""
-    monkeypatch.setattr(pids, "can_hold_processes", lambda: False)
+    monkeypatch.setattr(pids, "has_pidfds", lambda: False)
     with pytest.raises(lastout.UsageError, match="getppid"):
         lastout.end_with_parent()
 

@@ -8,7 +8,7 @@ import pytest
 
 import lastout
 from lastout._exits import unwinding
-from lastout._exits.stack import Stack
+from lastout._exits.stack import HandlerStack
 from lastout.deadline import Deadline
 from support.stacks import WAIT, in_thread
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     Start = Callable[..., Program]
 
 
-class Told(Stack):
+class Told(HandlerStack):
     """A stack whose log tells what ran and what was shown, in one order."""
 
     def __init__(self) -> None:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 import lastout
-from lastout._exits import signal_handler, watcher
-from lastout._exits.watcher import Watcher
+from lastout._exits import signal_handler, signal_thread
+from lastout._exits.signal_thread import SignalThread
 from support import eventually
 
 if TYPE_CHECKING:
@@ -169,7 +169,7 @@ def test_a_watcher_without_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(_thread, "start_new_thread", refuse)
         with pytest.raises(RuntimeError, match="thread"):
-            Watcher(print)
+            SignalThread(print)
 
 
 def test_more_signals_than_the_pipe_holds() -> None:
@@ -180,7 +180,7 @@ def test_more_signals_than_the_pipe_holds() -> None:
         free.wait(30)
         obeyed.append(signum)
 
-    watch = Watcher(obey)
+    watch = SignalThread(obey)
     for _ in range(100_000):
         watch.wake(1)
     free.set()
@@ -191,14 +191,14 @@ def test_more_signals_than_the_pipe_holds() -> None:
 
 def test_a_watcher_that_is_busy(monkeypatch: pytest.MonkeyPatch) -> None:
     """One that still obeys when it is to stop keeps its pipe: its thread reads from it."""
-    monkeypatch.setattr(watcher, "_JOIN_SECONDS", 0.01)
+    monkeypatch.setattr(signal_thread, "_JOIN_SECONDS", 0.01)
     begun, free = threading.Event(), threading.Event()
 
     def obey(_: int) -> None:
         begun.set()
         free.wait(30)
 
-    watch = Watcher(obey)
+    watch = SignalThread(obey)
     watch.wake(1)
     assert begun.wait(30)
     watch.stop()

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lastout._exits import stack as stack_module
-from lastout._exits.handler import Handler
-from lastout._exits.index import Index
+from lastout._exits.callable_index import CallableIndex
+from lastout._exits.exit_handler import ExitHandler
 from lastout._exits.stack import _lock_timeout
 from lastout.deadline import Deadline
 from support.callables import Refusal, Refuses, SameSize
@@ -376,19 +376,19 @@ def test_another_pid_is_another_process(
 
 def test_it_is_known_whether_there_is_something_to_inherit(stack: Watched) -> None:
     """A stack that never held an inheritable handler says so."""
-    stack.push(Handler(print))
+    stack.push(ExitHandler(print))
     stack.add("plain")
     assert not stack.inheriting
-    stack.push(Handler(print, inherit=True))
+    stack.push(ExitHandler(print, inherit=True))
     assert stack.inheriting
 
 
 def test_a_fork_keeps_inheritable_handlers_only(stack: Watched) -> None:
     """After a fork the child's stack holds what is inheritable, in its order, and no more."""
     stack.add("parent's")
-    stack.push(Handler(stack.log.append, ("inherited 1",), inherit=True))
-    stack.push(Handler(stack.log.append, ("not inherited",)))
-    stack.push(Handler(stack.log.append, ("inherited 2",), inherit=True))
+    stack.push(ExitHandler(stack.log.append, ("inherited 1",), inherit=True))
+    stack.push(ExitHandler(stack.log.append, ("not inherited",)))
+    stack.push(ExitHandler(stack.log.append, ("inherited 2",), inherit=True))
     assert [handler.args for handler in stack.inheritable()] == [("inherited 1",), ("inherited 2",)]
     stack.forget_parent()
     stack.run()
@@ -500,7 +500,7 @@ def test_somebody_comes_back_while_holes_are_closed(stack: Watched) -> None:
     class Revisited(list[object]):
         def __getitem__(self, place: object) -> object:
             if isinstance(place, slice):
-                stack._index = Index()
+                stack._index = CallableIndex()
             return super().__getitem__(place)  # type: ignore[index]
 
     handlers = [functools.partial(stack.log.append, number) for number in range(100)]

@@ -1,4 +1,4 @@
-"""Unwinding: handlers run one after the other, whatever they do, in the time there is."""
+"""StackUnwinding: handlers run one after the other, whatever they do, in the time there is."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from support.stacks import WAIT, Watched, in_thread
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from lastout._exits.handler import Entry
+    from lastout._exits.exit_handler import Entry
     from lastout.report import Outcome
 
 

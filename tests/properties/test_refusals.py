@@ -55,8 +55,8 @@ def test_no_lock_is_kept(number: int, code: int) -> None:
             held.read("abc")
             leases[0].close()
         with backend.hold("s", Deadline(0), create=True) as held:
-            for lease in leases:
-                lease.close()
+            for journal_lock in leases:
+                journal_lock.close()
             assert not any(map(held.is_held, held.members()))
 
 
@@ -67,14 +67,16 @@ def test_half_a_record_is_none(number: int, room: int) -> None:
     with tempfile.TemporaryDirectory() as place:
         backend = LocalBackend(place)
         with backend.hold("s", Deadline(5), create=True) as held:
-            lease = held.publish("abc", journal.header("abc"))
+            journal_lock = held.publish("abc", journal.header("abc"))
         believed = []
         with at_call(number, "write", lambda to, data: write(to, data[:room])):
             for each in range(1, 6):
                 with suppress(SystemRefused):
-                    lease.append(journal.made(each, each, "file", f"/{'x' * 60}", "scope", (), {}))
+                    journal_lock.append(
+                        journal.made(each, each, "file", f"/{'x' * 60}", "scope", (), {})
+                    )
                     believed.append(each)
-        found = journal.parse("abc", lease.read(), place)
-        lease.close()
+        found = journal.parse("abc", journal_lock.read(), place)
+        journal_lock.close()
         assert [one.number for one in found.unresolved()] == believed
         assert not found.damage

@@ -16,8 +16,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from lastout._exits.handler import Handler
-from lastout._exits.stack import Stack
+from lastout._exits.exit_handler import ExitHandler
+from lastout._exits.stack import HandlerStack
 from lastout.deadline import Deadline
 from support.callables import Log, Refusal, every_callable
 
@@ -61,7 +61,7 @@ class StackIsAList(RuleBasedStateMachine):
         super().__init__()
         self.log: Log = []
         self.expected: Log = []
-        self.stack = Stack()
+        self.stack = HandlerStack()
         self.model: list[Step] = []
         self.kinds = every_callable(self.log)
         self.tokens = count()
@@ -105,7 +105,7 @@ class StackIsAList(RuleBasedStateMachine):
         """Push a callable that was pushed before, this time as a Handler."""
         func, script = data.draw(st.sampled_from(self.known))
         token = next(self.tokens)
-        self.stack.push(Handler(func, (token,)))
+        self.stack.push(ExitHandler(func, (token,)))
         self.model.append(Step(func, token, script))
 
     def player(self, script: tuple[Action, ...]) -> Callable[[object], None]:

@@ -14,7 +14,7 @@ from lastout._scopes.records.artifact import Artifact, keep_here
 THING = Artifact("abc.7", "directory", "/tmp/x", data={"inode": 5}, made_ns=12, scope="/r/s")
 
 
-class Keeper:
+class LimitKeeper:
     def __init__(self) -> None:
         self.seen: list[tuple[str, Artifact]] = []
 
@@ -63,7 +63,7 @@ def test_more_facts() -> None:
 
 def test_it_finds_its_scope() -> None:
     """Release and keep go to the scope that this process joined at that path."""
-    keeper = Keeper()
+    keeper = LimitKeeper()
     keep_here("/r/s", keeper)
     try:
         THING.release()

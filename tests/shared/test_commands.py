@@ -73,7 +73,7 @@ def test_without_descriptors_it_is_killed(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(
         commands, "processes", SimpleNamespace(start=start, started_at=processes.started_at)
     )
-    monkeypatch.setattr(pids, "hold_process", hold)
+    monkeypatch.setattr(pids, "open_pidfd", hold)
     with pytest.raises(OSError, match="Too many open files"):
         made.clean()
     assert started[0].returncode == -signal.SIGKILL
@@ -211,7 +211,7 @@ def test_somebody_else_has_waited_for_it(monkeypatch: pytest.MonkeyPatch) -> Non
         raise ProcessLookupError
 
     with monkeypatch.context() as patch:
-        patch.setattr(pids, "hold_process", hold)
+        patch.setattr(pids, "open_pidfd", hold)
         assert groups.wait_for_child(1, Deadline(0))
 
 

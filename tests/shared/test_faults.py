@@ -28,7 +28,7 @@ from lastout._scopes.kinds import process_groups as groups
 from lastout._scopes.membership import joining, membership, waiting, workers
 from lastout._scopes.reaping import orphans, reaper
 from lastout._scopes.records import journal
-from lastout._scopes.records.survey import Survey
+from lastout._scopes.records.survey import ScopeSurvey
 from lastout.backends.memory import MemoryBackend
 from lastout.deadline import Deadline
 from support import eventually
@@ -87,7 +87,7 @@ def test_a_worker_that_ends_before_it_is_told() -> None:
     if not pid:
         signal.pause()
         os._exit(0)
-    held = pids.hold_process(pid)
+    held = pids.open_pidfd(pid)
     try:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
@@ -235,7 +235,7 @@ def test_a_living_member_that_cannot_be_read() -> None:
     world.make(0, "file", "/alone", "member", [])
     held: Any = backend.hold(NAME, Deadline(10), create=False)
     with held:
-        survey = Survey(held, NAME, leaving=world.members[0].token)
+        survey = ScopeSurvey(held, NAME, leaving=world.members[0].token)
         survey._held = SimpleNamespace(read=raising(OSError("cannot be read")))  # type: ignore[assignment]
         ordered, edges = survey.plan(survey.due())
     for member in list(world.members):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import lastout
-from lastout._scopes.records import liveness as lease
+from lastout._scopes.records import liveness as journal_lock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -596,6 +596,6 @@ def test_waiting_for_others(program: Start, kept: bool) -> None:
 
 def test_a_helper_is_known_by_its_name() -> None:
     """Which member only serves others is told by its token, without a look at its journal."""
-    token = lease.new_helper_token()
-    assert lease.is_helper(token)
-    assert not lease.is_helper(token.removesuffix("-helper"))
+    token = journal_lock.new_helper_token()
+    assert journal_lock.is_helper(token)
+    assert not journal_lock.is_helper(token.removesuffix("-helper"))

@@ -671,7 +671,7 @@ def test_one_that_comes_when_all_is_over(tmp_path: Path) -> None:
 def test_one_that_hangs(held: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One that does not come to be on its own in its time is killed, and that is an error."""
     monkeypatch.setattr(starting, "_PATIENCE", 0.05)
-    monkeypatch.setattr(starting.pids, "can_hold_processes", lambda: held)
+    monkeypatch.setattr(starting.pids, "has_pidfds", lambda: held)
     with (tmp_path / "file").open("w") as file:
         number = file.fileno()
         with pytest.raises(SystemRefused, match=r"did not start in 0\.05 s"):

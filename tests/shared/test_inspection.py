@@ -11,7 +11,7 @@ from lastout._scopes.records import inspection, journal
 from lastout._scopes.records.artifact import Artifact
 from lastout._scopes.records.inspection import Process, Size, inspect, journals, size_of
 from lastout._scopes.records.journal import Journal
-from lastout._scopes.records.members import Known, command_line
+from lastout._scopes.records.members import KnownMember, command_line
 from lastout.backends.local import LocalBackend
 from lastout.deadline import Deadline
 from support import eventually
@@ -87,7 +87,7 @@ def test_a_program_whose_starter_was_cut_off() -> None:
     """Of a program that was recorded, and whose pid was not yet, the rest is told."""
     data = {"member": "t", "argv": ["sleep", "600"], "boot": "", "namespace": 0}
     started = Artifact("s.1", "popen", "popen-1", "scope", (), data, 5, "s")
-    known = Known(Journal("t"), True, started, "here")
+    known = KnownMember(Journal("t"), True, started, "here")
     assert (known.member.pid, known.member.joined_ns, known.program) == (None, 5, "sleep 600")
 
 

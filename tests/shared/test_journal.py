@@ -140,19 +140,19 @@ def test_records_are_shown_as_they_stand() -> None:
     ]
 
 
-@pytest.mark.parametrize("asks_itself", [False, True])
-def test_a_worker(asks_itself: bool) -> None:
+@pytest.mark.parametrize("terminates_itself", [False, True])
+def test_a_worker(terminates_itself: bool) -> None:
     """A worker says whose it is, how long it may take to end, and whether it sees to that."""
-    read = parse("abc", START + journal.worker(here(), 2.5, asks_itself))
-    assert (read.parent, read.grace, read.asks_itself) == (here(), 2.5, asks_itself)
-    assert journal.worker(here(), 2.5) == journal.worker(here(), 2.5, asks_itself=False)
+    read = parse("abc", START + journal.worker(here(), 2.5, terminates_itself))
+    assert (read.parent, read.grace, read.terminates_itself) == (here(), 2.5, terminates_itself)
+    assert journal.worker(here(), 2.5) == journal.worker(here(), 2.5, terminates_itself=False)
 
 
 def test_an_empty_journal() -> None:
     """A journal with nothing in it is that of a member that never said who it is."""
     read = parse("abc", b"")
     assert (read.who.pid, read.joined_ns, read.made, read.damage) == (None, 0, {}, 0)
-    assert (read.left, read.parent, read.grace, read.asks_itself) == (False, None, 0.0, False)
+    assert (read.left, read.parent, read.grace, read.terminates_itself) == (False, None, 0.0, False)
 
 
 def test_the_format_is_written_down() -> None:

@@ -15,7 +15,7 @@ from lastout._identity import here
 from lastout._platform import pids
 from lastout._scopes.reaping import orphans
 from lastout._scopes.records import journal as journals
-from lastout.backends.held import HeldDirectory
+from lastout.backends.held import LockedDirectory
 from lastout.errors import UsageError
 from support import eventually
 from support.guardians import guardian, has_ended
@@ -274,7 +274,7 @@ def test_no_room_for_the_lock_of_those_who_end_them(
     tree = start(program, "end_workers=True, worker_grace=60")
     tree.kill()
     tree.end()
-    monkeypatch.setattr(HeldDirectory, "take", refuse)
+    monkeypatch.setattr(LockedDirectory, "take", refuse)
     assert lastout.reap().ok
     assert all_gone(tree, 0)
 
@@ -460,7 +460,7 @@ def test_nobody_ends_itself(tmp_path: Path) -> None:
 
 def test_where_processes_cannot_be_held(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where no process can be ended safely, `end_workers=True` is refused at once."""
-    monkeypatch.setattr(pids, "can_hold_processes", lambda: False)
+    monkeypatch.setattr(pids, "has_pidfds", lambda: False)
     with pytest.raises(UsageError, match="pidfd"):
         Scope("s", end_workers=True)
     Scope("s").leave()

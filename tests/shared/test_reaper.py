@@ -11,7 +11,7 @@ from lastout._identity import Identity, here, new_token
 from lastout._platform import pids
 from lastout._scopes.reaping import reaper
 from lastout._scopes.records import journal
-from lastout._scopes.records import liveness as lease
+from lastout._scopes.records import liveness as journal_lock
 from lastout.backends.local import LocalBackend
 from lastout.backends.memory import MemoryBackend
 from lastout.deadline import Deadline
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-    from lastout.backends.base import Backend, Held, Lease
+    from lastout.backends.base import Backend, JournalLock, LockedScope
 
 DEAD = Identity(None)
 
@@ -33,10 +33,10 @@ class World:
         self.backend = backend
         self.cleaned: list[str] = []
         self.broken: set[str] = set()
-        self.leases: dict[str, Lease] = {}
+        self.leases: dict[str, JournalLock] = {}
         self._clock = 0
 
-    def hold(self) -> Held:
+    def hold(self) -> LockedScope:
         held = self.backend.hold("s", Deadline(10), create=True)
         assert held is not None
         return held
@@ -236,9 +236,9 @@ def test_a_former_life_of_this_process_is_dead(world: World) -> None:
     a = world.member("a", here())
     world.made(a, "/1")
     world.kill(a)
-    lease.ours.add("a")
+    journal_lock.ours.add("a")
     assert not world.reap().swept
-    lease.ours.discard("a")
+    journal_lock.ours.discard("a")
     assert world.reap().swept
 
 
@@ -249,12 +249,12 @@ def test_another_interpreter_of_this_process(
     """A member of another interpreter of this process is alive, for all that can be known."""
     me = here()
     me.interpreter = theirs
-    monkeypatch.setattr(lease, "interpreter_id", lambda: mine)
+    monkeypatch.setattr(journal_lock, "interpreter_id", lambda: mine)
     world.made(world.member("a", me), "/1")
     world.kill("a")
     assert not world.reap().swept
     assert world.cleaned == []
-    monkeypatch.setattr(lease, "interpreter_id", lambda: theirs)
+    monkeypatch.setattr(journal_lock, "interpreter_id", lambda: theirs)
     assert world.reap().swept
 
 
@@ -408,19 +408,19 @@ def test_tokens_are_fit_for_names() -> None:
 def test_one_that_left_is_dead(world: World) -> None:
     """Who left is dead, though its process lives on; what it left behind is cleaned."""
     a = world.member("a", here())
-    lease.ours.add("a")
+    journal_lock.ours.add("a")
     world.made(a, "/1")
     world.leases[a].append(journal.left(99))
     world.leases.pop(a).give_up()
     assert world.reap().swept
     assert world.cleaned == ["/1"]
-    lease.ours.discard("a")
+    journal_lock.ours.discard("a")
 
 
 class Meddled:
     """A held scope in which something happens just before a member is looked at, once."""
 
-    def __init__(self, held: Held, member: str, happens: Callable[[], object]) -> None:
+    def __init__(self, held: LockedScope, member: str, happens: Callable[[], object]) -> None:
         self._held = held
         self._member = member
         self._happens: Callable[[], object] | None = happens
@@ -462,7 +462,7 @@ def test_one_that_writes_while_it_is_judged(world: World, monkeypatch: pytest.Mo
     """What a member without its lock wrote just before it died is cleaned too."""
     a = world.member("a")
     world.kill(a)
-    judge = lease.is_dead
+    judge = journal_lock.is_dead
     late = journal.made(world.tick(), 1, "file", "/late", "scope", (), {})
     with world.hold() as held:
 
@@ -470,6 +470,6 @@ def test_one_that_writes_while_it_is_judged(world: World, monkeypatch: pytest.Mo
             held.append(a, late)
             return judge(of)
 
-        monkeypatch.setattr(lease, "is_dead", write_and_die)
+        monkeypatch.setattr(journal_lock, "is_dead", write_and_die)
         assert reaper.reap(held, "/r/s", world.clean, Deadline()).swept
     assert world.cleaned == ["/late"]

@@ -40,7 +40,7 @@ def things(*kinds: str) -> list[Artifact]:
 
 
 def times_given(clock: Clock, seconds: float | None, kinds: Sequence[str]) -> list[float | None]:
-    list(run.Run(lambda *_: None, clock.clean, Deadline(seconds))(things(*kinds)))
+    list(run.CleaningPass(lambda *_: None, clock.clean, Deadline(seconds))(things(*kinds)))
     return clock.given
 
 
@@ -61,7 +61,9 @@ def test_the_last_batch_leaves_time_for_its_own(clock: Clock) -> None:
 
 def test_it_is_said_how_long_each_took(clock: Clock) -> None:
     """An outcome says the seconds of its own cleaning, be it in a batch or alone."""
-    outcomes = run.Run(lambda *_: None, clock.clean, Deadline())(things("file", "file", "popen"))
+    outcomes = run.CleaningPass(lambda *_: None, clock.clean, Deadline())(
+        things("file", "file", "popen")
+    )
     assert [outcome.seconds for outcome in outcomes] == [1.5, 1.5, 1.5]
 
 
@@ -106,7 +108,7 @@ def test_a_minute_for_what_has_no_limit_of_its_own(kind: str) -> None:
     def clean(kind: str, location: str, data: object, limit: Deadline) -> None:
         seconds.append(limit.left())
 
-    list(run.Run(lambda *_: None, clean, Deadline())([Artifact("a.1", kind, "/x")]))
+    list(run.CleaningPass(lambda *_: None, clean, Deadline())([Artifact("a.1", kind, "/x")]))
     if kind in ("callback", "command", "popen"):
         assert seconds == [None]
     else:

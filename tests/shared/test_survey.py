@@ -10,7 +10,7 @@ import pytest
 from lastout._identity import Identity, here
 from lastout._scopes.records import journal
 from lastout._scopes.records.containment import lies_inside
-from lastout._scopes.records.survey import Survey
+from lastout._scopes.records.survey import ScopeSurvey
 from lastout.errors import JournalTooNew
 
 if TYPE_CHECKING:
@@ -30,7 +30,9 @@ class Hall:
         self.refused: dict[str, Exception] = {}
         self.later: dict[str, bytes] = {}  # what a journal has more of when it is read again
 
-    def member(self, token: str, *records: bytes, who: Identity = DEAD, held: bool = False) -> None:
+    def member(
+        self, token: str, *records: bytes, who: Identity = DEAD, held: bool = False
+    ) -> None:
         self.journals[token] = b"".join([journal.header(token), journal.join(1, who), *records])
         if held:
             self.held.add(token)
@@ -50,9 +52,9 @@ class Hall:
         self.journals[member] += self.later.pop(member, b"")
         return before
 
-    def survey(self, leaving: str = "") -> Survey:
+    def survey(self, leaving: str = "") -> ScopeSurvey:
         held: Any = self
-        return Survey(held, "/r/s", leaving)
+        return ScopeSurvey(held, "/r/s", leaving)
 
 
 def made(number: int, location: str, kind: str = "file", after: Iterable[str] = ()) -> bytes:
@@ -71,7 +73,7 @@ def test_a_lock_says_that_one_lives(hall: Hall, leaving: str, other: str) -> Non
     hall.member(other, held=True)
     survey = hall.survey(leaving)
     assert survey.living == [other]
-    assert [one.token for one in survey.gone] == [leaving]
+    assert [one.token for one in survey.departed] == [leaving]
 
 
 @pytest.mark.parametrize(("leaving", "other"), [("a", "b"), ("b", "a")])
@@ -84,7 +86,7 @@ def test_a_process_says_that_one_lives(
     hall.member(other, who=here())
     survey = hall.survey(leaving)
     assert survey.living == [other]
-    assert [one.token for one in survey.gone] == [leaving]
+    assert [one.token for one in survey.departed] == [leaving]
 
 
 def test_members_are_listed_once(hall: Hall, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,7 +112,7 @@ def test_members_are_listed_again(hall: Hall) -> None:
 
     hall.is_held = is_held  # type: ignore[method-assign]
     survey = hall.survey()
-    assert (survey.living, [one.token for one in survey.gone]) == (["child"], ["dead"])
+    assert (survey.living, [one.token for one in survey.departed]) == (["child"], ["dead"])
     assert hall.asked["members"] == 2
 
 
@@ -147,7 +149,7 @@ def test_the_living_are_not_read_for_nothing(hall: Hall, kind: str) -> None:
     hall.member("b", held=True)
     hall.refused["b"] = OSError("cannot be read")
     survey = hall.survey()
-    due = survey.gone[0].unresolved()
+    due = survey.departed[0].unresolved()
     assert survey.plan(due) == (due, {})
     assert survey.problems == []
     assert hall.asked["b"] == 0
@@ -156,15 +158,19 @@ def test_the_living_are_not_read_for_nothing(hall: Hall, kind: str) -> None:
 @pytest.mark.parametrize("refused", [OSError("cannot be read"), None], ids=["OSError", "too new"])
 def test_what_cannot_be_told_stays(hall: Hall, refused: Exception | None) -> None:
     """Directories, and what waits for anything, stay while a living journal cannot be read."""
-    around = [made(2, "/b", "callback"), made(3, "/f"), made(4, "/w", after=["b.1"])]
-    hall.member("a", made(1, "/d", "directory"), *around, made(5, "/s", "socket"))
+    prerequisites_elsewhere = [
+        made(2, "/b", "callback"),
+        made(3, "/f"),
+        made(4, "/w", after=["b.1"]),
+    ]
+    hall.member("a", made(1, "/d", "directory"), *prerequisites_elsewhere, made(5, "/s", "socket"))
     hall.member("b", made(1, "/d/inside"), held=True)
     if refused:
         hall.refused["b"] = refused
     else:
         hall.journals["b"] = TOO_NEW + made(1, "/d/inside")
     survey = hall.survey()
-    ordered, edges = survey.plan(survey.gone[0].unresolved())
+    ordered, edges = survey.plan(survey.departed[0].unresolved())
     assert [one.location for one in ordered] == ["/s", "/f", "/b"]
     assert edges == {}
     [problem] = survey.problems
@@ -178,7 +184,7 @@ def test_what_the_living_have_goes_first(hall: Hall) -> None:
     hall.member("a", made(1, "/d", "directory"), made(2, "/e", "directory"))
     hall.member("b", made(1, "/d/inside"), held=True)
     survey = hall.survey()
-    due = survey.gone[0].unresolved()
+    due = survey.departed[0].unresolved()
     assert [one.location for one in survey.plan(due)[0]] == ["/e"]
     assert [one.location for one in survey.plan(due, last=True)[0]] == ["/e", "/d"]
 
@@ -188,7 +194,7 @@ def test_who_waits_for_the_living(hall: Hall) -> None:
     hall.member("a", made(1, "/x", after=["b.1"]), made(2, "/y", after=["b.2"]))
     hall.member("b", made(1, "/first"), held=True)
     survey = hall.survey()
-    due = survey.gone[0].unresolved()
+    due = survey.departed[0].unresolved()
     assert [one.location for one in survey.plan(due)[0]] == ["/y"]
 
 
@@ -197,7 +203,7 @@ def test_who_waits_for_the_dead(hall: Hall) -> None:
     hall.member("a", made(1, "/x", after=["b.1"]), made(2, "/y"))
     hall.member("b", made(1, "/first"))
     survey = hall.survey()
-    due = survey.gone[0].unresolved()
+    due = survey.departed[0].unresolved()
     assert [one.location for one in survey.plan(due)[0]] == ["/y"]
 
 

@@ -16,7 +16,7 @@ from lastout import Scope
 from lastout._identity import Identity, new_token
 from lastout._scopes.reaping import reaper, turn
 from lastout._scopes.records import journal as journals
-from lastout.backends.held import HeldDirectory
+from lastout.backends.held import LockedDirectory
 from lastout.backends.local import LocalBackend
 from lastout.backends.memory import MemoryBackend
 from lastout.deadline import Deadline
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from lastout.backends.base import Backend, Held
+    from lastout.backends.base import Backend, LockedScope
     from support import Program
 
 WAIT = 60
@@ -262,7 +262,7 @@ class Meeting:
         self.cleaned: list[str] = []
         self.meanwhile: dict[str, Callable[[], object]] = {}
 
-    def hold(self) -> Held:
+    def hold(self) -> LockedScope:
         held = self.backend.hold("s", Deadline(1), create=True)
         assert held is not None
         return held
@@ -417,7 +417,7 @@ def test_a_lost_descriptor(tmp_path: Path) -> None:
     """If somebody closed all descriptors meanwhile, no lock is taken by a number of others."""
     meeting = Meeting(LocalBackend(tmp_path / "place"))
     with meeting.hold() as held:
-        assert isinstance(held, HeldDirectory)
+        assert isinstance(held, LockedDirectory)
         held.let_go()
         os.close(held._lock.number)
         with pytest.raises(ScopeGone):

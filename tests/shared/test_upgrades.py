@@ -54,7 +54,7 @@ NAMED_BY_PROGRAMS = {
     callbacks._CHILD: "lastout._shared.recorded:make",
     guardian._PROGRAM: "lastout._shared.watch:main",
     limit._PROGRAM: "lastout._exits.keeper:main",
-    carrier._SOURCE: "lastout._exits.carrier:arrive",
+    carrier._SOURCE: "lastout._exits.carrier:restore_handlers",
 }
 
 

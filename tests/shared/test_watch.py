@@ -11,7 +11,7 @@ import pytest
 
 from lastout._identity import here
 from lastout._scopes.guardian import main as watch
-from lastout._scopes.guardian.jobs import Jobs
+from lastout._scopes.guardian.jobs import GuardianJobs
 from lastout._scopes.reaping import recovery
 from lastout._scopes.records import journal as journals
 from support import eventually
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-class Events:
+class ProcessEvents:
     """Says of each process what the test says, and wakes when the test says so."""
 
     def __init__(self) -> None:
@@ -35,7 +35,7 @@ class Events:
         self.rang += 1
 
 
-class FakeJobs(Jobs):
+class FakeJobs(GuardianJobs):
     """Begins no process, and says which jobs were asked for."""
 
     def __init__(self) -> None:
@@ -57,7 +57,7 @@ class FakeJobs(Jobs):
     worked = True
 
 
-events = Events()
+events = ProcessEvents()
 
 
 class Scene:
@@ -65,12 +65,12 @@ class Scene:
 
     def __init__(self, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         global events
-        events = Events()
+        events = ProcessEvents()
         monkeypatch.setattr(watch.events, "watch", lambda directory: events)
         self.place = place
         self.directory = os.open(place, os.O_RDONLY)
         self.jobs = FakeJobs()
-        self.watch = watch.Watch(str(place), self.directory, self.jobs)
+        self.watch = watch.GuardianLoop(str(place), self.directory, self.jobs)
 
     def member(self, token: str, pid: int | None, parent: int | None = None) -> Path:
         """A journal that nobody has locked."""
@@ -227,7 +227,7 @@ def test_a_job_has_no_lock_of_ours(
         told.write_text(f"{is_open(lock)} {is_open(journal)}")
 
     monkeypatch.setattr(recovery, "do", do)
-    jobs = Jobs(lock, [])
+    jobs = GuardianJobs(lock, [])
     pid = jobs.start("reap", str(scene.place), ("a", journal))
     assert jobs.result(pid) == ("reap", True)
     os.close(lock)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
-    from lastout.backends.base import Backend, Held, Lease
+    from lastout.backends.base import Backend, JournalLock, LockedScope
 
 
 class Killed(BaseException):
@@ -54,7 +54,7 @@ class FragileBackend:
         self._mortal = mortal
         self._order = order
         self.place = backend.place
-        self.leases: list[Lease] = []  # what the kernel frees when the process dies
+        self.leases: list[JournalLock] = []  # what the kernel frees when the process dies
 
     def hold(self, *args: Any, **options: Any) -> Any:
         held = self._backend.hold(*args, **options)
@@ -64,23 +64,23 @@ class FragileBackend:
         return self.taken(self._mortal.call(self._opened, self._backend, *args))
 
     def _opened(self, where: Any, *args: Any) -> Any:
-        lease = where.publish(*args)
-        self.leases.append(lease)
-        return lease
+        journal_lock = where.publish(*args)
+        self.leases.append(journal_lock)
+        return journal_lock
 
-    def taken(self, lease: Lease) -> Any:
-        return FragileLease(lease, self._mortal)
+    def taken(self, journal_lock: JournalLock) -> Any:
+        return FragileLease(journal_lock, self._mortal)
 
     def close(self) -> None:
         """What the kernel does with what a dead process had open."""
-        for lease in self.leases:
-            lease.close()
+        for journal_lock in self.leases:
+            journal_lock.close()
 
 
 class FragileHeld:
-    """See `Held`."""
+    """See `LockedScope`."""
 
-    def __init__(self, held: Held, backend: FragileBackend) -> None:
+    def __init__(self, held: LockedScope, backend: FragileBackend) -> None:
         self._held = held
         self._backend = backend
         self._mortal = backend._mortal
@@ -117,10 +117,10 @@ class FragileHeld:
 
 
 class FragileLease:
-    """See `Lease`."""
+    """See `JournalLock`."""
 
-    def __init__(self, lease: Lease, mortal: Mortal) -> None:
-        self._lease = lease
+    def __init__(self, journal_lock: JournalLock, mortal: Mortal) -> None:
+        self._lease = journal_lock
         self._mortal = mortal
 
     def append(self, records: bytes) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from lastout._exits.handler import Handler
-from lastout._exits.stack import Stack
+from lastout._exits.exit_handler import ExitHandler
+from lastout._exits.stack import HandlerStack
 from lastout.deadline import Deadline
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 WAIT = 30  # seconds that no test should ever need
 
 
-class Watched(Stack):
+class Watched(HandlerStack):
     """A stack with a log; what its handlers raise is kept in `shown`."""
 
     def __init__(self) -> None:
@@ -30,7 +30,7 @@ class Watched(Stack):
             self.push((self.log.append, (token,), {}))
 
     def do(self, func: Callable[[], object], timeout: float | None = None) -> None:
-        self.push(Handler(func, timeout=timeout))
+        self.push(ExitHandler(func, timeout=timeout))
 
     def run(self, seconds: float | None = None) -> list[Outcome]:
         return self.unwind(Deadline(seconds), lambda *shown: self.shown.append(shown[:2]))

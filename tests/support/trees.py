@@ -74,7 +74,7 @@ class Tree:
         """SIGKILL these, in this order."""
         for name in names:
             try:
-                held = pids.hold_process(self.pids[name])
+                held = pids.open_pidfd(self.pids[name])
             except ProcessLookupError:
                 continue  # the death of an earlier one ended it
             self._killed.append(held)

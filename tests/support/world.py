@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 from lastout._exits import registry
 from lastout._scopes.membership.membership import Membership
 from lastout._scopes.reaping import reaper
-from lastout._scopes.records import liveness as lease
+from lastout._scopes.records import liveness as journal_lock
 from lastout._scopes.records import members
 from lastout._scopes.records.artifact import keep_here
 from lastout._scopes.records.scope_lock import hold
-from lastout._scopes.records.survey import Survey
+from lastout._scopes.records.survey import ScopeSurvey
 from lastout.deadline import Deadline
 from lastout.errors import LastoutError
 
@@ -102,7 +102,7 @@ class World:
 
     def die(self, who: int) -> None:
         member = self.members.pop(who)
-        lease.ours.discard(member.token)
+        journal_lock.ours.discard(member.token)
         registry.unregister(member.leave_at_exit)
         member.backend.close()  # type: ignore[attr-defined]
 
@@ -115,7 +115,7 @@ class World:
             if held is None:
                 found: Any = "no scope"
             else:
-                survey = Survey(held, place)
+                survey = ScopeSurvey(held, place)
                 there = [known.member for known in members.known(survey)]
                 who = [(one.alive, one.unresolved) for one in there]
                 found = who, [one.location for one in members.artifacts(survey)]
@@ -125,7 +125,9 @@ class World:
         """What is still recorded."""
         place = os.path.join(self.backend.place, NAME)
         with hold(self.backend, NAME, place) as held:
-            return {one.location for one in Survey(held, place).unresolved()} if held else set()
+            return (
+                {one.location for one in ScopeSurvey(held, place).unresolved()} if held else set()
+            )
 
     # --- how it is done
 

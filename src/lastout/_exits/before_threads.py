@@ -20,8 +20,8 @@ from importlib import import_module
 
 from .._platform import show_unraisable
 from ..deadline import Deadline
-from .handler import Handler
-from .stack import Stack
+from .exit_handler import ExitHandler
+from .stack import HandlerStack
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,16 +31,16 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..report import Outcome, Show
-    from .handler import Entry
+    from .exit_handler import Entry
 
 # Each hooks its shutdown into `threading` when it is imported.
 _EXECUTORS = ("concurrent.futures.thread", "concurrent.futures.process")
 
 
-class TwoStacks(Stack):
+class EarlyAndLateStacks(HandlerStack):
     """A stack of exit handlers, and before it one for those that run before threads are joined."""
 
-    early: _Early
+    early: _EarlyStack
 
     def __len__(self) -> int:
         return super().__len__() + len(self.early)
@@ -50,7 +50,7 @@ class TwoStacks(Stack):
 
         While the ordinary handlers run, there is nothing left to come before: it is one of them.
         """
-        before_threads = isinstance(entry, Handler) and entry.before_threads
+        before_threads = isinstance(entry, ExitHandler) and entry.before_threads
         if not before_threads or self.unwinders:
             super().push(entry)
             return
@@ -68,7 +68,7 @@ class TwoStacks(Stack):
         super().clear()
         self.early.clear()
 
-    def inheritable(self) -> list[Handler]:
+    def inheritable(self) -> list[ExitHandler]:
         """The handlers that child processes get too; those of each stack oldest first."""
         return super().inheritable() + self.early.inheritable()
 
@@ -115,10 +115,10 @@ class TwoStacks(Stack):
         return outcomes
 
 
-class _Early(Stack):
+class _EarlyStack(HandlerStack):
     """What runs before threads are joined, and leaves time for the stack that comes after it."""
 
-    def __init__(self, later: Stack) -> None:
+    def __init__(self, later: HandlerStack) -> None:
         super().__init__()
         self._later = later
 
@@ -127,19 +127,19 @@ class _Early(Stack):
         return super().waiting() or self._later.waiting()
 
 
-def run(stack: Stack) -> None:
+def run(stack: HandlerStack) -> None:
     """Run only those that come before threads are joined."""
-    if isinstance(stack, TwoStacks):
+    if isinstance(stack, EarlyAndLateStacks):
         stack.notice_fork()
         stack.early.unwind(Deadline())
 
 
-def split(stack: Stack) -> None:
+def split(stack: HandlerStack) -> None:
     """Have `stack` be two from now on."""
-    if not isinstance(stack, TwoStacks):
+    if not isinstance(stack, EarlyAndLateStacks):
         # In its place: who holds it, and pushes to it right now, goes on with it.
-        stack.__dict__["early"] = _Early(stack)
-        stack.__class__ = TwoStacks
+        stack.__dict__["early"] = _EarlyStack(stack)
+        stack.__class__ = EarlyAndLateStacks
 
 
 _is_hooked = False
@@ -184,7 +184,7 @@ class _ImportWatch:
         found = (finder.find_spec(name, path, target) for finder in others)
         spec = next(filter(None, found), None)
         if spec is not None:
-            spec.loader = _Loader(spec.loader, self._loaded)  # type: ignore[assignment]
+            spec.loader = _ObservedLoader(spec.loader, self._loaded)  # type: ignore[assignment]
         return spec
 
     def _loaded(self) -> None:
@@ -192,7 +192,7 @@ class _ImportWatch:
         sys.meta_path[:] = [finder for finder in sys.meta_path if finder is not self]
 
 
-class _Loader:
+class _ObservedLoader:
     """Loads one module as its own loader does, and makes a call when that has been executed."""
 
     def __init__(self, loader: Any, then: Callable[[], object]) -> None:

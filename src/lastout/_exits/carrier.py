@@ -1,10 +1,10 @@
 """Carrier: brings inheritable handlers to children that are not forked from us.
 
     this process                                     the child
-    current_process()._config["_lastout"] = Carrier  ...
-        | copied into each Process, pickled with it      unpickled: arrive()
+    current_process()._config["_lastout"] = HandlerCarrier
+        | copied into each Process, pickled with it      unpickled: restore_handlers()
         +-- __reduce__: the handlers of that moment ==> register those not there yet
-                                                        == Carrier, for grandchildren
+                                                        == HandlerCarrier, for grandchildren
 
 `_config` is a dictionary that both packages copy to every child, in all their
 versions, and that grandchildren get from their parent in turn.
@@ -25,36 +25,36 @@ import sys
 from .._platform import in_main_interpreter, show_unraisable
 from .._platform.imports import load
 from . import PACKAGES, registry
-from .handler import Handler
+from .exit_handler import ExitHandler
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    Parcel = list[bytes]  # one handler, pickled in one or two ways
+    PickledHandler = list[bytes]  # one handler, pickled in one or two ways
 
 _KEY = "_lastout"
 
 # What came to this process, and how it was packed: it is passed on like that as
 # well, for a descendant that cannot import what this process can.
-_arrived: list[tuple[Handler, Parcel]] = []
+_arrived: list[tuple[ExitHandler, PickledHandler]] = []
 
 # What else children have to call when they begin: asked each time one is started.
-carried: list[Callable[[], list[Handler]]] = []
+carried: list[Callable[[], list[ExitHandler]]] = []
 
 # Runs in a child that may have no lastout, or one that fails to import.
 _SOURCE = """
 try:
-    from lastout._exits.carrier import arrive
+    from lastout._exits.carrier import restore_handlers
 except Exception:
     carrier = None
 else:
-    carrier = arrive(package, parcels)
+    carrier = restore_handlers(package, parcels)
 """
 
 
-class Carrier:
+class HandlerCarrier:
     """Stands in a process's configuration; pickling it packs the handlers."""
 
     def __init__(self, package: str) -> None:
@@ -71,23 +71,23 @@ class Carrier:
         )
 
 
-def plant() -> None:
+def install() -> None:
     """Put a carrier into each loaded package, and watch for the import of the other."""
     if not in_main_interpreter():
         return
     for package in PACKAGES:
-        _plant_in(package)
+        _install_in(package)
     if all(f"{package}.process" in sys.modules for package in PACKAGES):
         _stop_watching()
     elif _passer_by not in sys.meta_path:
         sys.meta_path.insert(0, _passer_by)
 
 
-def _plant_in(package: str) -> None:
+def _install_in(package: str) -> None:
     process: Any = sys.modules.get(f"{package}.process")
     if not hasattr(process, "current_process"):  # not loaded, or not yet complete
         return
-    carrier = Carrier(package)
+    carrier = HandlerCarrier(package)
     processes = [process.current_process()]
     # Those that are made but not started have their own copy already.
     processes += [p for p in list(process._dangling) if getattr(p, "_popen", None) is None]
@@ -96,7 +96,7 @@ def _plant_in(package: str) -> None:
             each._config[_KEY] = carrier
 
 
-class _PasserBy:
+class _ImportObserver:
     """Sees a package being imported; finds nothing, so the import goes on as ever."""
 
     # Looked up by a package's `context` module once its `process` module, where
@@ -106,12 +106,12 @@ class _PasserBy:
     def find_spec(self, name: str, *_: object) -> None:
         if name in self._signs:
             try:
-                plant()
+                install()
             except Exception as error:  # an import must not fail over this
-                show_unraisable(error, plant)
+                show_unraisable(error, install)
 
 
-_passer_by = _PasserBy()
+_passer_by = _ImportObserver()
 
 
 def _stop_watching() -> None:
@@ -119,7 +119,7 @@ def _stop_watching() -> None:
         sys.meta_path.remove(_passer_by)
 
 
-def _pack(handler: Handler, package: str) -> Parcel | None:
+def _pack(handler: ExitHandler, package: str) -> PickledHandler | None:
     """The handler pickled in each way that works; None, and a warning, if none does.
 
     What belongs to the main script goes by reference and, because not every
@@ -127,7 +127,7 @@ def _pack(handler: Handler, package: str) -> Parcel | None:
     package cannot pickle.  By value, a function takes its globals with it.
     """
     of_main = handler.name.startswith("__main__.")
-    parcel: Parcel = []
+    parcel: PickledHandler = []
     failure: Exception | None = None
     # dill, which is the pickler of multiprocess, would take the main script's
     # functions by value at once.
@@ -166,7 +166,7 @@ def _by_package(value: object, package: str) -> bytes:
     return bytes(import_module(f"{package}.reduction").ForkingPickler.dumps(value))
 
 
-def arrive(package: str, parcels: list[Parcel]) -> Carrier:
+def restore_handlers(package: str, parcels: list[PickledHandler]) -> HandlerCarrier:
     """In the child: register the handlers that came, but for those that are here already.
 
     A handler is here already when the child has imported the module that
@@ -179,45 +179,49 @@ def arrive(package: str, parcels: list[Parcel]) -> Carrier:
     here = registry.inheritable()
     for exactly in (True, False):
         for handler, parcel in list(came):
-            twin = next((h for h in here if _same(h, handler, exactly)), None)
-            if twin is not None:
-                here.remove(twin)
+            same_handler = next((h for h in here if _same(h, handler, exactly)), None)
+            if same_handler is not None:
+                here.remove(same_handler)
                 came = [pair for pair in came if pair[0] is not handler]
-                _arrived.append((twin, parcel))
+                _arrived.append((same_handler, parcel))
     for handler, parcel in came:
         _arrived.append((handler, parcel))
         try:
             registry.add(handler)
         except Exception as error:  # on 3.12 no thread could be had for its time limit
-            show_unraisable(error, arrive)
-    return Carrier(package)
+            show_unraisable(error, restore_handlers)
+    return HandlerCarrier(package)
 
 
-def _call(handler: Handler) -> None:
+def _call(handler: ExitHandler) -> None:
     """It is no exit handler: the parent has it called as soon as the child begins."""
     try:
         handler.func(*handler.args, **handler.kwargs)
     except Exception as error:
-        show_unraisable(error, arrive)
+        show_unraisable(error, restore_handlers)
 
 
-def _unpack(parcel: Parcel) -> Handler | None:
+def _unpack(parcel: PickledHandler) -> ExitHandler | None:
     import pickle
 
     failure: BaseException | None = None
     for way in parcel:
         try:
-            return Handler(*pickle.loads(way))
+            return ExitHandler(*pickle.loads(way))
         except (Exception, SystemExit) as error:  # a module may call `sys.exit` when imported
             failure = failure or error
-    show_unraisable(failure or ValueError("an empty parcel"), arrive)
+    show_unraisable(failure or ValueError("an empty parcel"), restore_handlers)
     return None
 
 
-def _same(one: Handler, other: Handler, exactly: bool) -> bool:
+def _same(one: ExitHandler, other: ExitHandler, exactly: bool) -> bool:
     if one.name != other.name:
         return False
     try:
         return not exactly or bool(one.args == other.args and one.kwargs == other.kwargs)
     except Exception:  # arguments that cannot be compared
         return False
+
+
+# What was pickled by a former version names it so.
+arrive = restore_handlers

@@ -223,9 +223,9 @@ def _guarded(call: Callable[[], object]) -> bool:
 
 def _plant_carriers() -> None:
     load("lastout._exits.carrier")  # seldom needed
-    from .carrier import plant
+    from .carrier import install
 
-    plant()
+    install()
 
 
 def _prepare_before_threads() -> None:

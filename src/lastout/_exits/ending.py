@@ -104,13 +104,13 @@ def daemons() -> set[int]:
 
 def _will_exit(util: Any) -> bool:
     """Whether `atexit` calls the package: a program may have taken it out."""
-    listed = _Listed()
+    listed = _AtexitProbe()
     with suppress(Exception):  # what an `__eq__` of somebody's callable raises
         atexit.unregister(listed)  # type: ignore[arg-type]
     return any(one is util._exit_function for one in listed.callables)
 
 
-class _Listed:
+class _AtexitProbe:
     """Equal to nothing, and remembers what it was compared with: all that `atexit` has."""
 
     __hash__ = None  # type: ignore[assignment]

@@ -35,7 +35,7 @@ _MOMENT: Final = 0.1  # seconds that a process has to read what came for it
 _DESCRIPTORS: Final = 4  # that come with one message
 
 
-class _Process:
+class _LimitedProcess:
     """One whose end has a limit."""
 
     def __init__(self, terms: bytes, descriptors: list[int]) -> None:
@@ -85,14 +85,14 @@ class _Process:
             os.close(descriptor)
 
 
-class Keeper:
+class LimitKeeper:
     """Waits until a process, or its time, has ended."""
 
     def __init__(self, door: _socket.socket) -> None:
         self._door: _socket.socket | None = door
         self._poll = select.poll()
         self._poll.register(door.fileno(), select.POLLIN)
-        self._processes: dict[int, _Process] = {}  # by each descriptor that is waited for
+        self._processes: dict[int, _LimitedProcess] = {}  # by each descriptor that is waited for
 
     def run(self) -> None:
         """Keep the limits until nobody can come any more, and all have gone."""
@@ -120,12 +120,12 @@ class Keeper:
             door.close()
             return
         numbers = memoryview(b"".join(data for _, _, data in with_it)).cast("i").tolist()
-        process = _Process(terms, numbers)
+        process = _LimitedProcess(terms, numbers)
         for descriptor in (process.held, process.line, *process.pipe[:1]):
             self._processes[descriptor] = process
             self._poll.register(descriptor, select.POLLIN)
 
-    def _attend_to(self, process: _Process, descriptor: int) -> None:
+    def _attend_to(self, process: _LimitedProcess, descriptor: int) -> None:
         if descriptor == process.held or (descriptor == process.line and not process.hear()):
             self._forget(process)
         elif descriptor in process.pipe:
@@ -133,7 +133,7 @@ class Keeper:
             process.came_at = monotonic()
             process.look_at = process.came_at + _MOMENT
 
-    def _see_to(self, process: _Process, now: float) -> None:
+    def _see_to(self, process: _LimitedProcess, now: float) -> None:
         if process.look_at is not None and process.look_at <= now:
             if process.look():
                 process.look_at = None
@@ -144,7 +144,7 @@ class Keeper:
             process.kill()
             self._forget(process)
 
-    def _forget(self, process: _Process) -> None:
+    def _forget(self, process: _LimitedProcess) -> None:
         for descriptor in (process.held, process.line, *process.pipe[:1]):
             del self._processes[descriptor]
             try:
@@ -168,5 +168,5 @@ def main() -> None:
     if os.fork():
         os._exit(0)  # who started it goes on when all of this is done
     sys.stdin = None  # its number is the door's
-    Keeper(_socket.socket(fileno=0)).run()
+    LimitKeeper(_socket.socket(fileno=0)).run()
     os._exit(0)

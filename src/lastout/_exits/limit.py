@@ -33,12 +33,12 @@ if TYPE_CHECKING:
 _PROGRAM = f"{PREAMBLE} from lastout._exits.keeper import main; main()"
 
 _terms: Terms | None = None
-_door: Line | None = None  # to the keeper, for this process and those that it forks
-_line: Line | None = None  # from this process alone
+_door: KeeperConnection | None = None  # to the keeper, for this process and those that it forks
+_line: KeeperConnection | None = None  # from this process alone
 _following = False
 
 
-class Line:
+class KeeperConnection:
     """One end of a connection to the keeper, as long as its number is still ours."""
 
     def __init__(self, socket: _socket.socket) -> None:
@@ -90,7 +90,7 @@ def prepare(seconds: float | None) -> None:
     global _door
     if seconds is None:
         return
-    if not pids.can_hold_processes():
+    if not pids.has_pidfds():
         raise UsageError(
             "a limit needs pidfds (Linux 5.3 or newer, and no sandbox that forbids them); "
             "leave limit= out"
@@ -174,7 +174,7 @@ def _join() -> None:
     seconds, signals, pipe = _terms
     terms = " ".join(map(str, (seconds, *signals))).encode()
     line, far_end = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_STREAM)
-    held = pids.hold_process(os.getpid())
+    held = pids.open_pidfd(os.getpid())
     given = (held, far_end.fileno(), *pipe())
     try:
         if _door is None or not _door.send(terms, given):
@@ -185,10 +185,10 @@ def _join() -> None:
         far_end.close()
     if _line is not None:
         _line.close()
-    _line = Line(line)
+    _line = KeeperConnection(line)
 
 
-def _start() -> Line:
+def _start() -> KeeperConnection:
     import _socket
 
     from ..errors import SystemRefused
@@ -213,7 +213,7 @@ def _start() -> Line:
         raise
     finally:
         far_end.close()
-    return Line(door)
+    return KeeperConnection(door)
 
 
 def _run(python: str, door: int) -> int:

@@ -13,18 +13,18 @@ import signal
 from functools import partial
 
 from .._platform import in_main_interpreter, pids
-from .._platform.genuine import Genuine
+from .._platform.genuine import UnpatchedModule
 from .._platform.imports import public
 from ..errors import UsageError
 from .children import do_in_children
 from .forkserver import is_forkserver
-from .watcher import start_unsignalled
+from .signal_thread import start_unsignalled
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-select = Genuine("select")
+select = UnpatchedModule("select")
 
 # Who is waited for already, and whether this process was sent the signal; with its pid,
 # because a forked child has nobody who waits, and nothing was sent to it.
@@ -64,7 +64,7 @@ def end_with_parent(parent: int | None = None) -> bool:
     """
     if parent is not None and (isinstance(parent, bool) or not isinstance(parent, int)):
         raise TypeError(f"parent must be the pid of a process, not {parent!r}")
-    if not in_main_interpreter() or not pids.can_hold_processes():
+    if not in_main_interpreter() or not pids.has_pidfds():
         raise UsageError(
             "end_with_parent needs pidfds (Linux 5.3 or newer, and no sandbox that forbids "
             "them) and the main interpreter; ask os.getppid() from time to time instead"
@@ -106,7 +106,7 @@ def wait_until_dead(pid: int, is_alive: Callable[[], bool]) -> None:
         is_alive: asked when that number is held: whether it still is who was meant.
     """
     try:
-        held = pids.hold_process(pid)
+        held = pids.open_pidfd(pid)
     except ProcessLookupError:
         return
     try:

@@ -22,9 +22,9 @@ from . import (
     on_inheritable,
     on_normal_end,
 )
+from .exit_handler import ExitHandler, check_arguments
 from .forkserver import is_forkserver, is_void, note
-from .handler import Handler, check_arguments
-from .stack import Stack
+from .stack import HandlerStack
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Any, ParamSpec, TypeVar, overload
 
-    from .handler import Entry
+    from .exit_handler import Entry
 
     P = ParamSpec("P")
     R = TypeVar("R")
@@ -156,13 +156,13 @@ def handler(
     def decorate(func: Callable[..., object]) -> Callable[..., object]:
         if not callable(func):
             raise TypeError(f"the decorated object must be callable, not {func!r}")
-        add(Handler(func, given[0], given[1], *chosen))
+        add(ExitHandler(func, given[0], given[1], *chosen))
         return func
 
     return decorate if func is None else decorate(func)
 
 
-def add(new: Handler) -> None:
+def add(new: ExitHandler) -> None:
     """Register a handler with its options."""
     if new.timeout is not None:
         _prepare_limits(_stack.timed() + 1)
@@ -258,7 +258,7 @@ def _ncallbacks() -> int:
     return len(_stack)
 
 
-def inheritable() -> list[Handler]:
+def inheritable() -> list[ExitHandler]:
     """The handlers that a child process started now would get, oldest first."""
     return _stack.inheritable()
 
@@ -311,10 +311,10 @@ def _look_again() -> None:
 
 
 _push: Callable[[Entry], None] = _first_push
-_stack = Stack(_look_again)
+_stack = HandlerStack(_look_again)
 
 
-def exchange(stack: Stack) -> Stack:
+def exchange(stack: HandlerStack) -> HandlerStack:
     """Have everything here act on another stack; the one that was in use until now."""
     global _stack, _push
     former, _stack = _stack, stack
@@ -322,9 +322,9 @@ def exchange(stack: Stack) -> Stack:
     return former
 
 
-def new_stack() -> Stack:
+def new_stack() -> HandlerStack:
     """One that can be exchanged for the one in use."""
-    return Stack(_look_again)
+    return HandlerStack(_look_again)
 
 
 def is_unwinding() -> bool:

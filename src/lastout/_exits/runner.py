@@ -16,17 +16,17 @@ from os import getpid
 from time import monotonic
 
 from .._platform import THREADS_START_AT_EXIT, in_main_interpreter
-from .._platform.genuine import Genuine
+from .._platform.genuine import UnpatchedModule
 from .._platform.masks import AllBlocked, blocked, set_blocked
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_thread = Genuine("_thread")
+_thread = UnpatchedModule("_thread")
 
 
-class _Call:
+class _HandlerCall:
     """One call, from its start on some thread to its end."""
 
     __slots__ = ("ended", "error", "func")
@@ -52,7 +52,7 @@ class _Call:
         return True
 
 
-class _Parked:
+class _ParkedThread:
     """A thread that waits for the one call it will run.
 
     Signals are blocked in it until then: one that the program has blocked must not come in.
@@ -61,7 +61,7 @@ class _Parked:
     __slots__ = ("_go", "_mask", "call")
 
     def __init__(self) -> None:
-        self.call: _Call | None = None
+        self.call: _HandlerCall | None = None
         self._go = _thread.allocate_lock()
         self._go.acquire()
         with AllBlocked() as self._mask:
@@ -73,13 +73,13 @@ class _Parked:
         set_blocked(self._mask)
         self.call.run()
 
-    def start(self, call: _Call) -> None:
+    def start(self, call: _HandlerCall) -> None:
         self.call = call
         self._mask = blocked()
         self._go.release()
 
 
-_parked: list[_Parked] = []
+_parked: list[_ParkedThread] = []
 _parked_in = 0  # the process that they live in
 
 
@@ -88,7 +88,7 @@ def reserve(count: int) -> None:
     if not THREADS_START_AT_EXIT and in_main_interpreter():
         _forget_threads_of_parent()
         while len(_parked) < count:
-            _parked.append(_Parked())
+            _parked.append(_ParkedThread())
 
 
 def _forget_threads_of_parent() -> None:
@@ -108,7 +108,7 @@ def call_within(func: Callable[[], object], seconds: float) -> bool:
     Raises:
         Exception: whatever `func` raised in its time.
     """
-    call = _Call(func)
+    call = _HandlerCall(func)
     if not _start(call):
         started = monotonic()
         func()
@@ -125,13 +125,13 @@ def begin(func: Callable[[], object]) -> Callable[[float], bool]:
     Returns:
         What waits so many seconds for its end, and says whether it came.
     """
-    call = _Call(func)
+    call = _HandlerCall(func)
     if not _start(call):
         call.run()
     return call.ends_within
 
 
-def _start(call: _Call) -> bool:
+def _start(call: _HandlerCall) -> bool:
     if not in_main_interpreter():
         return False
     try:

@@ -17,18 +17,18 @@ import sys
 import threading
 
 from .._platform import default_action, die_of, pids, show_unraisable
-from .._platform.genuine import Genuine, is_patched
+from .._platform.genuine import UnpatchedModule, is_patched
 from . import PACKAGES, begun, call_all, registry
 from .children import loaded_packages, run_before_threads
 from .runner import begin, call_within
-from .watcher import start_unsignalled
+from .signal_thread import start_unsignalled
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, Final
 
-_thread = Genuine("_thread")
+_thread = UnpatchedModule("_thread")
 
 # Service managers, schedulers and pools send one wish twice, some ms apart.
 IMPATIENT_AFTER: Final = 2.0  # seconds

@@ -22,7 +22,7 @@ import threading
 from .._platform import die_of
 from .._platform.genuine import in_main_thread
 from . import begun, call_all, registry, signal_end, wakeup
-from .watcher import Watcher, start_unsignalled
+from .signal_thread import SignalThread, start_unsignalled
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,14 +31,14 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-class Options(tuple):  # type: ignore[type-arg]
+class SignalOptions(tuple):  # type: ignore[type-arg]
     """How a signal is to be handled: equal where nothing differs."""
 
     __slots__ = ()
 
     def __new__(
         cls, raise_in_main: bool, grace: float | None, limit: float | None, inherit: bool
-    ) -> Options:
+    ) -> SignalOptions:
         return tuple.__new__(cls, (raise_in_main, grace, limit, inherit))
 
     @property
@@ -62,7 +62,7 @@ class Options(tuple):  # type: ignore[type-arg]
         return bool(self[3])
 
 
-class Handled:
+class HandledSignal:
     """A signal that is handled.
 
     Attributes:
@@ -72,7 +72,7 @@ class Handled:
 
     __slots__ = ("options", "previous")
 
-    def __init__(self, previous: Any, options: Options) -> None:
+    def __init__(self, previous: Any, options: SignalOptions) -> None:
         self.previous = previous
         self.options = options
 
@@ -81,8 +81,8 @@ class Handled:
         return callable(self.previous) and self.previous is not _signal.default_int_handler
 
 
-handled: dict[int, Handled] = {}
-watcher: Watcher | None = None
+handled: dict[int, HandledSignal] = {}
+watcher: SignalThread | None = None
 # Signals that are being given back: what came of them before is obeyed.
 _restoring: set[int] = set()
 # The signals whose previous handler was called: an orderly end is on its way.
@@ -131,7 +131,7 @@ class SignalHandler:
         for signum in tuple(_ending or ()):  # none: the interpreter clears its modules
             if _signal.getsignal(signum) == _signal.SIG_DFL and in_main_thread():
                 _ending.discard(signum)
-                handled[signum] = Handled(_signal.SIG_DFL, handled[signum].options)
+                handled[signum] = HandledSignal(_signal.SIG_DFL, handled[signum].options)
                 _signal.signal(signum, SignalHandler())
 
 
@@ -173,7 +173,7 @@ def _send_again(signum: int) -> None:
         os.kill(os.getpid(), signum)
 
 
-def _start_grace(signum: int, how: Handled) -> None:
+def _start_grace(signum: int, how: HandledSignal) -> None:
     if signum not in _ending:
         _ending.add(signum)
         if how.options.grace is not None:
@@ -247,10 +247,10 @@ def start_watcher(mask: Iterable[int] | None = None) -> None:
     """
     global watcher
     if watcher is None:
-        watcher = Watcher(obey, mask)
+        watcher = SignalThread(obey, mask)
 
 
-def forked(parents: Watcher | None, mask: Iterable[int] | None) -> None:
+def forked(parents: SignalThread | None, mask: Iterable[int] | None) -> None:
     """In a forked child: the watcher is the parent's, and so is every end on its way."""
     global watcher, _raised
     _raised = None

@@ -34,11 +34,11 @@ from ..errors import UsageError
 from . import after_end, call_all, on_inheritable, registry, signal_end, signal_handler
 from .carrier import carried
 from .children import do_in_children, follow_forks
+from .exit_handler import ExitHandler
 from .forkserver import is_forkserver
-from .handler import Handler
 from .signal_checks import check_main_thread, check_signal, name_of
-from .signal_handler import Handled, SignalHandler, handled, is_installed
-from .signal_handler import Options as _Options
+from .signal_handler import HandledSignal, SignalHandler, handled, is_installed
+from .signal_handler import SignalOptions as _Options
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,9 +46,9 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from .watcher import Watcher
+    from .signal_thread import SignalThread
 
-_parents_watcher: Watcher | None = None  # the one that there was before the latest fork
+_parents_watcher: SignalThread | None = None  # the one that there was before the latest fork
 _masks: dict[int, Iterable[int]] = {}
 _following = False
 _forked_by_thread = False
@@ -71,7 +71,7 @@ class SignalHandling:
             or handled already are not among them.
     """
 
-    def __init__(self, signals: tuple[int, ...], before: dict[int, Handled]) -> None:
+    def __init__(self, signals: tuple[int, ...], before: dict[int, HandledSignal]) -> None:
         self.signals = signals
         self._before = before
         self._undone = False
@@ -190,9 +190,9 @@ def _handle(wanted: Iterable[int], options: _Options) -> SignalHandling:
     if (ours or before) and not options.raise_in_main:
         signal_handler.start_watcher()
     for signum, how in before.items():
-        handled[signum] = Handled(how.previous, options)
+        handled[signum] = HandledSignal(how.previous, options)
     for signum in ours:
-        handled[signum] = Handled(new[signum], options)
+        handled[signum] = HandledSignal(new[signum], options)
         _signal.signal(signum, SignalHandler())
     _keep_limit(options.limit)
     if options.inherit:
@@ -239,13 +239,13 @@ def _follow() -> None:
         carried.append(_for_children)
 
 
-def _for_children() -> list[Handler]:
+def _for_children() -> list[ExitHandler]:
     """What a child by another start method than fork has to call."""
     ways: dict[_Options, list[int]] = {}
     for signum, how in handled.items():
         if how.options.inherit:
             ways.setdefault(how.options, []).append(signum)
-    return [Handler(_as_in_parent, (found, tuple(way))) for way, found in ways.items()]
+    return [ExitHandler(_as_in_parent, (found, tuple(way))) for way, found in ways.items()]
 
 
 def _as_in_parent(
@@ -264,7 +264,7 @@ class _LastThread:
     must not keep it alive.
     """
 
-    def __init__(self, watcher: Watcher) -> None:
+    def __init__(self, watcher: SignalThread) -> None:
         self._end_thread = watcher.end_thread
 
     def __del__(self) -> None:

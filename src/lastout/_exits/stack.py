@@ -22,10 +22,10 @@ from os import getpid
 from time import monotonic
 
 from .._platform import show_unraisable
-from ..report import Failures
-from .handler import Handler
-from .index import Index
-from .unwinding import Unwinding, overrun
+from ..report import FailureList
+from .callable_index import CallableIndex
+from .exit_handler import ExitHandler
+from .unwinding import StackUnwinding, overrun
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,13 +35,13 @@ if TYPE_CHECKING:
 
     from ..deadline import Deadline
     from ..report import Outcome, Show
-    from .handler import Entry
+    from .exit_handler import Entry
 
     P = ParamSpec("P")
     R = TypeVar("R")
 
 
-class Stack:
+class HandlerStack:
     """The exit handlers of one process and interpreter, last in, first out."""
 
     def __init__(self, replaced: Callable[[], None] = lambda: None) -> None:
@@ -57,11 +57,11 @@ class Stack:
         self._start_afresh()
 
     def _start_afresh(self) -> None:
-        self._index: Index | None = Index()
+        self._index: CallableIndex | None = CallableIndex()
         self._edit = _thread.RLock()
         self._turn = _thread.RLock()
         self.unwinders: set[int] = set()
-        self.failures = Failures()
+        self.failures = FailureList()
         self._pid = getpid()
         self.forked = False
 
@@ -72,7 +72,7 @@ class Stack:
 
     def push(self, entry: Entry) -> None:
         """Put an entry on top; plain ones may be appended to `entries` as well."""
-        if isinstance(entry, Handler) and entry.inherit:
+        if isinstance(entry, ExitHandler) and entry.inherit:
             self.inheriting = True
         self.entries.append(entry)
 
@@ -101,7 +101,7 @@ class Stack:
         self._change(self._clear)
 
     def _clear(self) -> None:
-        self._index = Index()
+        self._index = CallableIndex()
         self.entries.clear()
 
     def _change(self, change: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
@@ -120,7 +120,7 @@ class Stack:
             except RuntimeError:  # it came while another thread had the lock
                 pass
 
-    def inheritable(self) -> list[Handler]:
+    def inheritable(self) -> list[ExitHandler]:
         """The handlers that child processes get too, oldest first."""
         self.notice_fork()
         return _inherited(list(self.entries))
@@ -133,7 +133,7 @@ class Stack:
 
     def timed(self) -> int:
         """How many handlers have a time limit."""
-        return sum(isinstance(e, Handler) and e.timeout is not None for e in list(self.entries))
+        return sum(isinstance(e, ExitHandler) and e.timeout is not None for e in list(self.entries))
 
     def forget_parent(self) -> None:
         """Keep nothing of the parent's but what is inheritable.
@@ -178,13 +178,13 @@ class Stack:
         self.notice_fork()
         me = _thread.get_ident()
         if me in self.unwinders:
-            return Unwinding(self, deadline, show, nested=True).run()
+            return StackUnwinding(self, deadline, show, nested=True).run()
         turn, unwinders, started = self._turn, self.unwinders, monotonic()
         try:
             if not turn.acquire(timeout=_lock_timeout(deadline)):
                 return [overrun("lastout.unwind, behind another thread", monotonic() - started)]
             unwinders.add(me)
-            return Unwinding(self, deadline, show).run()
+            return StackUnwinding(self, deadline, show).run()
         finally:
             # Ctrl-C may come right after the lock was taken, and in here too: there
             # is no moment for it before the release.
@@ -253,19 +253,19 @@ class Stack:
         if self.forked or self._pid != getpid():
             self.forget_parent()
 
-    def _borrow_index(self) -> Index:
+    def _borrow_index(self) -> CallableIndex:
         """The index, for one change.
 
         Whoever comes back to the stack in the middle of a change finds none
         and leaves a new one, which tells that the borrowed one is out of date.
         """
         index, self._index = self._index, None
-        return index or Index()
+        return index or CallableIndex()
 
-    def _return_index(self, index: Index) -> None:
-        self._index = index if self._index is None else Index()
+    def _return_index(self, index: CallableIndex) -> None:
+        self._index = index if self._index is None else CallableIndex()
 
-    def _cut_holes(self, index: Index) -> None:
+    def _cut_holes(self, index: CallableIndex) -> None:
         entries = self.entries
         while True:
             # In this order, and by its place: an entry that another thread pushes in
@@ -279,18 +279,18 @@ class Stack:
             except IndexError:  # a signal handler unwound the stack meanwhile
                 continue
 
-    def _compact(self, index: Index) -> None:
+    def _compact(self, index: CallableIndex) -> None:
         """Close up the holes once there are more of them than entries."""
         if index.sparse():
             entries, end = self.entries, len(self.entries)
             alive = [entry for entry in entries[:end] if entry is not None]
             if self._index is None:  # nobody came back to the stack meanwhile
                 entries[:end] = alive  # only what was looked at: pushing takes no lock
-                self._index = Index()
+                self._index = CallableIndex()
 
 
-def _inherited(entries: list[Entry | None]) -> list[Handler]:
-    return [entry for entry in entries if isinstance(entry, Handler) and entry.inherit]
+def _inherited(entries: list[Entry | None]) -> list[ExitHandler]:
+    return [entry for entry in entries if isinstance(entry, ExitHandler) and entry.inherit]
 
 
 def _take(entries: list[Entry | None], place: int, entry: Entry) -> bool:

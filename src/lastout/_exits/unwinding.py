@@ -1,4 +1,4 @@
-"""Unwinding: run the handlers of a stack one after the other, whatever happens.
+"""StackUnwinding: run the handlers of a stack one after the other, whatever happens.
 
 What is pushed while handlers run is run too, and first: what a handler sets up
 may rest on older things.  Only when that does not end, because a thread or a
@@ -13,14 +13,14 @@ from time import monotonic
 
 from ..errors import HandlerTimeout
 from ..report import Failure, Outcome
-from .handler import Handler
+from .exit_handler import ExitHandler
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..deadline import Deadline
     from ..report import Show
-    from .handler import Entry
-    from .stack import Stack
+    from .exit_handler import Entry
+    from .stack import HandlerStack
 
 # So many newcomers in a row, without one that was there before, have no end.
 _ENDLESS = 100_000
@@ -28,10 +28,12 @@ _ENDLESS = 100_000
 _HOPELESS = 100
 
 
-class Unwinding:
+class StackUnwinding:
     """One run through a stack, from the top to the bottom."""
 
-    def __init__(self, stack: Stack, deadline: Deadline, show: Show, nested: bool = False) -> None:
+    def __init__(
+        self, stack: HandlerStack, deadline: Deadline, show: Show, nested: bool = False
+    ) -> None:
         """One that is `nested` in another leaves the showing to that."""
         self._stack = stack
         self._deadline = deadline
@@ -84,7 +86,7 @@ class Unwinding:
             if entry is None:
                 return False
             func, args, kwargs = entry[0], entry[1], entry[2]
-            handler = Handler.of(entry)
+            handler = ExitHandler.of(entry)
             limit = self._deadline.share(stack.waiting(), handler.timeout)
             if limit is not None:
                 failure = self._run_within(limit, claimed, handler.name)
@@ -146,7 +148,7 @@ class Unwinding:
         return late(name, limit)
 
     def _note(self, entry: Entry, seconds: float, failure: BaseException | None) -> None:
-        name = Handler.of(entry).name
+        name = ExitHandler.of(entry).name
         self._outcomes.append(Outcome(name, seconds, Failure(failure) if failure else None))
         if failure is not None:
             self._show(failure, entry[0])

@@ -30,7 +30,7 @@ _WANTED: Final = _MODIFY | _CLOSE_WRITE | _MOVED | _CREATE | _DELETE | _ONLY_DIR
 _HEAD: Final = struct.Struct("iIII")  # watch, what, cookie, length of the name that follows
 
 
-class Changes:
+class DirectoryChanges:
     """What happens in some directories; a context manager.
 
     Args:

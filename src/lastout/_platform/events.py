@@ -14,7 +14,7 @@ import select
 import signal
 import sys
 
-from .pids import hold_process, process_facts
+from .pids import open_pidfd, process_facts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ _SPARE: Final = 16  # descriptors that are left for everything else
 _GONE: Final = (errno.ESRCH, errno.EINVAL)  # EINVAL: a thread has that number now
 
 
-class Events:
+class ProcessEvents:
     """What wakes a process that watches others and one directory.
 
     It takes SIGIO for itself, and the wakeup descriptor of `signal`: any signal
@@ -135,7 +135,7 @@ class Events:
         return set(), rang
 
 
-class PidfdEvents(Events):
+class PidfdEvents(ProcessEvents):
     """On Linux: each process is a descriptor."""
 
     def _begin(self, directory: int) -> bool:
@@ -159,7 +159,7 @@ class PidfdEvents(Events):
         return pid in self._held or super()._is_followed(pid)
 
     def _hold(self, pid: int) -> bool:
-        held = hold_process(pid)
+        held = open_pidfd(pid)
         if held >= self._most:
             os.close(held)
             return False
@@ -190,7 +190,7 @@ class PidfdEvents(Events):
         return {self._pids[held] for held in found - {self._bell}}, rang
 
 
-class KqueueEvents(Events):
+class KqueueEvents(ProcessEvents):
     """On macOS and the BSDs: one queue for all."""
 
     def _begin(self, directory: int) -> bool:
@@ -226,13 +226,13 @@ class KqueueEvents(Events):
         return ended, len(found) > len(ended)
 
 
-def watch(directory: int) -> Events:
-    """The best that this system has; see `Events`."""
+def watch(directory: int) -> ProcessEvents:
+    """The best that this system has; see `ProcessEvents`."""
     if hasattr(select, "kqueue"):
         return KqueueEvents(directory)
     if sys.platform == "linux" and hasattr(os, "pidfd_open"):
         return PidfdEvents(directory)
-    return Events(directory)
+    return ProcessEvents(directory)
 
 
 def _has_ended(pid: int, started: int | None) -> bool:

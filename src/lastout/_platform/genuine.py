@@ -25,7 +25,7 @@ _EVENTLETS = {"threading": "thread"}  # what eventlet calls them
 _subprocess: Any = None
 
 
-class Genuine:
+class UnpatchedModule:
     """A module as it was before it was patched, if it was; looked up anew for each use.
 
     Args:
@@ -94,5 +94,5 @@ def _copy_of(module: Any) -> Any:
     copy: Any = module_from_spec(module.__spec__)
     module.__spec__.loader.exec_module(copy)
     for name in ("os", "select", "threading", "time"):
-        setattr(copy, name, Genuine(name))
+        setattr(copy, name, UnpatchedModule(name))
     return copy

@@ -127,7 +127,7 @@ def pid_namespace() -> int:
         return 0
 
 
-def can_hold_processes() -> bool:
+def has_pidfds() -> bool:
     """Whether another process can be held, seen and signalled without mistaking it for another.
 
     It takes pidfds (Linux 5.3, and no sandbox that forbids them) and /proc.
@@ -138,7 +138,7 @@ def can_hold_processes() -> bool:
     if not hasattr(os, "pidfd_open"):
         return False
     try:
-        os.close(hold_process(os.getpid()))
+        os.close(open_pidfd(os.getpid()))
     except OSError as error:
         if error.errno in (errno.EMFILE, errno.ENFILE):
             raise
@@ -146,7 +146,7 @@ def can_hold_processes() -> bool:
     return os.path.exists("/proc/self/stat")
 
 
-def hold_process(pid: int) -> int:
+def open_pidfd(pid: int) -> int:
     """A descriptor of the process `pid`: of that one for good, and readable when it has ended."""
     return os.pidfd_open(pid)
 

@@ -1,4 +1,4 @@
-"""Making: what a scope can make, each thing recorded before it exists.
+"""ArtifactMethods: what a scope can make, each thing recorded before it exists.
 
 prepare: choose its name  -->  record  -->  create it  -->  record what is known only now
 """
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 _artifacts: WeakKeyDictionary[object, Artifact] = WeakKeyDictionary()
 
 
-class Making:
+class ArtifactMethods:
     """The part of a scope that makes things."""
 
     path: str
@@ -155,14 +155,14 @@ class Making:
         def create(location: str, data: Mapping[str, Any]) -> tuple[Any, Mapping[str, Any]]:
             if not member:
                 return makers.create_popen(location, data, argv, options)
-            lease = self._membership().publish_for_another()
+            journal_lock = self._membership().publish_for_another()
             try:
-                passed = (*options.get("pass_fds", ()), lease.fileno())
+                passed = (*options.get("pass_fds", ()), journal_lock.fileno())
                 options["pass_fds"] = passed
                 process, more = makers.create_popen(location, data, argv, options)
-                return process, {**more, "member": lease.member}
+                return process, {**more, "member": journal_lock.member}
             finally:
-                lease.close()  # the program has it
+                journal_lock.close()  # the program has it
 
         started: Popen[Any] = self._make("popen", (location, data), create, lifetime, after)[1]
         return started
@@ -297,3 +297,7 @@ class Making:
                 raise UsageError(f"{artifact!r} is in another scope, {artifact.scope!r}")
             found.append(artifact.id)
         return tuple(found)
+
+
+# Journals of former versions name it so.
+Making = ArtifactMethods

@@ -16,14 +16,14 @@ from ..backends.root import check_name
 from ..deadline import check_seconds
 from ..errors import CleanupWarning, UsageError
 from ..report import Report
-from .artifact_methods import Making
+from .artifact_methods import ArtifactMethods
 from .membership import joining, workers
-from .membership.places import keep_place
+from .membership.exit_places import keep_place
 from .membership.workers import Worker
 from .records import members
 from .records.scope_lock import PATIENCE
-from .records.survey import Survey
-from .without import Without
+from .records.survey import ScopeSurvey
+from .without import BackgroundProcesses
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ _deferred_here: list[Scope] = []
 
 
 @public
-class Scope(Making, Without):
+class Scope(ArtifactMethods, BackgroundProcesses):
     """A set of processes that share artifacts; the last one out cleans them.
 
     Making one joins the scope; leaving the `with` block, `leave()`, or the end
@@ -219,7 +219,7 @@ class Scope(Making, Without):
         """
         member = self._membership()
         with member.hold() as held:
-            found = members.known(Survey(held, self.path))
+            found = members.known(ScopeSurvey(held, self.path))
         return members.seen(found)
 
     def artifacts(self) -> tuple[Artifact, ...]:
@@ -230,7 +230,7 @@ class Scope(Making, Without):
         """
         member = self._membership()
         with member.hold() as held:
-            return members.artifacts(Survey(held, self.path))
+            return members.artifacts(ScopeSurvey(held, self.path))
 
     @property
     def report(self) -> Report:
@@ -247,7 +247,7 @@ class Scope(Making, Without):
         wanted = self._end_workers
         guarded = self._wants_guardian if self._deferred else self._membership().guardian.wanted
         if wanted is None:
-            wanted = guarded and pids.can_hold_processes()
+            wanted = guarded and pids.has_pidfds()
         place, name = os.path.split(self.path)
         return Worker(place, name, self._worker_grace if wanted else None)
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-class Without:
+class BackgroundProcesses:
     """The part of a `Scope` that leaves processes out."""
 
     path: str

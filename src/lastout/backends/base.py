@@ -1,7 +1,7 @@
 """What a place where members meet must be able to do: names, bytes and locks, no more.
 
     Backend --hold(scope)--> Held: one at a time; looks at members, cleans after them
-       `----publish(member)--> Lease: a journal of one's own, whose lock says "alive"
+       `----publish(member)--> JournalLock: a journal of one's own, whose lock says "alive"
 
 `local` does it in a directory; `memory` is the reference that tests compare it with.
 """
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from ..deadline import Deadline
 
-    class Lease(Protocol):
+    class JournalLock(Protocol):
         """A member's own journal, which it alone may add to, held for as long as it lives."""
 
         @property
@@ -63,10 +63,10 @@ if TYPE_CHECKING:
             """Free it, whoever has it open."""
             ...
 
-    class Held(Protocol):
+    class LockedScope(Protocol):
         """A scope that nobody else can join, leave or clean meanwhile."""
 
-        def __enter__(self) -> Held: ...
+        def __enter__(self) -> LockedScope: ...
         def __exit__(
             self,
             kind: type[BaseException] | None,
@@ -99,7 +99,7 @@ if TYPE_CHECKING:
             ...
 
         def is_held(self, member: str) -> bool:
-            """Whether somebody holds the lease of this member."""
+            """Whether somebody holds the lock of this member's journal."""
             ...
 
         def read(self, member: str) -> bytes:
@@ -110,7 +110,7 @@ if TYPE_CHECKING:
             """How much stands in its journal, in bytes; -1 if that cannot be told."""
             ...
 
-        def publish(self, member: str, records: bytes) -> Lease:
+        def publish(self, member: str, records: bytes) -> JournalLock:
             """As `Backend.publish`, in this scope."""
             ...
 
@@ -141,7 +141,7 @@ if TYPE_CHECKING:
             """The names of the scopes that there are."""
             ...
 
-        def hold(self, scope: str, deadline: Deadline, create: bool = False) -> Held | None:
+        def hold(self, scope: str, deadline: Deadline, create: bool = False) -> LockedScope | None:
             """The scope, held; `None` if there is none and none is to be made.
 
             Raises:
@@ -150,7 +150,7 @@ if TYPE_CHECKING:
             """
             ...
 
-        def publish(self, scope: str, member: str, records: bytes) -> Lease:
+        def publish(self, scope: str, member: str, records: bytes) -> JournalLock:
             """Make a journal that begins with `records` and is seen only once it is held.
 
             To be called while the scope is held, or by a living member.

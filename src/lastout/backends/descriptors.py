@@ -32,7 +32,7 @@ _PATIENCE: Final = 5.0
 _STANDARD: Final = 2  # the last number that has a meaning
 
 _forks = RLock()
-_kept: set[Descriptor] = set()
+_kept: set[PrivateDescriptor] = set()
 
 
 def lock_out_forks() -> bool:
@@ -78,7 +78,7 @@ def _out_of_the_way(number: int) -> int:
         os.close(number)
 
 
-class Descriptor:
+class PrivateDescriptor:
     """A descriptor that forked children do not keep.
 
     Args:

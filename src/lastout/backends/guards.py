@@ -16,11 +16,11 @@ from filelock import lock_descriptor
 
 from .._platform import pids
 from ..layout import GUARDIAN, GUARDIAN_LOCK
-from .descriptors import Descriptor
+from .descriptors import PrivateDescriptor
 from .root import check_ours
 
 
-def take_guard(scope: str, create: bool) -> Descriptor | None:
+def take_guard(scope: str, create: bool) -> PrivateDescriptor | None:
     """The lock, to be handed to a guardian; `None` if one has it.
 
     Args:
@@ -33,7 +33,7 @@ def take_guard(scope: str, create: bool) -> Descriptor | None:
         OSError: it cannot be opened or locked.
     """
     path = os.path.join(scope, GUARDIAN_LOCK)
-    lock = Descriptor(path, os.O_RDWR | (os.O_CREAT if create else 0))
+    lock = PrivateDescriptor(path, os.O_RDWR | (os.O_CREAT if create else 0))
     try:
         check_ours(lock.opened, path)
         if lock_descriptor(lock.number, blocking=False):

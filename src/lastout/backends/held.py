@@ -9,8 +9,8 @@ from .._identity import new_token
 from ..errors import RootRefused, SystemRefused
 from ..layout import GARBAGE, JOURNAL
 from . import descriptors, locks
-from .descriptors import Descriptor
-from .journals import FileLease, delete, read_all, unlink
+from .descriptors import PrivateDescriptor
+from .journals import FileJournalLock, delete, read_all, unlink
 from .root import check_ours, refusal, refusals
 
 TYPE_CHECKING = False
@@ -20,13 +20,18 @@ if TYPE_CHECKING:
     from ..deadline import Deadline
 
 
-class HeldDirectory:
-    """A scope that this thread holds; see `Held`."""
+class LockedDirectory:
+    """A scope that this thread holds; see `LockedScope`."""
 
     __slots__ = ("_directory", "_lock", "_name", "_path", "_root")
 
     def __init__(
-        self, root: Descriptor, directory: Descriptor, lock: Descriptor, name: str, path: str
+        self,
+        root: PrivateDescriptor,
+        directory: PrivateDescriptor,
+        lock: PrivateDescriptor,
+        name: str,
+        path: str,
     ) -> None:
         self._root = root
         self._directory = directory
@@ -34,7 +39,7 @@ class HeldDirectory:
         self._name = name
         self._path = path
 
-    def __enter__(self) -> HeldDirectory:
+    def __enter__(self) -> LockedDirectory:
         return self
 
     def __exit__(
@@ -77,7 +82,7 @@ class HeldDirectory:
         return [name[:-size] for name in names if name.endswith(JOURNAL) and name[0] != "."]
 
     def is_held(self, member: str) -> bool:
-        """Whether somebody holds the lease of this member."""
+        """Whether somebody holds the lock of this member's journal."""
         # No fork meanwhile: a child that inherits this would make a dead one look alive.
         locked_out = descriptors.lock_out_forks()
         try:
@@ -94,10 +99,10 @@ class HeldDirectory:
         finally:
             descriptors.let_in_forks(locked_out)
 
-    def publish(self, member: str, records: bytes) -> FileLease:
+    def publish(self, member: str, records: bytes) -> FileJournalLock:
         """A journal of one's own in this scope."""
         with refusals("write a journal in the scope", self._path):
-            return FileLease(self._directory, member, records, self._path)
+            return FileJournalLock(self._directory, member, records, self._path)
 
     def read(self, member: str) -> bytes:
         """All that stands in its journal."""
@@ -145,11 +150,11 @@ class HeldDirectory:
     def _journal(self, member: str) -> str:
         return os.path.join(self._path, member + JOURNAL)
 
-    def _open(self, member: str, flags: int) -> Descriptor:
+    def _open(self, member: str, flags: int) -> PrivateDescriptor:
         # NONBLOCK: a planted fifo must not stop us.
         flags |= os.O_NONBLOCK
         try:
-            journal = Descriptor(member + JOURNAL, flags, self._directory.number)
+            journal = PrivateDescriptor(member + JOURNAL, flags, self._directory.number)
         except OSError as error:
             check_ours(os.lstat(self._journal(member)), self._journal(member))
             raise error

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def holders(scope: str, members: Collection[str]) -> tuple[dict[str, list[int]], list[int]]:
-    """Who has the leases of these members, and who has the lock that a guardian has.
+    """Who has the journals of these members locked, and who has the lock that a guardian has.
 
     Looking at the descriptors of all processes takes some milliseconds, and locks nothing:
     whoever is about to take a lock is not in our way, nor we in theirs.
@@ -25,5 +25,5 @@ def holders(scope: str, members: Collection[str]) -> tuple[dict[str, list[int]],
     journals = {os.path.join(scope, token + JOURNAL): token for token in members}
     guard = os.path.join(scope, GUARDIAN_LOCK)
     found = locks.holders([*journals, guard])
-    leases = {journals[path]: pids for path, pids in found.items() if path != guard}
-    return leases, found.get(guard, [])
+    keepers = {journals[path]: pids for path, pids in found.items() if path != guard}
+    return keepers, found.get(guard, [])

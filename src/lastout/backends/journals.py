@@ -9,23 +9,23 @@ from errno import ENOTEMPTY
 
 from filelock import lock_descriptor, unlock_descriptor
 
-from .._platform.genuine import Genuine
+from .._platform.genuine import UnpatchedModule
 from ..errors import RootRefused, ScopeGone, SystemRefused
 from ..layout import JOURNAL, UNPUBLISHED
-from .descriptors import Descriptor
+from .descriptors import PrivateDescriptor
 from .root import open_directory, refusal, refusals
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
 
-_time = Genuine("time")
+_time = UnpatchedModule("time")
 _LOOKS: Final = 100
 _NEW: Final = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL
 
 
-class FileLease:
-    """A member's own journal; see `Lease`.
+class FileJournalLock:
+    """A member's own journal; see `JournalLock`.
 
     Attributes:
         member: whose it is.
@@ -34,12 +34,14 @@ class FileLease:
 
     __slots__ = ("_path", "descriptor", "member")
 
-    def __init__(self, directory: Descriptor, member: str, records: bytes, path: str) -> None:
+    def __init__(
+        self, directory: PrivateDescriptor, member: str, records: bytes, path: str
+    ) -> None:
         self.member = member
         self._path = os.path.join(path, member + JOURNAL)
         hidden = f".{member}{UNPUBLISHED}"
         place = directory.number
-        self.descriptor = Descriptor(hidden, _NEW, place)
+        self.descriptor = PrivateDescriptor(hidden, _NEW, place)
         try:
             # Published only when it is locked: one that can be seen and is free is dead.
             if not lock_descriptor(self.descriptor.number, blocking=False):
@@ -131,7 +133,7 @@ class FileLease:
         """Somebody closed our descriptor, as daemons do; nobody took us for dead since."""
         lost = self.descriptor
         try:
-            again = Descriptor(self._path, os.O_RDWR | os.O_APPEND)
+            again = PrivateDescriptor(self._path, os.O_RDWR | os.O_APPEND)
         except OSError:
             return False
         found = again.look()
@@ -143,7 +145,7 @@ class FileLease:
         return bool(self.descriptor.look())  # another thread may have been faster
 
 
-def _lock_soon(descriptor: Descriptor) -> bool:
+def _lock_soon(descriptor: PrivateDescriptor) -> bool:
     """Lock it, though somebody may just be looking whether it is free."""
     for _ in range(20):
         if lock_descriptor(descriptor.number, blocking=False):
@@ -170,7 +172,7 @@ def unlink(name: str, directory: int) -> None:
         return
 
 
-def delete(root: Descriptor, garbage: str, path: str, scope: str) -> OSError | None:
+def delete(root: PrivateDescriptor, garbage: str, path: str, scope: str) -> OSError | None:
     """Delete a swept scope; why it could not be, if so."""
     doing = f"delete what is left of the scope {scope!r},"
     try:
@@ -181,7 +183,7 @@ def delete(root: Descriptor, garbage: str, path: str, scope: str) -> OSError | N
     return None
 
 
-def _delete(root: Descriptor, garbage: str, path: str, doing: str) -> None:
+def _delete(root: PrivateDescriptor, garbage: str, path: str, doing: str) -> None:
     # Files only, and no link is followed; another may be at it too.
     for _ in range(_LOOKS):
         directory = open_directory(garbage, root, path)

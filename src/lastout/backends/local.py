@@ -15,9 +15,9 @@ import os
 
 from ..errors import ScopeGone
 from ..layout import GARBAGE, SCOPE_LOCK
-from .descriptors import Descriptor
-from .held import HeldDirectory
-from .journals import FileLease, delete
+from .descriptors import PrivateDescriptor
+from .held import LockedDirectory
+from .journals import FileJournalLock, delete
 from .locks import still_there, wait_for
 from .root import check_ours, find_root, open_directory, open_root, refusals, trust
 
@@ -53,7 +53,7 @@ class LocalBackend:
         """The names of what lies among the scopes and is none: files and links, not lastout's."""
         return [name for name, is_one in self._named() if not is_one]
 
-    def hold(self, scope: str, deadline: Deadline, create: bool = False) -> HeldDirectory | None:
+    def hold(self, scope: str, deadline: Deadline, create: bool = False) -> LockedDirectory | None:
         """The scope, held; see `Backend`."""
         path = os.path.join(self.place, scope)
         root = open_root(self.place, create)
@@ -68,13 +68,13 @@ class LocalBackend:
             if held is None:
                 root.close()
 
-    def publish(self, scope: str, member: str, records: bytes) -> FileLease:
+    def publish(self, scope: str, member: str, records: bytes) -> FileJournalLock:
         """A journal of one's own; see `Backend`."""
         path = os.path.join(self.place, scope)
         with refusals("write a journal in the scope", path):
             directory = _open_scope(self.place, scope, path)
             try:
-                return FileLease(directory, member, records, path)
+                return FileJournalLock(directory, member, records, path)
             finally:
                 directory.close()
 
@@ -122,8 +122,8 @@ def _swept(name: str) -> str:
 
 
 def _hold(
-    root: Descriptor, scope: str, path: str, deadline: Deadline, create: bool
-) -> HeldDirectory | None:
+    root: PrivateDescriptor, scope: str, path: str, deadline: Deadline, create: bool
+) -> LockedDirectory | None:
     while True:
         directory = open_directory(scope, root, path)
         if directory is None:
@@ -133,11 +133,11 @@ def _hold(
             continue
         lock = None
         try:
-            lock = Descriptor(SCOPE_LOCK, os.O_RDWR | os.O_CREAT, directory.number)
+            lock = PrivateDescriptor(SCOPE_LOCK, os.O_RDWR | os.O_CREAT, directory.number)
             check_ours(lock.opened, f"{path}/{SCOPE_LOCK}")
             wait_for(lock, path, deadline)
             if still_there(scope, root, directory):
-                return HeldDirectory(root, directory, lock, scope, path)
+                return LockedDirectory(root, directory, lock, scope, path)
         except BaseException as error:
             _let_go(lock, directory)
             if isinstance(error, FileNotFoundError):
@@ -146,20 +146,20 @@ def _hold(
         _let_go(lock, directory)  # it was swept while we waited
 
 
-def _let_go(lock: Descriptor | None, directory: Descriptor) -> None:
+def _let_go(lock: PrivateDescriptor | None, directory: PrivateDescriptor) -> None:
     if lock:
         lock.close()
     directory.close()
 
 
-def _make_scope(scope: str, root: Descriptor) -> None:
+def _make_scope(scope: str, root: PrivateDescriptor) -> None:
     try:
         os.mkdir(scope, 0o700, dir_fd=root.number)
     except FileExistsError:
         return  # another joiner was faster
 
 
-def _open_scope(root_path: str, scope: str, path: str) -> Descriptor:
+def _open_scope(root_path: str, scope: str, path: str) -> PrivateDescriptor:
     root = open_root(root_path, create=False)
     directory = None
     if root is not None:

@@ -17,10 +17,10 @@ from contextlib import suppress
 
 from filelock import lock_descriptor, unlock_descriptor
 
-from .._platform.genuine import Genuine
+from .._platform.genuine import UnpatchedModule
 from ..errors import ScopeBusy
 from ..layout import SCOPE_LOCK
-from .descriptors import Descriptor
+from .descriptors import PrivateDescriptor
 from .root import check_ours
 
 TYPE_CHECKING = False
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from ..deadline import Deadline
 
-time = Genuine("time")
+time = UnpatchedModule("time")
 
 _FIRST_PAUSE: Final = 0.0002
 _LONGEST_PAUSE: Final = 0.01
@@ -40,7 +40,7 @@ class FileLock:
 
     __slots__ = ("_descriptor",)
 
-    def __init__(self, descriptor: Descriptor) -> None:
+    def __init__(self, descriptor: PrivateDescriptor) -> None:
         self._descriptor = descriptor
 
     def give_up(self) -> None:
@@ -50,14 +50,14 @@ class FileLock:
         self._descriptor.close()
 
 
-def take(directory: Descriptor, name: str, path: str) -> FileLock | None:
+def take(directory: PrivateDescriptor, name: str, path: str) -> FileLock | None:
     """Take a lock in a scope's directory; `None` if somebody has it.
 
     Raises:
         RootRefused: that file is not one of ours.
         OSError: it cannot be opened or locked.
     """
-    lock = Descriptor(name, os.O_RDWR | os.O_CREAT, directory.number)
+    lock = PrivateDescriptor(name, os.O_RDWR | os.O_CREAT, directory.number)
     try:
         check_ours(lock.opened, f"{path}/{name}")
         if lock_descriptor(lock.number, blocking=False):
@@ -69,14 +69,14 @@ def take(directory: Descriptor, name: str, path: str) -> FileLock | None:
     return None
 
 
-def is_taken(directory: Descriptor, name: str) -> bool:
+def is_taken(directory: PrivateDescriptor, name: str) -> bool:
     """Whether somebody has that lock.
 
     Raises:
         OSError: it cannot be opened or locked.
     """
     try:
-        probe = Descriptor(name, os.O_RDWR, directory.number)
+        probe = PrivateDescriptor(name, os.O_RDWR, directory.number)
     except FileNotFoundError:  # nobody ever wanted it
         return False
     try:
@@ -99,13 +99,13 @@ def has_lock(probe: int) -> bool:
     return False
 
 
-def unlock(lock: Descriptor) -> None:
+def unlock(lock: PrivateDescriptor) -> None:
     """Unlock it, and keep it open."""
     if lock.look():
         unlock_descriptor(lock.number)
 
 
-def wait_for(lock: Descriptor, path: str, deadline: Deadline) -> None:
+def wait_for(lock: PrivateDescriptor, path: str, deadline: Deadline) -> None:
     """Lock the `scope.lock` of the scope at that path.
 
     Raises:
@@ -125,7 +125,7 @@ def wait_for(lock: Descriptor, path: str, deadline: Deadline) -> None:
         pause = min(pause * 1.5, _LONGEST_PAUSE)
 
 
-def still_there(scope: str, root: Descriptor, directory: Descriptor) -> bool:
+def still_there(scope: str, root: PrivateDescriptor, directory: PrivateDescriptor) -> bool:
     """Whether that directory is still the scope of that name: it may have been swept."""
     try:
         return directory.is_at(os.stat(scope, dir_fd=root.number, follow_symlinks=False))

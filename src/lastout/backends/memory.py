@@ -1,6 +1,6 @@
 """Members that meet in memory: the reference that tests compare the others with.
 
-It works within one process.  A lease that is dropped stands for a member that
+It works within one process.  A journal lock that is dropped stands for a member that
 was killed.
 """
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from ..deadline import Deadline
 
 
-class _Scope:
+class _ScopeInMemory:
     def __init__(self) -> None:
         self.journals: dict[str, bytearray] = {}
-        self.leases: dict[str, MemoryLease] = {}
+        self.journal_locks: dict[str, MemoryJournalLock] = {}
         self.locks: set[str] = set()
 
 
@@ -29,14 +29,14 @@ class MemoryBackend:
 
     def __init__(self, place: str = "memory") -> None:
         self.place = place
-        self._scopes: dict[str, _Scope] = {}
+        self._scopes: dict[str, _ScopeInMemory] = {}
         self._lock = RLock()
 
     def scopes(self) -> list[str]:
         """The names of the scopes that there are."""
         return sorted(self._scopes)
 
-    def hold(self, scope: str, deadline: Deadline, create: bool = False) -> HeldMemory | None:
+    def hold(self, scope: str, deadline: Deadline, create: bool = False) -> LockedMemory | None:
         """The scope, held; see `Backend`."""
         left = deadline.left()
         if not self._lock.acquire(timeout=-1 if left is None else left):
@@ -45,14 +45,14 @@ class MemoryBackend:
             if not create:
                 self._lock.release()
                 return None
-            self._scopes[scope] = _Scope()
-        return HeldMemory(self, scope)
+            self._scopes[scope] = _ScopeInMemory()
+        return LockedMemory(self, scope)
 
-    def publish(self, scope: str, member: str, records: bytes) -> MemoryLease:
+    def publish(self, scope: str, member: str, records: bytes) -> MemoryJournalLock:
         """A journal of one's own; see `Backend`."""
         if scope not in self._scopes:
             raise ScopeGone(f"the scope {scope!r} is not there any more", path=scope)
-        return MemoryLease(self._scopes[scope], member, records)
+        return MemoryJournalLock(self._scopes[scope], member, records)
 
     def tidy(self, scope: str | None = None) -> list[tuple[str, OSError]]:
         """Nothing is ever left, of any."""
@@ -60,19 +60,19 @@ class MemoryBackend:
         return []
 
 
-class MemoryLease:
-    """A member's own journal; see `Lease`."""
+class MemoryJournalLock:
+    """A member's own journal; see `JournalLock`."""
 
-    def __init__(self, scope: _Scope, member: str, records: bytes) -> None:
+    def __init__(self, scope: _ScopeInMemory, member: str, records: bytes) -> None:
         self.member = member
         self._scope = scope
         scope.journals[member] = bytearray(records)
-        scope.leases[member] = self
+        scope.journal_locks[member] = self
 
     @property
     def lost(self) -> bool:
         """Whether it is held no more."""
-        return self._scope.leases.get(self.member) is not self
+        return self._scope.journal_locks.get(self.member) is not self
 
     def append(self, records: bytes) -> None:
         """Add to the journal."""
@@ -102,13 +102,13 @@ class MemoryLease:
     def close(self) -> None:
         """Give it up."""
         if not self.lost:
-            del self._scope.leases[self.member]
+            del self._scope.journal_locks[self.member]
 
 
 class MemoryLock:
     """A further lock in a scope; see `Lock`."""
 
-    def __init__(self, scope: _Scope, name: str) -> None:
+    def __init__(self, scope: _ScopeInMemory, name: str) -> None:
         self._scope = scope
         self._name = name
         scope.locks.add(name)
@@ -118,15 +118,15 @@ class MemoryLock:
         self._scope.locks.discard(self._name)
 
 
-class HeldMemory:
-    """A scope that this thread holds; see `Held`."""
+class LockedMemory:
+    """A scope that this thread holds; see `LockedScope`."""
 
     def __init__(self, backend: MemoryBackend, name: str) -> None:
         self._backend = backend
         self._name = name
         self._scope = backend._scopes[name]
 
-    def __enter__(self) -> HeldMemory:
+    def __enter__(self) -> LockedMemory:
         return self
 
     def __exit__(
@@ -165,12 +165,12 @@ class HeldMemory:
         return list(self._scope.journals)
 
     def is_held(self, member: str) -> bool:
-        """Whether somebody holds the lease of this member."""
-        return member in self._scope.leases
+        """Whether somebody holds the lock of this member's journal."""
+        return member in self._scope.journal_locks
 
-    def publish(self, member: str, records: bytes) -> MemoryLease:
+    def publish(self, member: str, records: bytes) -> MemoryJournalLock:
         """A journal of one's own in this scope."""
-        return MemoryLease(self._scope, member, records)
+        return MemoryJournalLock(self._scope, member, records)
 
     def read(self, member: str) -> bytes:
         """All that stands in its journal."""
@@ -183,11 +183,11 @@ class HeldMemory:
     def forget(self, member: str) -> None:
         """Remove the journal of a member that is gone."""
         self._scope.journals.pop(member, None)
-        self._scope.leases.pop(member, None)
+        self._scope.journal_locks.pop(member, None)
 
     def sweep(self) -> OSError | None:
         """Remove the scope."""
         del self._backend._scopes[self._name]
         self._scope.journals.clear()
-        self._scope.leases.clear()
+        self._scope.journal_locks.clear()
         return None

@@ -17,7 +17,7 @@ from .._platform import files
 from .._platform.filesystems import RELIABLE, file_system_of
 from ..errors import LastoutError, RootRefused, SystemRefused, UsageError
 from ..layout import GARBAGE, ROOT_VARIABLE, TRUSTED, USUAL_ROOT
-from .descriptors import Descriptor
+from .descriptors import PrivateDescriptor
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -123,11 +123,11 @@ def refusal(
     )
 
 
-def open_root(path: str, create: bool, checks_locks: bool = True) -> Descriptor | None:
+def open_root(path: str, create: bool, checks_locks: bool = True) -> PrivateDescriptor | None:
     """The root, open and checked; `None` if it is not there and is not to be made."""
     while True:
         try:
-            root = Descriptor(path, _FLAGS)
+            root = PrivateDescriptor(path, _FLAGS)
             break
         except FileNotFoundError:
             if not create:
@@ -148,10 +148,10 @@ def open_root(path: str, create: bool, checks_locks: bool = True) -> Descriptor 
     return root
 
 
-def open_directory(name: str, parent: Descriptor, path: str) -> Descriptor | None:
+def open_directory(name: str, parent: PrivateDescriptor, path: str) -> PrivateDescriptor | None:
     """A directory of ours in `parent`, open and checked; `None` if it is not there."""
     try:
-        directory = Descriptor(name, _FLAGS, parent.number)
+        directory = PrivateDescriptor(name, _FLAGS, parent.number)
     except FileNotFoundError:
         return None
     except OSError:
@@ -210,12 +210,12 @@ def trust(path: str) -> None:
     assert root is not None
     try:
         with refusals("note that you trust", path):
-            Descriptor(TRUSTED, os.O_RDONLY | os.O_CREAT, root.number).close()
+            PrivateDescriptor(TRUSTED, os.O_RDONLY | os.O_CREAT, root.number).close()
     finally:
         root.close()
 
 
-def _check_locks(root: Descriptor, path: str) -> None:
+def _check_locks(root: PrivateDescriptor, path: str) -> None:
     if root.device in _reliable:
         return
     kind = file_system_of(root.number)
@@ -232,7 +232,7 @@ def _check_locks(root: Descriptor, path: str) -> None:
         )
 
 
-def _is_trusted(root: Descriptor) -> bool:
+def _is_trusted(root: PrivateDescriptor) -> bool:
     try:
         return stat.S_ISREG(os.stat(TRUSTED, dir_fd=root.number, follow_symlinks=False).st_mode)
     except OSError:

@@ -10,18 +10,18 @@ from __future__ import annotations
 import os
 
 from .._platform import pids
-from .._scopes.kinds.process_groups import Group, group_of
+from .._scopes.kinds.process_groups import ProcessGroup, group_of
 from ..backends.guards import is_guardian
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .._scopes.kinds.tokens import Token
+    from .._scopes.kinds.tokens import SearchToken
     from ..deadline import Deadline
 
 
-class Descendants(Group):
+class DescendantGroup(ProcessGroup):
     """All descendants of this process, while they are being ended; a context manager.
 
     Args:
@@ -36,7 +36,7 @@ class Descendants(Group):
         """As `end`, until there are no more; who remains."""
         left = self.end(grace, deadline)
         # Whoever was moved to its new parent during the look was not seen in it.
-        while bury() and not left:
+        while wait_for_zombies() and not left:
             left = self.end(grace, deadline)
         return left
 
@@ -49,7 +49,7 @@ class Descendants(Group):
         return not is_guardian(pid)  # it ends with its scope
 
 
-def bury() -> int:
+def wait_for_zombies() -> int:
     """Wait for all children that have ended; how many those were."""
     buried = 0
     while True:
@@ -62,6 +62,6 @@ def bury() -> int:
         buried += 1
 
 
-def belongs_to(tokens: list[Token], groups: set[int], pid: int) -> bool:
+def belongs_to(tokens: list[SearchToken], groups: set[int], pid: int) -> bool:
     """Whether a process is one of the artifacts with these tokens or groups."""
     return group_of(pid) in groups or any(token.is_of(pid) for token in tokens)

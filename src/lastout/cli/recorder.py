@@ -13,7 +13,7 @@ from time import monotonic_ns
 
 from .._identity import Identity, comparable, is_running
 from .._platform import pids
-from .._platform.changes import Changes
+from .._platform.changes import DirectoryChanges
 from .._platform.masks import AllBlocked
 from .._scopes.records.journal import parse
 from ..backends.journals import read_all
@@ -47,7 +47,7 @@ class Recorder:
         self._open: dict[str, tuple[str, int]] = {}  # token: scope, descriptor
         self._known: dict[str, Identity] = {}
         self._over = Event()
-        self._changes = Changes(SCOPE_LOCK)
+        self._changes = DirectoryChanges(SCOPE_LOCK)
         self._thread = Thread(target=self._follow, name="lastout-recorder", daemon=True)
         self.gone: dict[str, int] = {}
 

@@ -21,10 +21,10 @@ from time import monotonic_ns
 from .. import Scope, _platform
 from .._platform import pids
 from .._scopes.kinds.process_groups import LAST_PATIENCE
-from .._scopes.kinds.tokens import Token
+from .._scopes.kinds.tokens import SearchToken
 from ..deadline import Deadline
 from ..errors import LastoutError, UsageError
-from .descendants import Descendants, belongs_to
+from .descendants import DescendantGroup, belongs_to
 from .foreground import Foreground
 from .output import tell
 from .patience import Hurry, Patience
@@ -154,7 +154,7 @@ def _end(scope: Scope, process: Popen[Any] | None, grace: float, patience: Patie
 
 
 def _end_descendants(spared: Callable[[int], bool], grace: float, patience: Patience) -> None:
-    with Descendants(spared) as running:
+    with DescendantGroup(spared) as running:
         try:
             with patience.limited():
                 left = running.end_all(grace, Deadline(grace + LAST_PATIENCE))
@@ -171,7 +171,7 @@ def _artifacts_of(scope: Scope, command: Popen[Any] | None) -> Callable[[int], b
         found = [one for one in scope.artifacts() if one.kind == "popen" and one != ours]
     except LastoutError:
         return _nobody  # leaving says why
-    tokens = [Token(one.location) for one in found]
+    tokens = [SearchToken(one.location) for one in found]
     groups = {one.data["pid"] for one in found if "pid" in one.data}
     return lambda pid: belongs_to(tokens, groups, pid)
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 from functools import partial
 from time import sleep
 
-from .._platform.changes import Changes
+from .._platform.changes import DirectoryChanges
 from .._scopes.records.inspection import inspect
 from ..backends.local import LocalBackend
 from ..layout import SCOPE_LOCK
@@ -47,7 +47,10 @@ def watch(options: Namespace) -> int:
         signal.signal(signum, _end)  # else the terminal would stay as it is
     live = is_rich(sys.stdout) and not options.json
     show = _live if live else partial(_print, options.json)
-    with suppress(KeyboardInterrupt), Changes(SCOPE_LOCK) as changes:  # looking itself opens it
+    with (
+        suppress(KeyboardInterrupt),
+        DirectoryChanges(SCOPE_LOCK) as changes,
+    ):  # looking itself opens it
         show(backend, name, _looks(backend, name, changes))
     return 0
 
@@ -56,7 +59,7 @@ def _end(signum: int, _: object) -> NoReturn:
     raise SystemExit(128 + signum)
 
 
-def _looks(backend: Backend, name: str | None, changes: Changes) -> Iterator[Views]:
+def _looks(backend: Backend, name: str | None, changes: DirectoryChanges) -> Iterator[Views]:
     """What there is, at once and after each change, but not more often than can be read."""
     while True:
         # Followed before the look: what happens in between wakes us.

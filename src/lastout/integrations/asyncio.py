@@ -24,11 +24,11 @@ from .. import Failure, Outcome, Report
 from .. import register as _at_exit
 from .. import unregister as _not_at_exit
 from .._exits import registry
-from .._exits.handler import Handler
+from .._exits.exit_handler import ExitHandler
 from .._exits.unwinding import late, overrun
 from ..deadline import Deadline, check_seconds
 from ..errors import HandlerTimeout, UsageError
-from ..report import Failures
+from ..report import FailureList
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ _ANSWER_SECONDS = 5.0  # how long a busy loop may keep the end of its process wa
 _LOOK_SECONDS = 0.05
 _CANCEL_SECONDS = 0.1  # for what a handler does when it is cancelled
 
-_loops: dict[asyncio.AbstractEventLoop, _Loop] = {}
+_loops: dict[asyncio.AbstractEventLoop, _LoopHandlers] = {}
 _ended: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
 _unwinding: ContextVar[bool] = ContextVar("lastout_unwinding", default=False)
 
@@ -71,7 +71,7 @@ def register(func: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Call
     ...     register(asyncio.sleep, 0)
     >>> asyncio.run(main())
     """
-    _add(Handler(func, args, kwargs))
+    _add(ExitHandler(func, args, kwargs))
     return func
 
 
@@ -108,7 +108,7 @@ def handler(
     seconds = check_seconds(timeout, "timeout")
 
     def decorate(func: F) -> F:
-        _add(Handler(func, tuple(args), dict(kwargs or {}), seconds))
+        _add(ExitHandler(func, tuple(args), dict(kwargs or {}), seconds))
         return func
 
     return decorate
@@ -149,7 +149,7 @@ def _running_here() -> asyncio.AbstractEventLoop | None:
         return None
 
 
-def _add(new: Handler) -> None:
+def _add(new: ExitHandler) -> None:
     if not callable(new.func):
         raise TypeError(f"an exit handler must be callable, not {new.func!r}")
     loop = _running()
@@ -157,17 +157,17 @@ def _add(new: Handler) -> None:
         raise UsageError(f"the exit handlers of {loop!r} have run: it is about to close")
     here = _loops.get(loop)
     if here is None or here.pid != os.getpid():
-        here = _loops[loop] = _Loop(loop)
+        here = _loops[loop] = _LoopHandlers(loop)
     here.add(new)
 
 
-class _Loop:
+class _LoopHandlers:
     """The exit handlers of one loop, and what runs them."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self.pid = os.getpid()
-        self.entries: list[Handler] = []
+        self.entries: list[ExitHandler] = []
         self._turn = asyncio.Lock()
         self._empty = threading.Event()
         self._hooked = False
@@ -186,7 +186,7 @@ class _Loop:
                 _loops.pop(self.loop, None)
                 _not_at_exit(self._end_of_process)
 
-    def add(self, entry: Handler) -> None:
+    def add(self, entry: ExitHandler) -> None:
         self.entries.append(entry)
         self._empty.clear()
         if not self._hooked:
@@ -214,7 +214,7 @@ class _Loop:
 
     async def _run_all(self, deadline: Deadline) -> list[Outcome]:
         outcomes: list[Outcome] = []
-        failures = Failures()
+        failures = FailureList()
         try:
             # Handlers that are registered while failures are shown run too.
             while self.entries or failures.show():
@@ -224,7 +224,7 @@ class _Loop:
             failures.show()  # whoever unwinds may have given up
         return outcomes
 
-    async def _run_last(self, deadline: Deadline, failures: Failures) -> Outcome:
+    async def _run_last(self, deadline: Deadline, failures: FailureList) -> Outcome:
         entry = self.entries.pop()
         started = monotonic()
         limit = deadline.share(bool(self.entries), entry.timeout)
@@ -235,7 +235,7 @@ class _Loop:
             failures.add(failure, entry.func, failure.__traceback__, registry.show)
         return Outcome(entry.name, seconds, Failure(failure) if failure else None)
 
-    async def _run(self, entry: Handler, limit: float | None) -> BaseException | None:
+    async def _run(self, entry: ExitHandler, limit: float | None) -> BaseException | None:
         context = copy_context()
         context.run(_unwinding.set, True)
         task = self.loop.create_task(_call(entry), context=context)
@@ -294,7 +294,7 @@ class _Loop:
         return ", ".join(entry.name for entry in reversed(self.entries))
 
 
-async def _call(entry: Handler) -> BaseException | None:
+async def _call(entry: ExitHandler) -> BaseException | None:
     """Call a handler; what it raises is given back, because SystemExit would stop the loop."""
     try:
         result = entry.func(*entry.args, **entry.kwargs)

@@ -17,7 +17,7 @@ import signal
 from distributed import NannyPlugin, WorkerPlugin
 
 from .. import Scope, handler, unregister
-from .._exits.handler import name_of
+from .._exits.exit_handler import name_of
 from .._exits.runner import call_within
 from .._exits.unwinding import late
 from ..deadline import check_seconds
@@ -87,7 +87,7 @@ def nanny(
     return _OfNanny(begin, finalizer, timeout)
 
 
-class _Ending:
+class _PluginLifetime:
     """The begin and the end of something that can close before its process ends."""
 
     def __init__(
@@ -121,7 +121,7 @@ class _Ending:
             finalizer()
 
 
-class _OfWorker(_Ending, WorkerPlugin):
+class _OfWorker(_PluginLifetime, WorkerPlugin):
     def setup(self, worker: object) -> None:  # noqa: ARG002  (dask gives it by name)
         """The plugin came to a worker."""
         self._set_up()
@@ -131,7 +131,7 @@ class _OfWorker(_Ending, WorkerPlugin):
         self._tear_down()
 
 
-class _OfNanny(_Ending, NannyPlugin):
+class _OfNanny(_PluginLifetime, NannyPlugin):
     def setup(self, nanny: object) -> None:  # noqa: ARG002
         """The plugin came to a nanny."""
         self._set_up()

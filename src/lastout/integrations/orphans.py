@@ -14,14 +14,14 @@ from functools import partial
 
 from .._exits import PACKAGES
 from .._exits.parent import end_after, wait_until_dead
-from .._platform.genuine import Genuine
-from .._platform.pids import can_hold_processes
+from .._platform.genuine import UnpatchedModule
+from .._platform.pids import has_pidfds
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_thread, select = Genuine("_thread"), Genuine("select")
+_thread, select = UnpatchedModule("_thread"), UnpatchedModule("select")
 
 
 def end_with_starter() -> bool:
@@ -47,7 +47,7 @@ def _parent() -> Any:
 
 
 def _wait_until_dead(parent: Any) -> None:
-    if can_hold_processes():
+    if has_pidfds():
         wait_until_dead(parent.pid, partial(_is_alive, parent))
     else:
         parent.join()

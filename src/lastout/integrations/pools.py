@@ -99,7 +99,7 @@ class Worker:
                 handle_signals(*self._signals)
             if not self._outlive_parent and end_with_starter():
                 for join in self._joins:
-                    join.asks_itself = True
+                    join.terminates_itself = True
         for join in self._joins:
             join()
         if self._initializer is not None:
@@ -111,7 +111,7 @@ class Worker:
 class _Joining:
     """Joins a scope for itself: whoever made this may end, and it stays."""
 
-    asks_itself = False
+    terminates_itself = False
 
     def __init__(self, scope: Scope) -> None:
         self._place = os.path.split(scope.path)

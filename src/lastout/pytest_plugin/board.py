@@ -18,7 +18,7 @@ from contextlib import contextmanager
 
 from filelock import lock_descriptor
 
-from ..backends.descriptors import Descriptor
+from ..backends.descriptors import PrivateDescriptor
 from .facts import State, Workers
 
 TYPE_CHECKING = False
@@ -45,7 +45,7 @@ class Board:
 
         The lock of a process that is killed is free at once, whatever children it left.
         """
-        lock = Descriptor(self._file(f"{key}.lock"), os.O_RDWR | os.O_CREAT)
+        lock = PrivateDescriptor(self._file(f"{key}.lock"), os.O_RDWR | os.O_CREAT)
         try:
             lock_descriptor(lock.number, poll_interval=_LOOK)
             yield

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import ParamSpec, TypeVar
 
-    from .._exits.stack import Stack
+    from .._exits.stack import HandlerStack
 
     P = ParamSpec("P")
     R = TypeVar("R")
@@ -46,7 +46,7 @@ class ExitRegistry:
     _clear = staticmethod(registry._clear)
     _ncallbacks = staticmethod(registry._ncallbacks)
 
-    def __init__(self, stack: Stack) -> None:
+    def __init__(self, stack: HandlerStack) -> None:
         self._stack = stack
 
     @staticmethod
@@ -61,7 +61,7 @@ class ExitRegistry:
         return f"<ExitRegistry with {len(self)} handlers>"
 
 
-_outer: list[Stack] = []
+_outer: list[HandlerStack] = []
 
 
 @contextmanager

@@ -246,13 +246,13 @@ def _looked_after() -> set[str]:
     if "lastout._scopes.scope" not in sys.modules:
         return set()
     from .._scopes.membership.membership import joined
-    from .._scopes.records.survey import Survey
+    from .._scopes.records.survey import ScopeSurvey
 
     found = set()
     for membership in list(joined.values()):
         try:
             with membership.hold() as held:
-                found |= {one.location for one in Survey(held, membership.path).unresolved()}
+                found |= {one.location for one in ScopeSurvey(held, membership.path).unresolved()}
         except (LastoutError, OSError):
             continue  # a scope that a test has broken: it is not going to clean anything
     return found | {shared_memory_file(location) or "" for location in found}

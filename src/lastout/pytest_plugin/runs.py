@@ -162,7 +162,11 @@ class Worker(Plain):
     """
 
     def __init__(
-        self, session: pytest.Session, told: Mapping[str, Any], controller: Identity, name: str
+        self,
+        session: pytest.Session,
+        told: Mapping[str, Any],
+        controller: Identity,
+        name: str,
     ) -> None:
         super().__init__(session, told["root"], told["scope"])
         self._origins = session.config.stash[ORIGINS]

@@ -19,7 +19,7 @@ from .._scopes.reaping.recovery import reap
 from .._scopes.records import journal as journals
 from .._scopes.records import liveness
 from .._scopes.records.scope_lock import hold
-from .._scopes.records.survey import Survey
+from .._scopes.records.survey import ScopeSurvey
 from .._scopes.scope import Scope
 from ..backends.local import LocalBackend
 
@@ -35,7 +35,7 @@ def stand_in_for(who: Identity, scope: Scope) -> None:
     who.image = 0  # whatever program it runs
     membership = scope._membership()
     with membership.hold() as held:
-        survey = Survey(held, scope.path)
+        survey = ScopeSurvey(held, scope.path)
         if any(survey.journal(token).who.pid == who.pid for token in survey.living):
             return
         token = new_token()

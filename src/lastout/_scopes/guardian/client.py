@@ -36,7 +36,7 @@ _PATIENCE: Final = 10.0  # seconds for a Python process to start
 _PROGRAM: Final = f"{PREAMBLE} from lastout._shared.watch import main; main(*sys.argv[3:])"
 
 
-class Guardian:
+class GuardianClient:
     """The guardian of one scope, as a member sees it.
 
     Args:
@@ -152,7 +152,7 @@ def _run(command: list[str], lock: int, told: int) -> int:
         start_new_session=True,
     )
     try:
-        if pids.can_hold_processes():
+        if pids.has_pidfds():
             wait_for_child(process.pid, Deadline(_PATIENCE))
         return int(process.wait(_PATIENCE))
     except subprocess.TimeoutExpired as error:

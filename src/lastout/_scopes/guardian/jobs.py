@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-class Jobs:
+class GuardianJobs:
     """Processes that do what the guardian itself is too small for, one of a kind at a time.
 
     Args:

@@ -20,8 +20,8 @@ from time import monotonic
 from ..._identity import comparable
 from ..._platform import events, marks
 from ...layout import JOURNAL
-from ..records.journal_header import SIZE, process_of
-from .jobs import Jobs
+from ..records.journal_header import SIZE, identity_in_header
+from .jobs import GuardianJobs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ _READ_ONLY: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 _NOT_FOR_US: Final = ("SIGINT", "SIGQUIT", "SIGTSTP", "SIGHUP", "SIGTERM", "SIGTTIN", "SIGTTOU")
 
 
-class Watch:
+class GuardianLoop:
     """Waits for the members of one scope, and has the dead reaped.
 
     Args:
@@ -48,7 +48,7 @@ class Watch:
         jobs: what starts a job.
     """
 
-    def __init__(self, path: str, directory: int, jobs: Jobs) -> None:
+    def __init__(self, path: str, directory: int, jobs: GuardianJobs) -> None:
         self._path = path
         self._directory = directory
         self._jobs = jobs
@@ -133,10 +133,10 @@ class Watch:
             return
         try:
             head = os.pread(journal, SIZE, 0)
-            parent = process_of(head, b"worker")
+            parent = identity_in_header(head, b"worker")
             if parent and comparable(parent) and not self._follow(parent):
                 self._want("orphans")
-            self._judge(token, process_of(head, b"join"), journal)
+            self._judge(token, identity_in_header(head, b"join"), journal)
         finally:
             os.close(journal)
 
@@ -215,7 +215,7 @@ class Watch:
         if journal is None:
             return False
         try:
-            parent = process_of(os.pread(journal, SIZE, 0), b"worker")
+            parent = identity_in_header(os.pread(journal, SIZE, 0), b"worker")
         finally:
             os.close(journal)
         return parent is not None and parent.pid == pid
@@ -279,7 +279,7 @@ def main(path: str, lock: str, *paths: str) -> None:
         os._exit(0)  # its starter was killed, and everything is cleaned already
     os.set_inheritable(int(lock), False)
     marks.take_mark_off()  # whoever started it may be of a tree that is ended
-    jobs = Jobs(int(lock), paths)
+    jobs = GuardianJobs(int(lock), paths)
     jobs.prepare()
     if os.fork():
         os._exit(0)
@@ -290,5 +290,5 @@ def main(path: str, lock: str, *paths: str) -> None:
         signal.signal(getattr(signal, name), lambda *_: None)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     os.dup2(0, 2)  # it told its starter of errors, up to here
-    Watch(path, directory, jobs).run()
+    GuardianLoop(path, directory, jobs).run()
     os._exit(0)

@@ -20,8 +20,8 @@ from ...errors import CleanupFailed, CleanupTimeout, UsageError
 from ...layout import SCOPE_VARIABLE
 from . import paths
 from . import popen as processes
-from .process_groups import LAST_PATIENCE, Group, wait_for_child
-from .relay import Relay
+from .process_groups import LAST_PATIENCE, ProcessGroup, wait_for_child
+from .relay import OutputRelay
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def run(
         popen = genuine.subprocess().Popen
         return processes.start(token, relay.argv, {**relay.how, **streams}, popen=popen)
 
-    relay = Relay(argv, how)
+    relay = OutputRelay(argv, how)
     try:
         see_through(kind, location, start, how["cwd"], deadline, relay.status)
     finally:
@@ -193,7 +193,7 @@ def _wait(process: Running, token: str, deadline: Deadline) -> bool:
 def _kill(process: Running, token: str) -> None:
     try:
         started = processes.started_at(process.pid)
-        with Group(token, process.pid, started) as group:
+        with ProcessGroup(token, process.pid, started) as group:
             group.end(0, Deadline(LAST_PATIENCE))
     finally:
         # Without descriptors too: what it does must not go on while others are cleaned.

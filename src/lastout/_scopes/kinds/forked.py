@@ -33,13 +33,13 @@ def make(call: Mapping[str, Any], deadline: Deadline) -> None:
         CleanupTimeout: it did not return in its time.
     """
 
-    def start(_token: str, output: int, inherited: Mapping[str, str]) -> Forked:
-        return Forked(call, output, inherited)
+    def start(_token: str, output: int, inherited: Mapping[str, str]) -> ForkedCall:
+        return ForkedCall(call, output, inherited)
 
     command.see_through("callback", call["name"], start, call["cwd"], deadline)
 
 
-class Forked:
+class ForkedCall:
     """A forked child that makes a call, with as much of `Popen` as is used here.
 
     Args:
@@ -78,7 +78,7 @@ class Forked:
 
     def wait(self, timeout: float | None = None) -> int | None:
         """Wait for its end; its status, `None` if it goes on."""
-        held = pids.hold_process(self.pid)
+        held = pids.open_pidfd(self.pid)
         try:
             wait_for_ends([held], Deadline(timeout))
         finally:

@@ -13,14 +13,14 @@ import subprocess
 from contextlib import suppress
 
 from ..._platform import genuine, pids
-from ..._platform.genuine import Genuine
+from ..._platform.genuine import UnpatchedModule
 from ..._platform.imports import load
 from ...deadline import Deadline, check_seconds
 from ...errors import CleanupFailed, CleanupTimeout, UsageError
 from ...layout import ARTIFACT_VARIABLE
 from . import paths
-from .process_groups import LAST_PATIENCE, Group, session_of
-from .tokens import Token
+from .process_groups import LAST_PATIENCE, ProcessGroup, session_of
+from .tokens import SearchToken
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     Argument = str | bytes | os.PathLike[str] | os.PathLike[bytes]
     Arguments = Sequence[Argument] | Argument
 
-_select = Genuine("select")
+_select = UnpatchedModule("select")
 _SETTLE: Final = 50  # milliseconds that a new process has to come to its own program
 
 # Those that this process started: only their parent can wait for them, and a
@@ -55,7 +55,7 @@ def prepare(
             "process_group must not be given: the process gets a group of its own, so that all"
             " of it can be ended"
         )
-    if not pids.can_hold_processes():
+    if not pids.has_pidfds():
         raise UsageError(
             "processes cannot be ended safely here: it takes Linux 5.3 or later, /proc, and a"
             " sandbox that allows pidfd_open"
@@ -97,7 +97,7 @@ def start(
     given = options.get("env")
     environment = {**(os.environ if given is None else given), ARTIFACT_VARIABLE: token}
     own_group = {} if options.get("start_new_session") else {"process_group": 0}
-    known = Token(token)
+    known = SearchToken(token)
     load("resource")  # for marks: not while what runs could be lost
     try:
         process: subprocess.Popen[Any] = popen(argv, **{**options, **own_group, "env": environment})
@@ -115,7 +115,7 @@ def start(
 def _end_begun(token: str) -> None:
     """End what an error kept `Popen` from giving to us, though it was started."""
     # Without descriptors to look with there were none to start it with.
-    with suppress(OSError), Group(token, None, None) as group:
+    with suppress(OSError), ProcessGroup(token, None, None) as group:
         group.end(0, Deadline(LAST_PATIENCE))
 
 
@@ -157,7 +157,7 @@ def clean_popen(location: str, data: Mapping[str, Any], deadline: Deadline) -> N
     if data["boot"] != pids.boot_id():
         return  # no process outlives a reboot
     here = data["namespace"] == pids.pid_namespace()
-    left, seen, unproved = _end(location, data, deadline, known=here)
+    left, seen, unverified_members = _end(location, data, deadline, known=here)
     process = _ours.get((os.getpid(), location))
     if process is not None:
         # Not before: until it is waited for its number is proof of who is of its group.
@@ -169,11 +169,12 @@ def clean_popen(location: str, data: Mapping[str, Any], deadline: Deadline) -> N
             kind="popen",
             location=location,
         )
-    if unproved:
+    if unverified_members:
         raise CleanupFailed(
             f"the process {data['argv']} has ended; whether others in a group of its number,"
             f" {data['pid']}, are what it started cannot be told: pids"
-            f" {', '.join(map(str, unproved))}; end them if they are, or forget it with keep()",
+            f" {', '.join(map(str, unverified_members))}; end them if they are, or forget it"
+            " with keep()",
             kind="popen",
             location=location,
         )
@@ -193,7 +194,7 @@ def _end(
 ) -> tuple[list[int], int, list[int]]:
     """End what is found of it: who remains, how many there were, and who may be of it."""
     pid = data.get("pid") if known else None
-    with Group(token, pid, data.get("started"), data.get("tree", False)) as group:
+    with ProcessGroup(token, pid, data.get("started"), data.get("tree", False)) as group:
         left = group.end(data["grace"], deadline)
         if pid is None and not group.seen:
             # Its starter was killed while starting it: between the end of fork
@@ -201,4 +202,4 @@ def _end(
             # tells when it comes to its own.
             _select.select([], [], [], _SETTLE / 1000)
             left = group.end(data["grace"], deadline)
-        return left, group.seen, group.unproved(data.get("session"))
+        return left, group.seen, group.unverified_members(data.get("session"))

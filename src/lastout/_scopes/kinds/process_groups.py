@@ -25,22 +25,22 @@ import signal
 from math import ceil
 
 from ..._platform import pids
-from ..._platform.genuine import Genuine
+from ..._platform.genuine import UnpatchedModule
 from ...backends.guards import is_guardian
 from ...deadline import Deadline
-from .tokens import Token
+from .tokens import SearchToken
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Final, Self
 
-select = Genuine("select")
+select = UnpatchedModule("select")
 
 LAST_PATIENCE: Final = 5.0  # seconds for the kernel to end what was killed
 
 
-class Group:
+class ProcessGroup:
     """A process group, while it is being ended; a context manager.
 
     Args:
@@ -57,7 +57,7 @@ class Group:
         self._leader = leader
         self._started = started
         self._tree = tree or leader is None
-        self._has_token = Token(token, everywhere=self._tree).is_of
+        self._has_token = SearchToken(token, everywhere=self._tree).is_of
         self._held: dict[int, int] = {}
         self.seen = 0
 
@@ -79,7 +79,7 @@ class Group:
         self._signal(signal.SIGKILL, Deadline(deadline.share(False, LAST_PATIENCE)))
         return sorted(self._held)
 
-    def unproved(self, session: int | None) -> list[int]:
+    def unverified_members(self, session: int | None) -> list[int]:
         """Who is in a group of that number, which may be ours still, or another one by now.
 
         Args:
@@ -144,7 +144,7 @@ class Group:
 
     def _hold(self, pid: int) -> None:
         try:
-            held = pids.hold_process(pid)
+            held = pids.open_pidfd(pid)
         except ProcessLookupError:
             return
         # Only now, while it cannot become another one unseen.
@@ -210,7 +210,7 @@ def wait_for_ends(held: Iterable[int], until: Deadline) -> bool:
 def wait_for_child(pid: int, until: Deadline) -> bool:
     """Wait until a child has ended; whether it has.  `Popen.wait` only looks now and then."""
     try:
-        held = pids.hold_process(pid)
+        held = pids.open_pidfd(pid)
     except ProcessLookupError:
         return True  # somebody has waited for it: gevent's loop, or SIGCHLD is ignored
     try:

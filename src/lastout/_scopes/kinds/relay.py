@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _SCRIPT: Final = 'told=$1; shift; "$@"; echo $? >"$told"'
 
 
-class Relay:
+class OutputRelay:
     """One program to be run.
 
     Args:

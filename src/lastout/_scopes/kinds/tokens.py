@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _ANY: Final = f"{ARTIFACT_VARIABLE}=".encode()
 
 
-class Token:
+class SearchToken:
     """The token of one artifact.
 
     Args:

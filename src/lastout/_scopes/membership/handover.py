@@ -19,20 +19,20 @@ from ...errors import LastoutError
 from ..records import journal as journals
 from ..records.liveness import new_helper_token
 from . import outside
-from .burial import Children
 from .membership import joined
+from .zombies import ForkedChildren
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from ...backends.base import Lease
+    from ...backends.base import JournalLock
     from .membership import Membership
 
 _following = False
-_handed: list[tuple[Membership, Lease | None]] = []
+_handed: list[tuple[Membership, JournalLock | None]] = []
 _locked_out: list[bool] = []
-_children: dict[str, Children] = {}  # of this process, by its token in each scope
+_children: dict[str, ForkedChildren] = {}  # of this process, by its token in each scope
 
 
 def follow() -> None:
@@ -68,7 +68,7 @@ def _before() -> None:
 def _bury_children_of(membership: Membership) -> None:
     children = _children.get(membership.token)
     if children:
-        children.bury()
+        children.wait_for_zombies()
 
 
 def _takes_along(membership: Membership) -> bool:
@@ -79,7 +79,7 @@ def _takes_along(membership: Membership) -> bool:
     )
 
 
-def _publish_for_child(membership: Membership, process: Any) -> Lease | None:
+def _publish_for_child(membership: Membership, process: Any) -> JournalLock | None:
     """The child's journal; in that of a library's own process stands what it is there for."""
     try:
         grace = membership.grace() if started.is_of_no_use_alone(process) else None
@@ -92,11 +92,11 @@ def _publish_for_child(membership: Membership, process: Any) -> Lease | None:
 
 def _in_parent() -> None:
     try:
-        for membership, lease in _handed:
-            if lease:
-                lease.close()
-                children = _children.setdefault(membership.token, Children(membership))
-                children.add(lease.member)
+        for membership, journal_lock in _handed:
+            if journal_lock:
+                journal_lock.close()
+                children = _children.setdefault(membership.token, ForkedChildren(membership))
+                children.add(journal_lock.member)
         _forget_children()
         _handed.clear()
     finally:
@@ -115,9 +115,9 @@ def _in_child() -> None:
     _locked_out.clear()
     _children.clear()
     outside.forget()
-    for membership, lease in _handed:
+    for membership, journal_lock in _handed:
         # Without one of its own, the child keeps its parent's for the moment.
-        (lease or membership.lease).inherit()
+        (journal_lock or membership.journal_lock).inherit()
     descriptors.close_inherited()
     handed = [membership for membership, _ in _handed]
     for membership in list(joined.values()):
@@ -125,9 +125,9 @@ def _in_child() -> None:
         if membership.counted_out or not (membership in handed or membership.is_here()):
             membership.stay_outside()
     while _handed:
-        membership, lease = _handed[-1]
+        membership, journal_lock = _handed[-1]
         try:
-            membership.become_child(lease) if lease else membership.join_late()
+            membership.become_child(journal_lock) if journal_lock else membership.join_late()
         except (LastoutError, OSError) as error:
             show_unraisable(error, _in_child)
         _handed.pop()

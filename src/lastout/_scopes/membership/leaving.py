@@ -9,12 +9,12 @@ from ...deadline import Deadline
 from ...errors import LastoutError, ScopeBusy
 from ...layout import CLEANER_LOCK
 from ...report import Failure, Outcome, Report
-from ..reaping.cleaning_pass import Run
+from ..reaping.cleaning_pass import CleaningPass
 from ..reaping.reaper import reap
 from ..reaping.turn import come_to_turn
 from ..records import journal as journals
 from ..records.scope_lock import PATIENCE, hold
-from ..records.survey import Survey
+from ..records.survey import ScopeSurvey
 from .unreachable import clean_own, go_without_scope
 from .waiting import wait_until_alone
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .membership import Membership
 
 
-class Leaver:
+class ScopeLeaver:
     """Takes one member out of its scope.
 
     Attributes:
@@ -76,43 +76,45 @@ class Leaver:
     def _clean_own(self, deadline: Deadline) -> Iterator[Outcome]:
         """What goes with this member; the scope is free meanwhile, for it may take long."""
         us = self._us
-        if not us.owns_things or us.lease.lost:
+        if not us.owns_things or us.journal_lock.lost:
             return
         with us.hold(_patience(deadline)) as held:
-            survey = Survey(held, us.path)
+            survey = ScopeSurvey(held, us.path)
             journal = survey.journal(us.token)
             if journal.begun - journal.gone and held.is_taken(CLEANER_LOCK):
                 # Perhaps by one that releases it just now.
                 come_to_turn(held, us.path, _patience(deadline))
-                survey = Survey(held, us.path)
+                survey = ScopeSurvey(held, us.path)
             mine = survey.journal(us.token).unresolved()
             due = [artifact for artifact in mine if artifact.lifetime == "member"]
             ordered, edges = survey.plan(due)
             if ordered:
                 # From here on nobody else will release them.
                 us.append(journals.mark("begun", [artifact.number for artifact in ordered]))
-        yield from Run(lambda _, records: us.append(records), us.clean, deadline)(ordered, edges)
+        yield from CleaningPass(lambda _, records: us.append(records), us.clean, deadline)(
+            ordered, edges
+        )
 
     def _go(self, deadline: Deadline) -> Iterator[Outcome]:
         us = self._us
         with hold(us.backend, us.name, us.path, _patience(deadline)) as held:
-            if held is None or us.lease.lost:
-                yield from go_without_scope(us, held is None and us.lease.lost, deadline)
+            if held is None or us.journal_lock.lost:
+                yield from go_without_scope(us, held is None and us.journal_lock.lost, deadline)
                 return
-            us.count_out()
+            us.exclude_from_forks()
             patience = _patience(deadline)
             reaped = reap(held, us.path, us.clean, deadline, us.token, patience=patience)
             yield from reaped.outcomes
-            if not us.lease.lost:  # something of ours stays
+            if not us.journal_lock.lost:  # something of ours stays
                 us.append(journals.left(monotonic_ns()))
             # Inside the hold: whoever decides next sees us gone.
             self.is_out = True
-            us.lease.give_up()
+            us.journal_lock.give_up()
 
     def _say_so(self, _: Deadline) -> Iterable[Outcome]:
         """Where the scope could not be held, at least nobody waits for us while we run on."""
         us = self._us
-        if not us.lease.lost:
+        if not us.journal_lock.lost:
             self.is_out = True
             us.append(journals.left(monotonic_ns()))
         return ()

@@ -28,20 +28,20 @@ from ..records import journal as journals
 from ..records import liveness
 from ..records.artifact import Artifact, keep_here
 from ..records.scope_lock import PATIENCE, hold
-from .busy import Busy
-from .guard import Guard
-from .leaving import Leaver
+from .activity import ScopeActivity
+from .exit_places import places
+from .leaving import ScopeLeaver
 from .loading import load_all
-from .places import places
-from .recording import Recording
-from .releasing import Releaser
+from .recording import JournalWriter
+from .reentrant_lock import ReentrantLock
+from .releasing import ArtifactReleaser
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from contextlib import AbstractContextManager
 
-    from ...backends.base import Backend, Lease
+    from ...backends.base import Backend, JournalLock
     from ..reaping.cleaning_pass import Clean
 
 
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 joined: dict[str, Membership] = {}
 
 
-class Membership(Recording):
+class Membership(JournalWriter):
     """This process in one scope.
 
     Args:
@@ -81,9 +81,9 @@ class Membership(Recording):
 
     def _new_process(self) -> None:
         """Nobody in it is in the middle of anything."""
-        self._guard = Guard(self.path)
-        self.busy = Busy(self.path)
-        self._releaser = Releaser(self)
+        self._guard = ReentrantLock(self.path)
+        self.busy = ScopeActivity(self.path)
+        self._releaser = ArtifactReleaser(self)
         self._handed_over = False
         self._leaving = False
 
@@ -181,7 +181,7 @@ class Membership(Recording):
             # A cleanup may ask for it, in the middle of it.
             if self.joined and not self._leaving:
                 self._leaving = True
-                leaver = Leaver(self)
+                leaver = ScopeLeaver(self)
                 try:
                     self.report = leaver.leave(Deadline(timeout))
                 except BaseException:
@@ -202,7 +202,7 @@ class Membership(Recording):
 
     def is_in(self) -> bool:
         """Whether its scope is still there: a helper's may have ended, and is left then."""
-        if self.joined and liveness.is_helper(self.token) and self.lease.lost:
+        if self.joined and liveness.is_helper(self.token) and self.journal_lock.lost:
             self.lose()
         return self.joined
 
@@ -251,7 +251,7 @@ class Membership(Recording):
         self.busy.open()
 
     def _end(self) -> None:
-        self.lease.give_up()
+        self.journal_lock.give_up()
         self.joined = self.pinned = False
         self.guardian.forget()
         liveness.ours.discard(self.token)
@@ -262,7 +262,7 @@ class Membership(Recording):
         joined.pop(self.path, None)
 
     def guarded(self, seconds: float) -> AbstractContextManager[None]:
-        """No other thread joins or leaves meanwhile; see `Guard.taken`."""
+        """No other thread joins or leaves meanwhile; see `ReentrantLock.taken`."""
         return self._guard.taken(seconds)
 
     # Forks; see `handover`.
@@ -275,7 +275,7 @@ class Membership(Recording):
         """
         return self.joined and not self.counted_out and not liveness.is_helper(self.token)
 
-    def count_out(self) -> None:
+    def exclude_from_forks(self) -> None:
         """From here on a forked child is outside: whoever is last may have been decided."""
         # Not in the middle of a fork by another thread: its child counts.
         locked_out = descriptors.lock_out_forks()
@@ -289,13 +289,13 @@ class Membership(Recording):
         joined.pop(self.path, None)
         keep_here(self.path, None)
 
-    def become_child(self, lease: Lease) -> None:
-        """This process was forked, and is a member of its own by `lease`."""
+    def become_child(self, journal_lock: JournalLock) -> None:
+        """This process was forked, and is a member of its own by `journal_lock`."""
         places.pop(self.path, None)  # it was on the parent's stack
         self._leave_to_parent()
-        self.token = lease.member
+        self.token = journal_lock.member
         self._handed_over = True
-        self.take(lease)
+        self.take(journal_lock)
         liveness.ours.add(self.token)
         self._leave_at_end()
         self.append(journals.join(monotonic_ns(), here()))
@@ -303,7 +303,7 @@ class Membership(Recording):
     def join_late(self) -> None:
         """This process was forked, and nothing could be handed over."""
         places.pop(self.path, None)
-        parents = self.lease
+        parents = self.journal_lock
         self._leave_to_parent()
         self.joined = False
         try:

@@ -1,4 +1,4 @@
-"""Recording: the part of a membership that writes in its journal.
+"""JournalWriter: the part of a membership that writes in its journal.
 
 It is the hot path: one line for each thing that is made, and nothing held meanwhile.
 """
@@ -12,12 +12,12 @@ from time import monotonic_ns
 from ..._identity import here, new_token
 from ..._platform import counter, pids
 from ...errors import ScopeGone, UsageError
-from ..guardian.client import Guardian
+from ..guardian.client import GuardianClient
 from ..records import journal as journals
 from ..records import plan
 from ..records.artifact import Artifact
 from ..records.scope_lock import hold
-from ..records.survey import Survey
+from ..records.survey import ScopeSurvey
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..._identity import Identity
-    from ...backends.base import Backend, Held, Lease
+    from ...backends.base import Backend, JournalLock, LockedScope
     from ...deadline import Deadline
 
 
-class Recording:
+class JournalWriter:
     """One member's journal, and what it writes there.
 
     Args:
@@ -40,7 +40,7 @@ class Recording:
         path: the path of the scope.
         token: this member's name in it.
         joined: whether this process is in.
-        lease: its journal.
+        journal_lock: its journal.
         owns_things: whether anything goes with this member.
         guardian: how it sees to it that the scope has one, if it wants one.
         end_workers: whether processes of no use without this one end with it; `None`: if
@@ -54,8 +54,8 @@ class Recording:
         self.path = os.path.join(backend.place, name)
         self.token = ""
         self.joined = False
-        self.lease: Lease
-        self.guardian = Guardian(self.path)
+        self.journal_lock: JournalLock
+        self.guardian = GuardianClient(self.path)
         self.end_workers: bool | None = None
         self.worker_grace = 0.0
         self.start_anew()
@@ -66,13 +66,13 @@ class Recording:
         self._user, self._root = os.geteuid(), _root()
         self._next_number = counter()
         self._written = 0
-        self._undisturbed_by: Held | None = None
+        self._undisturbed_by: LockedScope | None = None
         self.owns_things = False
 
-    def take(self, lease: Lease) -> None:
+    def take(self, journal_lock: JournalLock) -> None:
         """Write in this journal from now on."""
-        self.lease = lease
-        self._written = lease.size()
+        self.journal_lock = journal_lock
+        self._written = journal_lock.size()
 
     def record(
         self,
@@ -111,13 +111,13 @@ class Recording:
 
     def append(self, records: bytes) -> None:
         """Add to the journal of this member."""
-        self.lease.append(records)
+        self.journal_lock.append(records)
         # Threads may lose a count, and then a release looks closer than it need.
         self._written += len(records)
 
     def alone_wrote(self) -> bool:
         """Whether nobody else has marked anything in this member's journal."""
-        return self.lease.size() == self._written
+        return self.journal_lock.size() == self._written
 
     def can_reach(self) -> bool:
         """Whether this process can still get to the scope: not after it gave up root."""
@@ -140,7 +140,7 @@ class Recording:
 
     def _check_order(self, new: Artifact) -> None:
         with nullcontext(self._undisturbed_by) if self._undisturbed_by else self.hold() as held:
-            others = Survey(held, self.path).unresolved()
+            others = ScopeSurvey(held, self.path).unresolved()
         if plan.makes_cycle(new, others):
             raise UsageError(
                 f"the {new.kind} {new.location!r} cannot go after {', '.join(new.after)}:"
@@ -152,17 +152,19 @@ class Recording:
         """Seconds that workers have when this process has ended; `None` if nobody ends them."""
         wanted = self.end_workers
         if wanted is None:
-            wanted = self.guardian.wanted and pids.can_hold_processes()
+            wanted = self.guardian.wanted and pids.has_pidfds()
         return self.worker_grace if wanted else None
 
-    def publish_for_another(self, token: str = "", more: bytes = b"") -> Lease:
+    def publish_for_another(self, token: str = "", more: bytes = b"") -> JournalLock:
         """A journal for a process that is about to be started; only its lock tells of it."""
         token = token or new_token()
         return self.backend.publish(self.name, token, journals.header(token) + more)
 
-    def will_end_with(self, parent: Identity, grace: float, asks_itself: bool = False) -> None:
+    def will_end_with(
+        self, parent: Identity, grace: float, terminates_itself: bool = False
+    ) -> None:
         """This process is a worker of another one, and has no use without it."""
-        self.append(journals.worker(parent, grace, asks_itself))
+        self.append(journals.worker(parent, grace, terminates_itself))
 
     def will_outlive_parent(self) -> None:
         """This process goes on without its parent, though that had it down as a worker."""
@@ -180,19 +182,19 @@ class Recording:
         with hold(self.backend, self.name, self.path) as held:
             self._undisturbed_by = held
             try:
-                yield held is not None and not self.lease.lost
+                yield held is not None and not self.journal_lock.lost
             finally:
                 self._undisturbed_by = None
 
     @contextmanager
-    def hold(self, deadline: Deadline | None = None) -> Iterator[Held]:
+    def hold(self, deadline: Deadline | None = None) -> Iterator[LockedScope]:
         """The scope, held.
 
         Raises:
             ScopeGone: somebody removed it.
         """
         with hold(self.backend, self.name, self.path, deadline) as held:
-            if held is None or self.lease.lost:
+            if held is None or self.journal_lock.lost:
                 raise ScopeGone(
                     f"the scope {self.path!r} was removed while this process was in it; what is"
                     " recorded there is known to nobody else",

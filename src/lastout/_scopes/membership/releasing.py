@@ -11,25 +11,25 @@ from __future__ import annotations
 from ...deadline import Deadline
 from ...errors import UsageError
 from ...layout import CLEANER_LOCK
-from ..reaping.cleaning_pass import Run
-from ..reaping.turn import WAITED_FOR, Turn, come_to_turn
+from ..reaping.cleaning_pass import CleaningPass
+from ..reaping.turn import WAITED_FOR, CleaningTurn, come_to_turn
 from ..records import journal as journals
 from ..records import plan
 from ..records.containment import lies_inside
 from ..records.scope_lock import PATIENCE
-from ..records.survey import Survey
+from ..records.survey import ScopeSurvey
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from ...backends.base import Held
+    from ...backends.base import LockedScope
     from ..reaping.cleaning_pass import Apart, Mark
     from ..records.artifact import Artifact
     from .membership import Membership
 
 
-class Releaser:
+class ArtifactReleaser:
     """Releases artifacts for one member, by any number of threads."""
 
     def __init__(self, membership: Membership) -> None:
@@ -42,7 +42,7 @@ class Releaser:
 
     def _release(self, artifact: Artifact) -> None:
         us = self._us
-        with us.hold() as held, Turn(held, us.path) as turn:
+        with us.hold() as held, CleaningTurn(held, us.path) as turn:
             ordered = self._claim(held, artifact)
             if not self._all_ours(ordered):
                 _begin(held, ordered)
@@ -66,7 +66,7 @@ class Releaser:
             if artifact.member in held.members():
                 held.append(artifact.member, record)
 
-    def _claim(self, held: Held, artifact: Artifact) -> Sequence[Artifact]:
+    def _claim(self, held: LockedScope, artifact: Artifact) -> Sequence[Artifact]:
         """What there is to clean, in order; nothing if that was done."""
         us = self._us
         if self._is_resolved(artifact):
@@ -76,7 +76,7 @@ class Releaser:
             return [artifact]
         if artifact.member not in held.members():
             return []  # all that it made was cleaned
-        survey = Survey(held, us.path)
+        survey = ScopeSurvey(held, us.path)
         journal = survey.journal(artifact.member)
         known = survey.unresolved()
         current = next((one for one in known if one.id == artifact.id), None)
@@ -90,7 +90,7 @@ class Releaser:
         self._check_free(due, survey, artifact.number in journal.begun)
         return plan.order(due)
 
-    def _wait_for_turn(self, held: Held, artifact: Artifact) -> None:
+    def _wait_for_turn(self, held: LockedScope, artifact: Artifact) -> None:
         if not come_to_turn(held, self._us.path, Deadline(PATIENCE)):
             raise UsageError(
                 f"the {artifact.kind} {artifact.location!r} cannot be released or kept now: this"
@@ -102,7 +102,7 @@ class Releaser:
         """Whether this member released or kept it; another thread may be cleaning it just now."""
         return artifact.member == self._us.token and artifact.number in self._us.resolved
 
-    def _check_free(self, due: Sequence[Artifact], survey: Survey, begun: bool) -> None:
+    def _check_free(self, due: Sequence[Artifact], survey: ScopeSurvey, begun: bool) -> None:
         us, artifact = self._us, due[-1]
         others = [one for one in due[:-1] if one.member in survey.living and one.member != us.token]
         if others:
@@ -124,7 +124,7 @@ class Releaser:
 
     def _run(self, ordered: Sequence[Artifact], mark: Mark, apart: Apart | None = None) -> None:
         us = self._us
-        run = Run(mark, us.clean, Deadline(), apart)
+        run = CleaningPass(mark, us.clean, Deadline(), apart)
         failures = [
             outcome.failure for outcome in run(ordered, plan.before(ordered)) if outcome.failure
         ]
@@ -138,16 +138,16 @@ def _numbers(artifacts: Iterable[Artifact]) -> list[int]:
     return [artifact.number for artifact in artifacts]
 
 
-def _begin(held: Held, ordered: Sequence[Artifact]) -> None:
+def _begin(held: LockedScope, ordered: Sequence[Artifact]) -> None:
     """Claim what belongs to others, of whom some may live: they wait, once we let go."""
     for member in {one.member for one in ordered if one.kind in WAITED_FOR}:
         numbers = [one.number for one in ordered if one.member == member]
         held.append(member, journals.mark("begun", numbers))
 
 
-def _begun(due: Iterable[Artifact], survey: Survey) -> bool:
+def _begun(due: Iterable[Artifact], survey: ScopeSurvey) -> bool:
     return any(one.number in survey.journal(one.member).begun for one in due)
 
 
-def _something_inside(held: Held, directory: Artifact) -> bool:
+def _something_inside(held: LockedScope, directory: Artifact) -> bool:
     return any(lies_inside(directory, held.read(member)) for member in held.members())

@@ -8,7 +8,7 @@ from ..._platform import locks
 from ...errors import ScopeGone
 from ...layout import GUARDIAN_LOCK
 from ...report import Failure, Outcome
-from ..reaping.cleaning_pass import Run
+from ..reaping.cleaning_pass import CleaningPass
 from ..records import journal as journals
 from ..records import plan
 from ..records.liveness import is_helper
@@ -33,10 +33,12 @@ def clean_own(us: Membership, deadline: Deadline) -> Iterator[Outcome]:
 
     The rest stays recorded.  It has left then, so its parent does that, or root's next reap.
     """
-    if not us.owns_things or us.lease.lost or not us.finds_things():
+    if not us.owns_things or us.journal_lock.lost or not us.finds_things():
         return
     due = [one for one in _unresolved(us) if one.lifetime == "member" and _may_clean(one)]
-    for outcome in Run(lambda _, records: us.append(records), us.clean, deadline)(plan.order(due)):
+    for outcome in CleaningPass(lambda _, records: us.append(records), us.clean, deadline)(
+        plan.order(due)
+    ):
         if not (outcome.failure and isinstance(outcome.failure.exception, PermissionError)):
             yield outcome
 
@@ -65,7 +67,7 @@ def go_without_scope(us: Membership, is_gone: bool, deadline: Deadline) -> Itera
     left = _unresolved(us)
     alone = is_gone and any(one.lifetime == "scope" for one in left) and _is_alone(us)
     due = [one for one in left if alone or one.lifetime == "member"]
-    yield from Run(lambda *_: None, us.clean, deadline)(plan.order(due), plan.before(due))
+    yield from CleaningPass(lambda *_: None, us.clean, deadline)(plan.order(due), plan.before(due))
     for artifact in left if not alone else ():
         if artifact.lifetime == "scope":
             error = ScopeGone(
@@ -79,7 +81,7 @@ def go_without_scope(us: Membership, is_gone: bool, deadline: Deadline) -> Itera
 
 def _is_alone(us: Membership) -> bool:
     """Whether it is sure that no other member lives: each has its journal locked."""
-    locked = locks.locked_beside(us.lease.fileno())
+    locked = locks.locked_beside(us.journal_lock.fileno())
     if locked is None:
         return False
     # A scope whose directory is called otherwise is another one.
@@ -93,4 +95,4 @@ def _only_serves(name: str) -> bool:
 
 
 def _unresolved(us: Membership) -> list[Artifact]:
-    return journals.parse(us.token, us.lease.read(), us.path).unresolved()
+    return journals.parse(us.token, us.journal_lock.read(), us.path).unresolved()

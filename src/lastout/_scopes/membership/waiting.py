@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 
-from ..._platform.genuine import Genuine
+from ..._platform.genuine import UnpatchedModule
 from ..records.liveness import is_helper
-from ..records.survey import Survey
+from ..records.survey import ScopeSurvey
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ...deadline import Deadline
     from .membership import Membership
 
-select = Genuine("select")
+select = UnpatchedModule("select")
 
 # A member that leaves and lives on wakes nobody, so look again.
 _FIRST_LOOK: Final = 0.005
@@ -27,7 +27,7 @@ def wait_until_alone(membership: Membership, deadline: Deadline) -> bool:
     look = _FIRST_LOOK
     while True:
         with membership.hold() as held:
-            survey = Survey(held, membership.path)
+            survey = ScopeSurvey(held, membership.path)
             others = [t for t in survey.living if t != membership.token and not is_helper(t)]
             pids = [survey.journal(token).who.pid for token in others]
         if not others:

@@ -36,7 +36,7 @@ class Worker:
             ended; `None` if nobody is to end the workers.
 
     Attributes:
-        asks_itself: whether the process that it is called in sends itself the SIGTERM: a
+        terminates_itself: whether the process that it is called in sends itself the SIGTERM: a
             second one, by somebody else, would kill it in the middle of its handlers.
     """
 
@@ -44,7 +44,7 @@ class Worker:
         self._root = root
         self._name = name
         self._grace = grace
-        self.asks_itself = False
+        self.terminates_itself = False
         self._parent: Identity | None = None
         if grace is not None:
             load(
@@ -64,7 +64,7 @@ class Worker:
         if not member or not member.joined or not member.shares:
             member = joining.enter(LocalBackend(self._root), self._name, pin=True)
         if self._parent and self._grace is not None and self._parent.pid != os.getpid():
-            member.will_end_with(self._parent, self._grace, self.asks_itself)
+            member.will_end_with(self._parent, self._grace, self.terminates_itself)
             # Only now: had it ended before that was written down, nobody may have seen it.
             if comparable(self._parent) and not is_running(self._parent):
                 # Whoever cleaned up after the parent took this process for alive, rightly.
@@ -88,7 +88,7 @@ def check(end_workers: bool | None, grace: float) -> tuple[bool | None, float]:
     seconds = check_seconds(grace, "worker_grace")
     if seconds is None:
         raise UsageError("worker_grace must be a number of seconds: something has to end workers")
-    if end_workers and not pids.can_hold_processes():
+    if end_workers and not pids.has_pidfds():
         raise UsageError(
             "workers cannot be ended safely here: it takes Linux 5.3 or later, /proc, and a"
             " sandbox that allows pidfd_open"

@@ -36,7 +36,7 @@ _PLAIN: Final = frozenset({"directory", "file", "socket", "shared_memory", "sema
 _TOGETHER: Final = 128
 
 
-class Run:
+class CleaningPass:
     """Cleans artifacts in the order given, and marks in their journals what became of them.
 
     Args:

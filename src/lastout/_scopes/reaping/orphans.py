@@ -24,7 +24,7 @@ from ...layout import ORPHANS_LOCK
 from ...report import Failure, Outcome
 from ..kinds.process_groups import LAST_PATIENCE, wait_for_ends
 from ..records import journal as journals
-from ..records.journal_header import process_of
+from ..records.journal_header import identity_in_header
 from .turn import lineage, wait_until_free
 
 TYPE_CHECKING = False
@@ -32,12 +32,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from ..._identity import Identity
-    from ...backends.base import Held, Lock
+    from ...backends.base import Lock, LockedScope
     from ..membership.membership import Membership
     from ..records.journal import Journal
 
 
-def end_in(held: Held, scope: str) -> tuple[list[Outcome], bool]:
+def end_in(held: LockedScope, scope: str) -> tuple[list[Outcome], bool]:
     """End the orphans of a scope, which is let go of; what became of them, and whether all ended.
 
     One process does so at a time: a second SIGTERM would cut short the handlers of a worker.
@@ -67,26 +67,26 @@ def end_in(held: Held, scope: str) -> tuple[list[Outcome], bool]:
     return ended, all(outcome.failure is None for outcome in ended)
 
 
-def _take(held: Held) -> Lock | None:
+def _take(held: LockedScope) -> Lock | None:
     try:
         return held.take(ORPHANS_LOCK)
     except (LastoutError, OSError):
         return None  # no room for a file: two may do it then
 
 
-def orphans(held: Held, scope: str) -> list[Journal]:
+def orphans(held: LockedScope, scope: str) -> list[Journal]:
     """The workers in a scope whose parent has ended and who have not, oldest first."""
     return _workers(held, scope, lambda parent: comparable(parent) and not is_running(parent))
 
 
-def _workers(held: Held, scope: str, of: Callable[[Identity], bool]) -> list[Journal]:
+def _workers(held: LockedScope, scope: str, of: Callable[[Identity], bool]) -> list[Journal]:
     """The living workers in a scope of those parents, oldest first."""
     found = []
     for member in held.members():
         try:
             data = held.read(member)
             # Journals can be long, and few are those of orphans.
-            parent = process_of(data, b"worker")
+            parent = identity_in_header(data, b"worker")
             if parent is None or not of(parent):
                 continue
             journal = journals.parse(member, data, scope)
@@ -136,7 +136,7 @@ def end(workers: Iterable[Journal], ask_all: bool = False) -> list[Outcome]:
             process = _hold(journal)
             if process is not None:
                 held.append((journal, process))
-                if (ask_all or not journal.asks_itself) and not _unwinds(journal):
+                if (ask_all or not journal.terminates_itself) and not _unwinds(journal):
                     _send(process, signal.SIGTERM)
                 _send(process, signal.SIGCONT)  # one that is stopped would not hear it
         for journal, process in sorted(held, key=lambda one: one[0].grace):
@@ -161,7 +161,7 @@ def _hold(journal: Journal) -> int | None:
     """A descriptor of the process of this worker; `None` if it has ended."""
     assert journal.who.pid is not None
     try:
-        process = pids.hold_process(journal.who.pid)
+        process = pids.open_pidfd(journal.who.pid)
     except ProcessLookupError:
         return None
     # Only now, while its number cannot become another one's unseen.

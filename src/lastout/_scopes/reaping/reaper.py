@@ -12,21 +12,21 @@ from ...deadline import Deadline
 from ...errors import LastoutError, ScopeGone
 from ...layout import CLEANER_LOCK
 from ..records.scope_lock import PATIENCE
-from ..records.survey import Survey, problem
-from .cleaning_pass import Run
-from .turn import Turn, come_to_turn
+from ..records.survey import ScopeSurvey, problem
+from .cleaning_pass import CleaningPass
+from .turn import CleaningTurn, come_to_turn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from ...backends.base import Held
+    from ...backends.base import LockedScope
     from ...report import Outcome
     from .cleaning_pass import Clean
 
 
 def reap(
-    held: Held,
+    held: LockedScope,
     path: str,
     clean: Clean,
     deadline: Deadline,
@@ -49,13 +49,13 @@ def reap(
     done: list[Outcome] = []
     try:
         if held.is_taken(CLEANER_LOCK):
-            others = leaving and Survey(held, path, leaving).living
+            others = leaving and ScopeSurvey(held, path, leaving).living
             if others or not come_to_turn(held, path, patience or Deadline(PATIENCE)):
                 return Reaped(done, False, False)
-        with Turn(held, path) as turn:
-            run = Run(held.append, clean, deadline, turn.apart)
+        with CleaningTurn(held, path) as turn:
+            run = CleaningPass(held.append, clean, deadline, turn.apart)
             survey, ended = _clean_all(
-                lambda: Survey(held, path, leaving, joining), turn, run, done
+                lambda: ScopeSurvey(held, path, leaving, joining), turn, run, done
             )
             swept = _finish(held, survey, f"scope {path}", run)
             return Reaped([*survey.problems, *done], swept, ended and not run.unmarked)
@@ -64,8 +64,11 @@ def reap(
 
 
 def _clean_all(
-    survey_anew: Callable[[], Survey], turn: Turn, run: Run, done: list[Outcome]
-) -> tuple[Survey, bool]:
+    survey_anew: Callable[[], ScopeSurvey],
+    turn: CleaningTurn,
+    run: CleaningPass,
+    done: list[Outcome],
+) -> tuple[ScopeSurvey, bool]:
     """Clean what there is; who was there in the end, and whether processes were ended.
 
     Each time that the scope was let go of, it is decided anew who is last.
@@ -84,7 +87,7 @@ def _clean_all(
             return survey, ended
 
 
-def _finish(held: Held, survey: Survey, scope: str, run: Run) -> bool:
+def _finish(held: LockedScope, survey: ScopeSurvey, scope: str, run: CleaningPass) -> bool:
     """Put away what is empty, and tell what is wrong; whether the scope is no more."""
     swept = False
     try:
@@ -113,14 +116,14 @@ class Reaped:
         self.ended = ended
 
 
-def _put_away(held: Held, survey: Survey, cleaned: set[str], scope: str) -> bool:
+def _put_away(held: LockedScope, survey: ScopeSurvey, cleaned: set[str], scope: str) -> bool:
     """Remove the journals in which nothing is left, or the whole scope; whether it was that."""
     empty = [
         journal.token
-        for journal in survey.gone
+        for journal in survey.departed
         if not journal.damage and all(artifact.id in cleaned for artifact in journal.unresolved())
     ]
-    if not survey.living and len(empty) == len(survey.gone):
+    if not survey.living and len(empty) == len(survey.departed):
         remains = held.sweep()
         if remains:
             survey.problems.append(problem(scope, remains))

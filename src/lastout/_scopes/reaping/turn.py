@@ -15,12 +15,12 @@ import os
 from contextlib import contextmanager
 
 from ..._platform import pids
-from ..._platform.genuine import Genuine
+from ..._platform.genuine import UnpatchedModule
 from ...deadline import Deadline
 from ...errors import LastoutError, ScopeBusy, ScopeGone
 from ...layout import CLEANER_LOCK
 from ..kinds.process_groups import group_of
-from ..kinds.tokens import Token
+from ..kinds.tokens import SearchToken
 from ..records import journal as journals
 from ..records.scope_lock import PATIENCE
 
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Final, Self
 
-    from ...backends.base import Held, Lock
+    from ...backends.base import Lock, LockedScope
     from ..records.artifact import Artifact
 
-time = Genuine("time")
+time = UnpatchedModule("time")
 
 # The kinds that take a process, or a call of somebody's: these may need the scope.
 WAITED_FOR: Final = frozenset({"callback", "command", "popen"})
@@ -40,7 +40,7 @@ WAITED_FOR: Final = frozenset({"callback", "command", "popen"})
 _PAUSE: Final = 0.005
 
 
-class Turn:
+class CleaningTurn:
     """The right to clean a scope, for as long as the block takes; a context manager.
 
     Args:
@@ -51,7 +51,7 @@ class Turn:
         stale: whether who is in the scope, or what they wrote, may be other than it was.
     """
 
-    def __init__(self, held: Held, path: str) -> None:
+    def __init__(self, held: LockedScope, path: str) -> None:
         self._held = held
         self._path = path
         self._lock: Lock | None = None
@@ -96,7 +96,7 @@ class Turn:
         return sorted((member, self._held.size(member)) for member in self._held.members())
 
 
-def hold_again(held: Held, path: str) -> None:
+def hold_again(held: LockedScope, path: str) -> None:
     """Take again a scope that was let go of.
 
     Raises:
@@ -107,7 +107,7 @@ def hold_again(held: Held, path: str) -> None:
         raise ScopeGone(f"the scope {path!r} was removed while it was cleaned", path=path)
 
 
-def wait_until_free(held: Held, path: str, lock: str, deadline: Deadline) -> bool:
+def wait_until_free(held: LockedScope, path: str, lock: str, deadline: Deadline) -> bool:
     """Let go of the scope until nobody has that lock; whether that came before the deadline.
 
     Raises:
@@ -126,7 +126,7 @@ def wait_until_free(held: Held, path: str, lock: str, deadline: Deadline) -> boo
     return True
 
 
-def wait_for_turn(held: Held, path: str, deadline: Deadline) -> None:
+def wait_for_turn(held: LockedScope, path: str, deadline: Deadline) -> None:
     """Let go of the scope until nobody else cleans it.
 
     Raises:
@@ -141,7 +141,7 @@ def wait_for_turn(held: Held, path: str, deadline: Deadline) -> None:
         )
 
 
-def come_to_turn(held: Held, path: str, deadline: Deadline) -> bool:
+def come_to_turn(held: LockedScope, path: str, deadline: Deadline) -> bool:
     """Wait for it, unless whoever has it may wait for this process; whether it has come.
 
     Raises:
@@ -155,7 +155,7 @@ def come_to_turn(held: Held, path: str, deadline: Deadline) -> bool:
     return True
 
 
-def is_waited_for(held: Held, path: str) -> bool:
+def is_waited_for(held: LockedScope, path: str) -> bool:
     """Whether whoever cleans may wait for this process: then it must not wait for them.
 
     It is, or was started by, the one that cleans, or a program that is being ended.
@@ -176,7 +176,7 @@ def lineage() -> list[int]:
     return found
 
 
-def _begun(held: Held, path: str) -> Iterator[tuple[Artifact, int]]:
+def _begun(held: LockedScope, path: str) -> Iterator[tuple[Artifact, int]]:
     """What somebody began to end or call, and who did."""
     for member in held.members():
         try:
@@ -190,7 +190,7 @@ def _begun(held: Held, path: str) -> Iterator[tuple[Artifact, int]]:
 
 
 def _is_of(program: Artifact, family: list[int]) -> bool:
-    token = Token(program.location, bool(program.data.get("tree")))
+    token = SearchToken(program.location, bool(program.data.get("tree")))
     leader = program.data.get("pid")
     return any(
         token.is_of(pid) or (leader is not None and group_of(pid) == leader) for pid in family

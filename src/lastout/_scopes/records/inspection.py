@@ -19,9 +19,9 @@ from ...deadline import Deadline
 from ...errors import LastoutError
 from . import plan
 from .liveness import helps_as, is_helper
-from .members import Known, Member, command_line, command_of, known
+from .members import KnownMember, Member, command_line, command_of, known
 from .scope_lock import hold
-from .survey import Survey
+from .survey import ScopeSurvey
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ def inspect(backend: Backend, scope: str, closely: bool = False) -> ScopeView | 
         with hold(backend, scope, path, Deadline(_PATIENCE)) as held:
             if held is None:
                 return None
-            view = _view(scope, path, Survey(held, path))
+            view = _view(scope, path, ScopeSurvey(held, path))
     except (LastoutError, OSError) as error:
         backend.scopes()  # if the root itself is refused, say that
         return ScopeView(scope, path, problems=(str(error),), readable=False)
@@ -174,8 +174,8 @@ def journals(backend: Backend, scope: str) -> dict[str, bytes]:
         return {member: held.read(member) for member in held.members()} if held else {}
 
 
-def _view(scope: str, path: str, survey: Survey) -> ScopeView:
-    read = {journal.token: journal for journal in survey.gone}
+def _view(scope: str, path: str, survey: ScopeSurvey) -> ScopeView:
+    read = {journal.token: journal for journal in survey.departed}
     problems = [str(one.failure.exception) for one in survey.problems if one.failure]
     for token in survey.living:
         try:
@@ -192,7 +192,7 @@ def _view(scope: str, path: str, survey: Survey) -> ScopeView:
     return ScopeView(scope, path, members, tuple(artifacts), tuple(dict.fromkeys(problems)))
 
 
-def _member(one: Known, now: int) -> MemberView:
+def _member(one: KnownMember, now: int) -> MemberView:
     helper = is_helper(one.member.token)
     program = one.program or (helps_as(one.member.token) if helper else "")
     age = _age(one.who.boot, one.member.joined_ns, now)

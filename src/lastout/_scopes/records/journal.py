@@ -90,9 +90,9 @@ def mark(verb: str, numbers: Iterable[int | str]) -> bytes:
     return seal(f'["{verb}",[{which}],{monotonic_ns()},{os.getpid()}]')
 
 
-def worker(parent: Identity, grace: float, asks_itself: bool = False) -> bytes:
+def worker(parent: Identity, grace: float, terminates_itself: bool = False) -> bytes:
     """The member is of no use without another process; seconds from SIGTERM to SIGKILL."""
-    return seal(_to_json(["worker", grace, *parent.as_tuple(), asks_itself]))
+    return seal(_to_json(["worker", grace, *parent.as_tuple(), terminates_itself]))
 
 
 def left(ns: int) -> bytes:
@@ -114,13 +114,13 @@ class Journal:
         left: whether it left in good order.
         parent: the process that it is a worker of, if it is one.
         grace: seconds that it has to end by itself when that one has ended.
-        asks_itself: whether it needs no SIGTERM for that.
+        terminates_itself: whether it needs no SIGTERM for that.
         damage: how many lines are neither a record nor a torn one.
     """
 
     __slots__ = (
-        *("asks_itself", "begun", "begun_by", "damage", "gone", "grace", "joined_ns", "left"),
-        *("made", "parent", "scope", "token", "who"),
+        *("begun", "begun_by", "damage", "gone", "grace", "joined_ns", "left"),
+        *("made", "parent", "scope", "terminates_itself", "token", "who"),
     )
 
     def __init__(self, token: str, scope: str = "") -> None:
@@ -135,7 +135,7 @@ class Journal:
         self.left = False
         self.parent: Identity | None = None
         self.grace = 0.0
-        self.asks_itself = False
+        self.terminates_itself = False
         self.damage = 0
 
     def unresolved(self) -> list[Artifact]:
@@ -170,7 +170,7 @@ class Journal:
             self.joined_ns, self.who = record[1], Identity(*record[2:])
         elif verb == "worker":
             self.grace, self.parent = float(record[1]), Identity(*record[2:9])
-            self.asks_itself = bool(record[9])
+            self.terminates_itself = bool(record[9])
         elif verb == "left":
             self.left = True
         elif verb != "lastout":

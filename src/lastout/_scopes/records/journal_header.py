@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 SIZE: Final = 16384  # bytes; who a member is stands in its first records
 
 
-def process_of(head: bytes, verb: bytes) -> Identity | None:
+def identity_in_header(head: bytes, verb: bytes) -> Identity | None:
     """The process that the `join` or `worker` record of a journal names; `None` without one.
 
     Only what tells which process it is: pid, start time, boot, namespace.

@@ -1,4 +1,4 @@
-"""Lease: whether a member is alive, as all others see it.
+"""Whether a member is alive, as all others see it.
 
 its lock is held    alive
 it wrote "left"     dead

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from .artifact import Artifact
-    from .survey import Survey
+    from .survey import ScopeSurvey
 
 
 @public
@@ -83,7 +83,7 @@ class Member:
         return f"Member({self.token!r}, pid={self.pid}, {state}, unresolved={self.unresolved})"
 
 
-class Known:
+class KnownMember:
     """A member, and what tells which process that is.
 
     Attributes:
@@ -129,7 +129,7 @@ def command_line(pid: int) -> tuple[str, ...]:
     return tuple(map(os.fsdecode, pids.command_line(pid)))
 
 
-def known(survey: Survey, journals: Sequence[Journal] | None = None) -> list[Known]:
+def known(survey: ScopeSurvey, journals: Sequence[Journal] | None = None) -> list[KnownMember]:
     """All members, in the order in which they joined.
 
     Args:
@@ -138,7 +138,7 @@ def known(survey: Survey, journals: Sequence[Journal] | None = None) -> list[Kno
     """
     if journals is None:
         journals = [survey.journal(token) for token in survey.living]
-    read = {journal.token: journal for journal in [*survey.gone, *journals]}
+    read = {journal.token: journal for journal in [*survey.departed, *journals]}
     # A program that knows nothing of the scope writes nothing: its starter did.
     started = {
         artifact.data["member"]: artifact
@@ -152,18 +152,18 @@ def known(survey: Survey, journals: Sequence[Journal] | None = None) -> list[Kno
         journal = read.get(token) or Journal(token)
         by = started.get(token) if journal.who.pid is None else None
         host = read[by.member].who.host if by else ""
-        found.append(Known(journal, token in living, by, host))
+        found.append(KnownMember(journal, token in living, by, host))
     return sorted(found, key=lambda one: (one.member.joined_ns, one.member.token))
 
 
-def seen(found: Sequence[Known]) -> tuple[Member, ...]:
+def seen(found: Sequence[KnownMember]) -> tuple[Member, ...]:
     """The members, with what the living run; see `command_of`."""
     for one in found:
         one.member.argv = (command_of(one.who) if one.member.alive else None) or ()
     return tuple(one.member for one in found)
 
 
-def artifacts(survey: Survey) -> tuple[Artifact, ...]:
+def artifacts(survey: ScopeSurvey) -> tuple[Artifact, ...]:
     """All that is still to be cleaned, in the order in which it was recorded."""
     found = survey.unresolved()
     return tuple(sorted(found, key=lambda one: (one.made_ns, one.member, one.number)))

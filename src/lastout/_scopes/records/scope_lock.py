@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 
-from ..._platform.genuine import Genuine
+from ..._platform.genuine import UnpatchedModule
 from ...deadline import Deadline
 from ...errors import UsageError
 
@@ -13,27 +13,27 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any, Final
 
-    from ...backends.base import Backend, Held
+    from ...backends.base import Backend, LockedScope
 
 # How long to wait for whoever holds a scope, or cleans it.
 PATIENCE: Final = 60.0
 
 
-_local: Any = Genuine("_thread")._local
+_local: Any = UnpatchedModule("_thread")._local
 
 
-class _Holding(_local):  # type: ignore[misc]
+class _HeldByThread(_local):  # type: ignore[misc]
     def __init__(self) -> None:
         self.paths: set[str] = set()
 
 
-_holding = _Holding()
+_holding = _HeldByThread()
 
 
 @contextmanager
 def hold(
     backend: Backend, scope: str, path: str, deadline: Deadline | None = None, create: bool = False
-) -> Iterator[Held | None]:
+) -> Iterator[LockedScope | None]:
     """The scope, held until the end of the block; `None` if there is none.
 
     Raises:

@@ -12,12 +12,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from ...backends.base import Held
+    from ...backends.base import LockedScope
     from .artifact import Artifact
     from .journal import Journal
 
 
-class Survey:
+class ScopeSurvey:
     """Who is in a scope that is held, and what of it is known.
 
     Attributes:
@@ -28,13 +28,15 @@ class Survey:
         problems: journals that cannot be used, as failed outcomes.
     """
 
-    def __init__(self, held: Held, path: str, leaving: str = "", joining: bool = False) -> None:
+    def __init__(
+        self, held: LockedScope, path: str, leaving: str = "", joining: bool = False
+    ) -> None:
         self._held = held
         self._path = path
         self._read: dict[str, Journal] = {}
         self._sizes: dict[str, int] = {}
         self.living: list[str] = []
-        self.gone: list[Journal] = []
+        self.departed: list[Journal] = []
         self.problems: list[Outcome] = []
         seen: set[str] = set()
         while new := [member for member in held.members() if member not in seen]:
@@ -56,7 +58,7 @@ class Survey:
                 continue  # it stays among the living, and was told of or is told next time
             if liveness.is_orphan(journal):
                 continue  # it is known by its journal only: that stays until it is ended
-            self.gone.append(journal)
+            self.departed.append(journal)
             self.living.remove(member)
 
     def _is_dead(self, member: str, leaving: str) -> bool:
@@ -77,7 +79,7 @@ class Survey:
         if member != leaving and not dead:
             self.living.append(member)
             return False
-        self.gone.append(journal)
+        self.departed.append(journal)
         if journal.damage:
             self.problems.append(problem(f"journal {member}", _damaged(journal, self._path)))
         return dead
@@ -101,14 +103,14 @@ class Survey:
         """What can go now: what goes with the dead, and all of it when nobody lives."""
         return [
             artifact
-            for journal in self.gone
+            for journal in self.departed
             for artifact in journal.unresolved()
             if not self.living or artifact.lifetime == "member"
         ]
 
     def unresolved(self) -> list[Artifact]:
         """All that the living and the dead have made and nobody has cleaned."""
-        members = [*self.living, *(journal.token for journal in self.gone)]
+        members = [*self.living, *(journal.token for journal in self.departed)]
         found: list[Artifact] = []
         for member in members:
             try:
@@ -117,7 +119,7 @@ class Survey:
                 continue  # told in `problems`, or when it is its turn
         return found
 
-    def around(self, due: Collection[Artifact]) -> list[Artifact] | None:
+    def prerequisites_elsewhere(self, due: Collection[Artifact]) -> list[Artifact] | None:
         """What others still have that may have to go before some of `due`.
 
         `None` if that cannot be told, because a journal cannot be read.
@@ -125,7 +127,7 @@ class Survey:
         mine = {artifact.id for artifact in due}
         found = [
             artifact
-            for journal in self.gone
+            for journal in self.departed
             for artifact in journal.unresolved()
             if artifact.id not in mine
         ]
@@ -148,7 +150,7 @@ class Survey:
         """The order for those of `due` that can go now, and which must go before which."""
         if not due:
             return [], {}
-        others = [] if last else self.around(due)
+        others = [] if last else self.prerequisites_elsewhere(due)
         if others is None:
             # What lies in a directory, or must go first, may be in use: leave it.
             due = [one for one in due if one.kind != "directory" and not one.after]

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-class Guard:
+class ReentrantLock:
     """A lock that the thread which has it may take again.
 
     Args:

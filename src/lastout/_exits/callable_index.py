@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from typing import Any
 
-    from .handler import Entry
+    from .exit_handler import Entry
 
     Places = dict[int, Entry]
 
@@ -25,11 +25,11 @@ _Function = type(lambda: None)
 _Builtin = type(len)
 
 
-class _Class:
+class _ClassWithMethod:
     def method(self) -> None: ...
 
 
-_Method = type(_Class().method)
+_Method = type(_ClassWithMethod().method)
 
 
 def hashes_as_it_equals(func: Any) -> bool:
@@ -42,7 +42,7 @@ def hashes_as_it_equals(func: Any) -> bool:
     return kind.__eq__ is object.__eq__ and kind.__hash__ is object.__hash__
 
 
-class Index:
+class CallableIndex:
     """Which places of a stack hold which callable."""
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Handler: an exit handler as a value."""
+"""ExitHandler: an exit handler as a value."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ if TYPE_CHECKING:
     from typing import Any
 
     # What lies on a stack: `(func, args, kwargs)` as `register` pushes it, because
-    # that is the fastest to make, or a Handler.
+    # that is the fastest to make, or an ExitHandler.
     Entry = tuple[Any, ...]
 
 
-class Handler(tuple):  # type: ignore[type-arg]
+class ExitHandler(tuple):  # type: ignore[type-arg]
     """A callable with its arguments and its options, to run once at the end.
 
     It is a tuple that begins as the plain entries of `register` do: callable,
@@ -36,7 +36,7 @@ class Handler(tuple):  # type: ignore[type-arg]
         timeout: float | None = None,
         inherit: bool = False,
         before_threads: bool = False,
-    ) -> Handler:
+    ) -> ExitHandler:
         entry = (func, args, kwargs or {}, timeout, inherit, before_threads)
         return tuple.__new__(cls, entry)
 
@@ -70,9 +70,9 @@ class Handler(tuple):  # type: ignore[type-arg]
         return name_of(self[0])
 
     @classmethod
-    def of(cls, entry: Entry) -> Handler:
+    def of(cls, entry: Entry) -> ExitHandler:
         """The handler that a stack entry stands for."""
-        return entry if isinstance(entry, Handler) else cls(*entry)
+        return entry if isinstance(entry, ExitHandler) else cls(*entry)
 
 
 def check_arguments(

@@ -1,4 +1,4 @@
-"""Watcher: a pipe that CPython's C signal handler writes to, and a thread that reads it.
+"""SignalThread: a pipe that CPython's C signal handler writes to, and a thread that reads it.
 
 The thread wakes for a signal while the main thread sits in a C call, and may
 take its time: nothing of the main thread's is interrupted.  All signals are blocked in
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 
-from .._platform.genuine import Genuine
+from .._platform.genuine import UnpatchedModule
 from .._platform.masks import AllBlocked, blocked, set_blocked
 from . import wakeup
 
@@ -20,7 +20,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-_os, _thread, select = Genuine("os"), Genuine("_thread"), Genuine("select")
+_os, _thread, select = UnpatchedModule("os"), UnpatchedModule("_thread"), UnpatchedModule("select")
 
 _STOP = 0  # no signal has this number
 _JOIN_SECONDS = 5.0
@@ -36,7 +36,7 @@ def start_unsignalled(run: Callable[[], object]) -> None:
         _thread.start_new_thread(run, ())
 
 
-class Watcher:
+class SignalThread:
     """Calls `obey(signum)` on a thread of its own for each signal that arrives.
 
     Args:

@@ -9,7 +9,7 @@ nothing is recorded, made or claimed behind the back of a thread that leaves.
 
 from __future__ import annotations
 
-from ..._platform.genuine import Genuine
+from ..._platform.genuine import UnpatchedModule
 from ...errors import UsageError
 
 TYPE_CHECKING = False
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
     from ...deadline import Deadline
 
-_thread = Genuine("_thread")
+_thread = UnpatchedModule("_thread")
 _get_ident = _thread.get_ident  # recording has to be fast
 
 
-class Busy:
+class ScopeActivity:
     """A context manager for what must not be under way when this process leaves a scope.
 
     Args:

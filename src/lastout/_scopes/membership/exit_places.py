@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .membership import Membership
 
 
-class Place:
+class ExitPlace:
     """An exit handler that leaves a scope, once this process has joined it."""
 
     membership: Membership | None = None
@@ -27,12 +27,12 @@ class Place:
 
 
 # By the path of the scope.
-places: dict[str, Place] = {}
+places: dict[str, ExitPlace] = {}
 
 
 def keep_place(path: str) -> None:
     """In a fork server: its children are to leave that scope at this place in the order."""
     load_all(path)  # once, for all of them
     if path not in places:
-        places[path] = Place()
+        places[path] = ExitPlace()
         registry.register(places[path])

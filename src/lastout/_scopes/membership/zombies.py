@@ -23,20 +23,20 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
 
-    from ...backends.base import Held
-    from .recording import Recording
+    from ...backends.base import LockedScope
+    from .recording import JournalWriter
 
 _FEW: Final = 8  # journals that are left lying
 
 
-class Children:
+class ForkedChildren:
     """The children that one member forked, and that may be dead by now.
 
     Args:
         parent: that member.
     """
 
-    def __init__(self, parent: Recording) -> None:
+    def __init__(self, parent: JournalWriter) -> None:
         self._parent = parent
         self._tokens: list[str] = []
         self._enough = _FEW
@@ -45,7 +45,7 @@ class Children:
         """One was forked, and is this member."""
         self._tokens.append(token)
 
-    def bury(self) -> None:
+    def wait_for_zombies(self) -> None:
         """Remove the empty journals of those that are dead, if there may be some of them."""
         if len(self._tokens) < self._enough:
             return
@@ -64,7 +64,7 @@ class Children:
         self._enough = 2 * len(self._tokens) + _FEW
 
 
-def _bury(held: Held, token: str, path: str) -> bool:
+def _bury(held: LockedScope, token: str, path: str) -> bool:
     """Remove its journal, if it is dead and has nothing; whether there is nothing more to do."""
     if held.is_held(token):
         return False
