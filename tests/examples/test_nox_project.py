@@ -6,7 +6,6 @@ import os
 import signal
 import sys
 from pathlib import Path
-from time import monotonic
 from typing import TYPE_CHECKING
 
 import pytest
@@ -24,6 +23,8 @@ if TYPE_CHECKING:
 
 PROJECT = Path(__file__).parents[2] / "examples" / "nox_project"
 MODULES = {path.stem: path.read_text() for path in PROJECT.glob("*.py")}
+# One that waits, as docs/how-to/stress-tests.md says, for longer than a busy machine needs.
+PATIENT = MODULES["noxfile"].replace("*session.posargs", "*session.posargs, interrupt_timeout=30")
 WORKERS = 4
 RUN_NOX = """
     import os, sys
@@ -39,8 +40,9 @@ def stress(program: Start, tmp_path: Path) -> Start:
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     env = {"PATH": path, "TMPDIR": str(tmp_path / "things")}
 
-    def start(*args: str) -> Program:
-        session = program(RUN_NOX, args=args, modules=MODULES, env=env)
+    def start(*args: str, noxfile: str = MODULES["noxfile"]) -> Program:
+        modules = {**MODULES, "noxfile": noxfile}
+        session = program(RUN_NOX, args=args, modules=modules, env=env)
         assert eventually(lambda: printed(session).count("is at work") == WORKERS, 30)
         return session
 
@@ -62,17 +64,12 @@ def test_ctrl_c(stress: Start, slow: str, tmp_path: Path) -> None:
     assert os.listdir(tmp_path / "things") == []
 
 
-@pytest.mark.unmeasured(reason="nox kills half a second after Ctrl-C")
-def test_within_nox_s_time(stress: Start) -> None:
-    """The session ends by itself before nox kills it, in one of ten tries on a busy machine."""
-    for _ in range(10):
-        session = stress("--slow-end", "60")
-        began = monotonic()
-        session.interrupt()
-        ended = session.end(20)
-        if "stopped" in ended.out + ended.err and monotonic() - began < 0.5:
-            return
-    raise AssertionError("nox had to kill it each time")
+def test_it_ends_by_itself(stress: Start) -> None:
+    """Where nox waits, the storm ends after its own 0.2 s: nobody waits for an end of 60 s."""
+    session = stress("--slow-end", "60", noxfile=PATIENT)
+    session.interrupt()
+    ended = session.end(40)
+    assert "stopped" in ended.out + ended.err
 
 
 def test_the_next_run_cleans(stress: Start, tmp_path: Path) -> None:
