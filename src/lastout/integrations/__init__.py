@@ -7,6 +7,7 @@
                nanny      what keeps its workers keeps the scope
     asyncio    register, unregister, handler, unwind     exit handlers that are coroutines
 
-Nothing of theirs is replaced or patched; billiard's `on_process_exit=` is called as before.  None of these modules is loaded by
-`import lastout`, and none loads a package of other people's before it is used.
+Nothing of theirs is replaced or patched; billiard's `on_process_exit=` is called as before.
+`import lastout` loads none of these modules, and none of them loads a package of other people's
+before it is used.
 """
