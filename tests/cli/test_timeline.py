@@ -42,6 +42,12 @@ def tips(picture: str) -> list[str]:
     return [one.text or "" for one in ET.fromstring(picture).iter(f"{SVG}title")]
 
 
+def counted(verb: str, kind: str, tips: list[str]) -> int:
+    """How many things of a kind the marks stand for: those that would lie on each other are one."""
+    told = re.compile(rf"{verb} (?:(\d+) \N{{MULTIPLICATION SIGN}} )?{kind}\b")
+    return sum(int(found[1] or 1) for tip in tips if (found := told.match(tip)))
+
+
 def test_what_happened_so_far(run: Run, killed: Path, tmp_path: Path) -> None:
     """The picture of a scope has a lane for its member, what that made, and how it ended."""
     file = tmp_path / "s.svg"
@@ -138,7 +144,7 @@ print(os.getpid())
     assert lanes[1].startswith(f"pid {shown.out.strip()} python")
     ended = tips(picture)
     assert sum("killed" in tip for tip in ended) == 1
-    assert sum(tip.startswith("cleaned directory") for tip in ended) == 3
+    assert counted("cleaned", "directory", ended) == 3
     assert os.listdir(os.environ["LASTOUT_ROOT"]) == []
 
 
