@@ -428,7 +428,7 @@ def test_a_lost_descriptor(tmp_path: Path) -> None:
 def test_from_inside_a_cleanup(what: str) -> None:
     """What is being cleaned just now is not released or kept by one that is waited for."""
     with Scope("s") as scope:
-        with scope._membership().hold() as held:
+        with scope._membership().journal.lock_scope() as held:
             token = new_token()
             records = journals.header(token) + journals.join(1, Identity(None))
             records += journals.made(1, 1, "command", "/x", "member", (), {})
