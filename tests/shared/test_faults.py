@@ -234,7 +234,7 @@ def test_a_living_member_that_cannot_be_read() -> None:
     world.join()
     world.make(0, "directory", "/place", "member", [])
     world.make(0, "file", "/alone", "member", [])
-    held: Any = backend.hold(NAME, Deadline(10), create=False)
+    held: Any = backend.lock_scope(NAME, Deadline(10), create=False)
     with held:
         survey = ScopeSurvey(held, NAME, leaving=world.members[0].token)
         survey._held = SimpleNamespace(read=raising(OSError("cannot be read")))  # type: ignore[assignment]

@@ -40,7 +40,7 @@ def test_a_fork_while_another_thread_joins(program: Callable[..., Program]) -> N
             waiting.set()
             really_wait(*args)
 
-        held = local.LocalBackend().hold("s", Deadline(), create=True)
+        held = local.LocalBackend().lock_scope("s", Deadline(), create=True)
         waiting, really_wait, local.wait_for = threading.Event(), local.wait_for, wait
         scopes = []
         thread = threading.Thread(target=lambda: scopes.append(lastout.Scope("s")))

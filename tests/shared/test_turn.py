@@ -263,7 +263,7 @@ class Meeting:
         self.meanwhile: dict[str, Callable[[], object]] = {}
 
     def hold(self) -> LockedScope:
-        held = self.backend.hold("s", Deadline(1), create=True)
+        held = self.backend.lock_scope("s", Deadline(1), create=True)
         assert held is not None
         return held
 
@@ -421,7 +421,7 @@ def test_a_lost_descriptor(tmp_path: Path) -> None:
         held.let_go()
         os.close(held._lock.number)
         with pytest.raises(ScopeGone):
-            turn.hold_again(held, "/r/s")
+            turn.lock_again(held, "/r/s")
 
 
 @pytest.mark.parametrize("what", ["release", "keep"])

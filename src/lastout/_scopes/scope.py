@@ -19,7 +19,7 @@ from ..report import Report
 from .artifact_methods import ArtifactMethods
 from .membership import joining, workers
 from .membership.exit_places import keep_place
-from .membership.holders import PROCESS, MembershipHolder
+from .membership.holder_set import PROCESS, MembershipHolder
 from .membership.workers import Worker
 from .records import members
 from .records.scope_lock import PATIENCE

@@ -18,7 +18,7 @@ from .membership import joined as joined
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ...backends.base import Backend
-    from .holders import MembershipHolder
+    from .holder_set import MembershipHolder
 
 
 def enter(backend: Backend, name: str, holder: MembershipHolder) -> Membership:

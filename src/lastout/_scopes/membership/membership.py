@@ -29,7 +29,7 @@ from ..records.scope_lock import PATIENCE
 from .activity import ScopeActivity
 from .entering import enter_scope, reap_dead
 from .exit_places import forget_place, register_leaving, show_failures, unregister_leaving
-from .holders import HolderSet
+from .holder_set import HolderSet
 from .leaving import ScopeLeaver
 from .loading import load_all
 from .origin import ProcessOrigin
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from ...backends.base import JournalLock
     from ..reaping.cleaning_pass import Clean
     from ..records.scope_lock import ScopeRef
-    from .holders import MembershipHolder
+    from .holder_set import MembershipHolder
 
 
 # The scopes that this process is in, in the order in which it joined them.

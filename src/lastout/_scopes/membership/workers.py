@@ -15,7 +15,7 @@ from ...backends.local import LocalBackend
 from ...deadline import check_seconds
 from ...errors import UsageError
 from . import joining
-from .holders import PROCESS
+from .holder_set import PROCESS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -69,7 +69,7 @@ class ScopeRef:
                 f"a cleanup of the scope {self.path!r} cannot join, leave, reap or look at that"
                 " very scope"
             )
-        held = self.backend.hold(self.name, deadline or Deadline(PATIENCE), create)
+        held = self.backend.lock_scope(self.name, deadline or Deadline(PATIENCE), create)
         if held is None:
             yield None
             return

@@ -1,4 +1,4 @@
-"""Holders: for whom this process is in a scope; it leaves with the last of them.
+"""HolderSet: for whom this process is in a scope; it leaves with the last of them.
 
 Scope("s")                  a holder of its own, until that scope is left
 scope.worker, unpickling    PROCESS: until the process ends, or somebody leaves
