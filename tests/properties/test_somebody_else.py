@@ -135,7 +135,7 @@ def plant(path: Path) -> tuple[Path, Path]:
     root, witness = path / "root", path / "witness"
     backend = LocalBackend(root)
     _, command = makers.prepare_command(["touch", str(witness)], cwd="/")
-    with backend.hold("s", Deadline(10), create=True):
+    with backend.lock_scope("s", Deadline(10), create=True):
         backend.publish(
             "s",
             "abc",

@@ -17,10 +17,34 @@ from .exit_handler import ExitHandler
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import TracebackType
+    from typing import Protocol
+
     from ..deadline import Deadline
-    from ..report import Show
+    from ..report import FailureList, Show
     from .exit_handler import Entry
-    from .stack import HandlerStack
+
+    class UnwindableStack(Protocol):
+        """What unwinding asks of a stack; see `HandlerStack`."""
+
+        failures: FailureList
+        unwinders: set[int]
+
+        @property
+        def entries(self) -> Sequence[Entry | None]: ...
+        def notice_fork(self) -> None: ...
+        def waiting(self) -> bool: ...
+        def claim(self, claimed: list[Entry | None], below: int | None = None) -> int: ...
+        def put_back(self, entry: Entry) -> None: ...
+        def show(
+            self,
+            exception: BaseException,
+            func: object,
+            traceback: TracebackType | None,
+            show: Show,
+        ) -> None: ...
+
 
 # So many newcomers in a row, without one that was there before, have no end.
 _ENDLESS = 100_000
@@ -32,7 +56,7 @@ class StackUnwinding:
     """One run through a stack, from the top to the bottom."""
 
     def __init__(
-        self, stack: HandlerStack, deadline: Deadline, show: Show, nested: bool = False
+        self, stack: UnwindableStack, deadline: Deadline, show: Show, nested: bool = False
     ) -> None:
         """One that is `nested` in another leaves the showing to that."""
         self._stack = stack

@@ -155,7 +155,7 @@ class ArtifactMethods:
         def create(location: str, data: Mapping[str, Any]) -> tuple[Any, Mapping[str, Any]]:
             if not member:
                 return makers.create_popen(location, data, argv, options)
-            journal_lock = self._membership().publish_for_another()
+            journal_lock = self._membership().journal.publish_for_another()
             try:
                 passed = (*options.get("pass_fds", ()), journal_lock.fileno())
                 options["pass_fds"] = passed
@@ -257,11 +257,11 @@ class ArtifactMethods:
             with member.busy:
                 if not is_helper(member.token):
                     return self._record_and_create(member, kind, prepared, create, lifetime, after)
-                with member.undisturbed() as there:
+                with member.journal.undisturbed() as there:
                     if there:
                         what = member, kind, prepared, create, lifetime, after
                         return self._record_and_create(*what)
-            member.lose()
+            member.end()
 
     def _record_and_create(
         self,
@@ -283,7 +283,7 @@ class ArtifactMethods:
             member.keep(artifact)
             raise
         if more:
-            artifact = member.add(artifact, more)
+            artifact = member.journal.add(artifact, more)
         if made is not None:
             _artifacts[made] = artifact
         return artifact, made

@@ -1,6 +1,6 @@
 """What a place where members meet must be able to do: names, bytes and locks, no more.
 
-    Backend --hold(scope)--> Held: one at a time; looks at members, cleans after them
+    Backend --lock_scope(scope)--> LockedScope: one at a time; looks at members, cleans after them
        `----publish(member)--> JournalLock: a journal of one's own, whose lock says "alive"
 
 `local` does it in a directory; `memory` is the reference that tests compare it with.
@@ -141,11 +141,13 @@ if TYPE_CHECKING:
             """The names of the scopes that there are."""
             ...
 
-        def hold(self, scope: str, deadline: Deadline, create: bool = False) -> LockedScope | None:
-            """The scope, held; `None` if there is none and none is to be made.
+        def lock_scope(
+            self, scope: str, deadline: Deadline, create: bool = False
+        ) -> LockedScope | None:
+            """The scope, locked; `None` if there is none and none is to be made.
 
             Raises:
-                ScopeBusy: another process held it until the deadline.
+                ScopeBusy: another process had it locked until the deadline.
                 RootRefused, SystemRefused: it cannot be used.
             """
             ...
@@ -153,7 +155,7 @@ if TYPE_CHECKING:
         def publish(self, scope: str, member: str, records: bytes) -> JournalLock:
             """Make a journal that begins with `records` and is seen only once it is held.
 
-            To be called while the scope is held, or by a living member.
+            To be called while the scope is locked, or by a living member.
             """
             ...
 

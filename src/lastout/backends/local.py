@@ -53,8 +53,10 @@ class LocalBackend:
         """The names of what lies among the scopes and is none: files and links, not lastout's."""
         return [name for name, is_one in self._named() if not is_one]
 
-    def hold(self, scope: str, deadline: Deadline, create: bool = False) -> LockedDirectory | None:
-        """The scope, held; see `Backend`."""
+    def lock_scope(
+        self, scope: str, deadline: Deadline, create: bool = False
+    ) -> LockedDirectory | None:
+        """The scope, locked; see `Backend`."""
         path = os.path.join(self.place, scope)
         root = open_root(self.place, create)
         if root is None:
@@ -62,7 +64,7 @@ class LocalBackend:
         held = None
         try:
             with refusals("use the scope", path):
-                held = _hold(root, scope, path, deadline, create)
+                held = _lock(root, scope, path, deadline, create)
             return held
         finally:
             if held is None:
@@ -121,7 +123,7 @@ def _swept(name: str) -> str:
     return name.removeprefix(GARBAGE).partition("-")[2] or name
 
 
-def _hold(
+def _lock(
     root: PrivateDescriptor, scope: str, path: str, deadline: Deadline, create: bool
 ) -> LockedDirectory | None:
     while True:

@@ -36,8 +36,10 @@ class MemoryBackend:
         """The names of the scopes that there are."""
         return sorted(self._scopes)
 
-    def hold(self, scope: str, deadline: Deadline, create: bool = False) -> LockedMemory | None:
-        """The scope, held; see `Backend`."""
+    def lock_scope(
+        self, scope: str, deadline: Deadline, create: bool = False
+    ) -> LockedMemory | None:
+        """The scope, locked; see `Backend`."""
         left = deadline.left()
         if not self._lock.acquire(timeout=-1 if left is None else left):
             raise ScopeBusy(f"the scope {scope!r} is held by another thread", path=scope)

@@ -122,7 +122,8 @@ class _Joining:
         self._pickled = pickle.dumps(scope)
 
     def __call__(self) -> None:
-        pickle.loads(self._pickled)._membership().will_outlive_parent()
+        member = pickle.loads(self._pickled)._membership()
+        member.workers.outlive_parent(member.journal)
         reap(*self._place)  # a forked process is a member already, and has not looked around
 
 

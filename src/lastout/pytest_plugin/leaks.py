@@ -251,7 +251,7 @@ def _looked_after() -> set[str]:
     found = set()
     for membership in list(joined.values()):
         try:
-            with membership.hold() as held:
+            with membership.journal.lock_scope() as held:
                 found |= {one.location for one in ScopeSurvey(held, membership.path).unresolved()}
         except (LastoutError, OSError):
             continue  # a scope that a test has broken: it is not going to clean anything

@@ -18,7 +18,7 @@ from .._identity import Identity, new_token
 from .._scopes.reaping.recovery import reap
 from .._scopes.records import journal as journals
 from .._scopes.records import liveness
-from .._scopes.records.scope_lock import hold
+from .._scopes.records.scope_lock import ScopeRef
 from .._scopes.records.survey import ScopeSurvey
 from .._scopes.scope import Scope
 from ..backends.local import LocalBackend
@@ -33,8 +33,7 @@ if TYPE_CHECKING:
 def stand_in_for(who: Identity, scope: Scope) -> None:
     """See to it that this process is a member, unless it is one already."""
     who.image = 0  # whatever program it runs
-    membership = scope._membership()
-    with membership.hold() as held:
+    with scope._membership().journal.lock_scope() as held:
         survey = ScopeSurvey(held, scope.path)
         if any(survey.journal(token).who.pid == who.pid for token in survey.living):
             return
@@ -45,10 +44,12 @@ def stand_in_for(who: Identity, scope: Scope) -> None:
 
 def take_over(root: str, name: str, wait: float) -> Scope:
     """Join as the process that others stand in for."""
-    path, mine = os.path.join(root, name), os.getpid()
-    with hold(LocalBackend(root), name, path) as held:
+    ref, mine = ScopeRef(LocalBackend(root), name), os.getpid()
+    with ref.lock() as held:
         members = held.members() if held else []
-        pids = {one: journals.parse(one, held.read(one), path).who.pid for one in members if held}
+        pids = {
+            one: journals.parse(one, held.read(one), ref.path).who.pid for one in members if held
+        }
     tokens = [token for token, pid in pids.items() if pid == mine]
     # Else the stand-in would be taken for one that this very process left behind.
     liveness.ours.update(tokens)
@@ -56,7 +57,7 @@ def take_over(root: str, name: str, wait: float) -> Scope:
         scope = Scope(name, root=root, wait=wait)
     finally:
         liveness.ours.difference_update(tokens)
-    with scope._membership().hold() as held:
+    with scope._membership().journal.lock_scope() as held:
         for token in tokens:
             held.append(token, journals.left(monotonic_ns()))
     return scope

@@ -74,7 +74,7 @@ def _bury_children_of(membership: Membership) -> None:
 def _takes_along(membership: Membership) -> bool:
     return (
         membership.can_hand_over()
-        and membership.can_reach()
+        and membership.origin.can_reach()
         and not outside.starts_outside(membership.path)
     )
 
@@ -82,10 +82,10 @@ def _takes_along(membership: Membership) -> bool:
 def _publish_for_child(membership: Membership, process: Any) -> JournalLock | None:
     """The child's journal; in that of a library's own process stands what it is there for."""
     try:
-        grace = membership.grace() if started.is_of_no_use_alone(process) else None
+        grace = membership.workers.grace() if started.is_of_no_use_alone(process) else None
         more = b"" if grace is None else journals.worker(here(), grace)
         token = new_helper_token("manager") if started.is_manager(process) else ""
-        return membership.publish_for_another(token, more)
+        return membership.journal.publish_for_another(token, more)
     except (LastoutError, OSError):
         return None  # the child tries by itself, and says so if it cannot
 
@@ -95,7 +95,7 @@ def _in_parent() -> None:
         for membership, journal_lock in _handed:
             if journal_lock:
                 journal_lock.close()
-                children = _children.setdefault(membership.token, ForkedChildren(membership))
+                children = _children.setdefault(membership.token, ForkedChildren(membership.scope))
                 children.add(journal_lock.member)
         _forget_children()
         _handed.clear()
@@ -117,12 +117,12 @@ def _in_child() -> None:
     outside.forget()
     for membership, journal_lock in _handed:
         # Without one of its own, the child keeps its parent's for the moment.
-        (journal_lock or membership.journal_lock).inherit()
+        (journal_lock or membership.journal.lock).inherit()
     descriptors.close_inherited()
     handed = [membership for membership, _ in _handed]
     for membership in list(joined.values()):
         # Or another thread was just joining, which there is not in this process.
-        if membership.counted_out or not (membership in handed or membership.is_here()):
+        if membership.counted_out or not (membership in handed or membership.origin.is_here()):
             membership.stay_outside()
     while _handed:
         membership, journal_lock = _handed[-1]

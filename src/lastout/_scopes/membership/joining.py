@@ -10,7 +10,7 @@ from ...backends.root import check_name
 from ...errors import UsageError
 from ...layout import SCOPE_VARIABLE
 from ..kinds.table import clean
-from ..records.scope_lock import PATIENCE
+from ..records.scope_lock import PATIENCE, ScopeRef
 from . import handover
 from .membership import Membership
 from .membership import joined as joined
@@ -18,19 +18,21 @@ from .membership import joined as joined
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ...backends.base import Backend
+    from .holder_set import MembershipHolder
 
 
-def enter(backend: Backend, name: str, pin: bool = False) -> Membership:
-    """Join that scope, or have one more share in it; with `pin`, until the process ends.
+def enter(backend: Backend, name: str, holder: MembershipHolder) -> Membership:
+    """Join that scope, or be in it for one more holder.
 
     Raises:
         JournalTooNew, ScopeBusy, SystemRefused, RootRefused: it cannot be joined.
     """
     handover.follow()
     ending.hook_up()
-    path = os.path.join(backend.place, name)
+    scope = ScopeRef(backend, name)
+    path = scope.path
     while True:
-        membership = joined.setdefault(path, Membership(backend, name, clean))
+        membership = joined.setdefault(path, Membership(scope, clean))
         with membership.guarded(PATIENCE):
             if joined.get(path) is not membership:
                 continue  # it came to its end just now
@@ -39,8 +41,7 @@ def enter(backend: Backend, name: str, pin: bool = False) -> Membership:
             finally:
                 if not membership.joined:
                     joined.pop(path, None)
-            membership.pinned |= pin
-            membership.shares += not pin
+            membership.holders.add(holder, membership.token)
             return membership
 
 

@@ -24,43 +24,46 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from ...backends.base import LockedScope
-    from ..reaping.cleaning_pass import Apart, Mark
+    from ..reaping.cleaning_pass import Apart, Clean, Mark
     from ..records.artifact import Artifact
-    from .membership import Membership
+    from .recording import JournalWriter
 
 
 class ArtifactReleaser:
-    """Releases artifacts for one member, by any number of threads."""
+    """Releases artifacts for one member; several threads may have one each.
 
-    def __init__(self, membership: Membership) -> None:
-        self._us = membership
+    Args:
+        journal: that of the member.
+        clean: how an artifact is removed.
+    """
+
+    def __init__(self, journal: JournalWriter, clean: Clean) -> None:
+        self._journal = journal
+        self._path = journal.scope.path
+        self._clean = clean
 
     def release(self, artifact: Artifact) -> None:
         """Clean it and what must go before it; see `Artifact.release`."""
-        with self._us.busy:
-            self._release(artifact)
-
-    def _release(self, artifact: Artifact) -> None:
-        us = self._us
-        with us.hold() as held, CleaningTurn(held, us.path) as turn:
+        journal = self._journal
+        with journal.lock_scope() as held, CleaningTurn(held, self._path) as turn:
             ordered = self._claim(held, artifact)
             if not self._all_ours(ordered):
                 _begin(held, ordered)
                 self._run(ordered, held.append, turn.apart)
                 return
             if ordered:
-                us.append(journals.mark("begun", _numbers(ordered)))
-                us.resolved.update(_numbers(ordered))
-        self._run(ordered, lambda _, records: us.append(records))
+                journal.append(journals.mark("begun", _numbers(ordered)))
+                journal.resolved.update(_numbers(ordered))
+        self._run(ordered, lambda _, records: journal.append(records))
 
     def keep(self, artifact: Artifact) -> None:
         """Forget it; see `Artifact.keep`."""
-        us, record = self._us, journals.mark("kept", [artifact.number])
-        if artifact.member == us.token:
-            us.append(record)
-            us.resolved.add(artifact.number)
+        journal, record = self._journal, journals.mark("kept", [artifact.number])
+        if artifact.member == journal.token:
+            journal.append(record)
+            journal.resolved.add(artifact.number)
             return
-        with us.hold() as held:
+        with journal.lock_scope() as held:
             if held.is_taken(CLEANER_LOCK):
                 self._wait_for_turn(held, artifact)
             if artifact.member in held.members():
@@ -68,15 +71,15 @@ class ArtifactReleaser:
 
     def _claim(self, held: LockedScope, artifact: Artifact) -> Sequence[Artifact]:
         """What there is to clean, in order; nothing if that was done."""
-        us = self._us
         if self._is_resolved(artifact):
             return []
-        simple = artifact.member == us.token and us.alone_wrote() and not artifact.after
+        is_own = artifact.member == self._journal.token
+        simple = is_own and self._journal.alone_wrote() and not artifact.after
         if simple and not (artifact.kind == "directory" and _something_inside(held, artifact)):
             return [artifact]
         if artifact.member not in held.members():
             return []  # all that it made was cleaned
-        survey = ScopeSurvey(held, us.path)
+        survey = ScopeSurvey(held, self._path)
         journal = survey.journal(artifact.member)
         known = survey.unresolved()
         current = next((one for one in known if one.id == artifact.id), None)
@@ -91,7 +94,7 @@ class ArtifactReleaser:
         return plan.order(due)
 
     def _wait_for_turn(self, held: LockedScope, artifact: Artifact) -> None:
-        if not come_to_turn(held, self._us.path, Deadline(PATIENCE)):
+        if not come_to_turn(held, self._path, Deadline(PATIENCE)):
             raise UsageError(
                 f"the {artifact.kind} {artifact.location!r} cannot be released or kept now: this"
                 " process is a part of what is being cleaned, and must not wait for it",
@@ -100,11 +103,12 @@ class ArtifactReleaser:
 
     def _is_resolved(self, artifact: Artifact) -> bool:
         """Whether this member released or kept it; another thread may be cleaning it just now."""
-        return artifact.member == self._us.token and artifact.number in self._us.resolved
+        mine = self._journal
+        return artifact.member == mine.token and artifact.number in mine.resolved
 
     def _check_free(self, due: Sequence[Artifact], survey: ScopeSurvey, begun: bool) -> None:
-        us, artifact = self._us, due[-1]
-        others = [one for one in due[:-1] if one.member in survey.living and one.member != us.token]
+        token, artifact = self._journal.token, due[-1]
+        others = [one for one in due[:-1] if one.member in survey.living and one.member != token]
         if others:
             raise UsageError(
                 f"the {artifact.kind} {artifact.location!r} cannot be released now:"
@@ -112,7 +116,7 @@ class ArtifactReleaser:
                 " release those there",
                 others=others,
             )
-        if begun and artifact.member in survey.living and artifact.member != us.token:
+        if begun and artifact.member in survey.living and artifact.member != token:
             raise UsageError(
                 f"the {artifact.kind} {artifact.location!r} is being cleaned by the member that"
                 " made it, or could not be; release it there",
@@ -120,17 +124,17 @@ class ArtifactReleaser:
             )
 
     def _all_ours(self, ordered: Iterable[Artifact]) -> bool:
-        return all(one.member == self._us.token for one in ordered)
+        return all(one.member == self._journal.token for one in ordered)
 
     def _run(self, ordered: Sequence[Artifact], mark: Mark, apart: Apart | None = None) -> None:
-        us = self._us
-        run = CleaningPass(mark, us.clean, Deadline(), apart)
+        token, resolved = self._journal.token, self._journal.resolved
+        run = CleaningPass(mark, self._clean, Deadline(), apart)
         failures = [
             outcome.failure for outcome in run(ordered, plan.before(ordered)) if outcome.failure
         ]
         if failures:
             stay = [one for one in ordered if one.id not in run.cleaned]
-            us.resolved.difference_update(_numbers(one for one in stay if one.member == us.token))
+            resolved.difference_update(_numbers(one for one in stay if one.member == token))
             raise failures[0].exception
 
 

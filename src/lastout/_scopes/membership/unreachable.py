@@ -9,7 +9,6 @@ from ...errors import ScopeGone
 from ...layout import GUARDIAN_LOCK
 from ...report import Failure, Outcome
 from ..reaping.cleaning_pass import CleaningPass
-from ..records import journal as journals
 from ..records import plan
 from ..records.liveness import is_helper
 
@@ -19,8 +18,9 @@ if TYPE_CHECKING:
     from typing import Final
 
     from ...deadline import Deadline
+    from ..reaping.cleaning_pass import Clean
     from ..records.artifact import Artifact
-    from .membership import Membership
+    from .recording import JournalWriter
 
 _GUARDS: Final = f"{GUARDIAN_LOCK} (deleted)"  # that file, when it has lost its name
 # What may be cleaned though other journals cannot be read: it has nothing of others in it, and
@@ -28,15 +28,15 @@ _GUARDS: Final = f"{GUARDIAN_LOCK} (deleted)"  # that file, when it has lost its
 _SIMPLE: Final = frozenset({"file", "socket", "shared_memory", "semaphore"})
 
 
-def clean_own(us: Membership, deadline: Deadline) -> Iterator[Outcome]:
+def clean_own(journal: JournalWriter, clean: Clean, deadline: Deadline) -> Iterator[Outcome]:
     """This process has given up root, or its root directory: clean what it may of its own.
 
     The rest stays recorded.  It has left then, so its parent does that, or root's next reap.
     """
-    if not us.owns_things or us.journal_lock.lost or not us.finds_things():
+    if not journal.owns_things or journal.lost:
         return
-    due = [one for one in _unresolved(us) if one.lifetime == "member" and _may_clean(one)]
-    for outcome in CleaningPass(lambda _, records: us.append(records), us.clean, deadline)(
+    due = [one for one in journal.unresolved() if one.lifetime == "member" and _may_clean(one)]
+    for outcome in CleaningPass(lambda _, records: journal.append(records), clean, deadline)(
         plan.order(due)
     ):
         if not (outcome.failure and isinstance(outcome.failure.exception, PermissionError)):
@@ -55,44 +55,43 @@ def _may_clean(artifact: Artifact) -> bool:
     return True
 
 
-def go_without_scope(us: Membership, is_gone: bool, deadline: Deadline) -> Iterator[Outcome]:
+def go_without_scope(
+    journal: JournalWriter, is_gone: bool, clean: Clean, deadline: Deadline
+) -> Iterator[Outcome]:
     """Somebody removed the scope: clean what nobody else can use, and say what stays.
 
     Args:
-        us: who leaves.
-        is_gone: whether nothing is there, nor has our journal a name; else the scope was moved, or
-            made anew, or only that journal was taken.
+        journal: that of the member that leaves.
+        is_gone: whether nothing is there, nor has that journal a name; else the scope was moved,
+            or made anew, or only that journal was taken.
+        clean: how an artifact is removed.
         deadline: for all of it.
     """
-    left = _unresolved(us)
-    alone = is_gone and any(one.lifetime == "scope" for one in left) and _is_alone(us)
+    left, path = journal.unresolved(), journal.scope.path
+    alone = is_gone and any(one.lifetime == "scope" for one in left) and _is_alone(journal)
     due = [one for one in left if alone or one.lifetime == "member"]
-    yield from CleaningPass(lambda *_: None, us.clean, deadline)(plan.order(due), plan.before(due))
+    yield from CleaningPass(lambda *_: None, clean, deadline)(plan.order(due), plan.before(due))
     for artifact in left if not alone else ():
         if artifact.lifetime == "scope":
             error = ScopeGone(
-                f"the scope {us.path!r} was removed while it was in use, so nobody knows"
+                f"the scope {path!r} was removed while it was in use, so nobody knows"
                 f" who still uses the {artifact.kind} {artifact.location!r}; it stays:"
                 " remove it when nobody does",
-                path=us.path,
+                path=path,
             )
             yield Outcome(f"{artifact.kind} {artifact.location}", 0.0, Failure(error))
 
 
-def _is_alone(us: Membership) -> bool:
+def _is_alone(journal: JournalWriter) -> bool:
     """Whether it is sure that no other member lives: each has its journal locked."""
-    locked = locks.locked_beside(us.journal_lock.fileno())
+    locked = locks.locked_beside(journal.lock.fileno())
     if locked is None:
         return False
     # A scope whose directory is called otherwise is another one.
-    beside = [path for path in locked if os.path.dirname(path).endswith(us.name)]
+    beside = [path for path in locked if os.path.dirname(path).endswith(journal.scope.name)]
     return all(_only_serves(os.path.basename(path)) for path in beside)
 
 
 def _only_serves(name: str) -> bool:
     """Whether who has that file locked keeps no scope from ending."""
     return name == _GUARDS or is_helper(name.partition(".")[0])
-
-
-def _unresolved(us: Membership) -> list[Artifact]:
-    return journals.parse(us.token, us.journal_lock.read(), us.path).unresolved()

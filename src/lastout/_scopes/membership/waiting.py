@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from typing import Final
 
     from ...deadline import Deadline
-    from .membership import Membership
+    from .recording import JournalWriter
 
 select = UnpatchedModule("select")
 
@@ -22,13 +22,13 @@ _FIRST_LOOK: Final = 0.005
 _LONGEST_LOOK: Final = 0.1
 
 
-def wait_until_alone(membership: Membership, deadline: Deadline) -> bool:
+def wait_until_alone(journal: JournalWriter, deadline: Deadline) -> bool:
     """Wait until no other member is alive; whether that came before the deadline."""
     look = _FIRST_LOOK
     while True:
-        with membership.hold() as held:
-            survey = ScopeSurvey(held, membership.path)
-            others = [t for t in survey.living if t != membership.token and not is_helper(t)]
+        with journal.lock_scope() as held:
+            survey = ScopeSurvey(held, journal.scope.path)
+            others = [t for t in survey.living if t != journal.token and not is_helper(t)]
             pids = [survey.journal(token).who.pid for token in others]
         if not others:
             return True

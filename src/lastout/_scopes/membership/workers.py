@@ -15,6 +15,7 @@ from ...backends.local import LocalBackend
 from ...deadline import check_seconds
 from ...errors import UsageError
 from . import joining
+from .holder_set import PROCESS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -61,10 +62,10 @@ class Worker:
     def __call__(self, *_: object) -> None:
         member = joining.joined.get(os.path.join(self._root, self._name))
         # A pool of threads calls it in a process that leaves when it wants to.
-        if not member or not member.joined or not member.shares:
-            member = joining.enter(LocalBackend(self._root), self._name, pin=True)
+        if not member or not member.joined or not member.holders.of_scopes(member.token):
+            member = joining.enter(LocalBackend(self._root), self._name, PROCESS)
         if self._parent and self._grace is not None and self._parent.pid != os.getpid():
-            member.will_end_with(self._parent, self._grace, self.terminates_itself)
+            member.journal.will_end_with(self._parent, self._grace, self.terminates_itself)
             # Only now: had it ended before that was written down, nobody may have seen it.
             if comparable(self._parent) and not is_running(self._parent):
                 # Whoever cleaned up after the parent took this process for alive, rightly.

@@ -17,27 +17,26 @@ from ...deadline import Deadline
 from ...errors import LastoutError
 from ..records import journal as journals
 from ..records import liveness
-from ..records.scope_lock import hold
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
 
     from ...backends.base import LockedScope
-    from .recording import JournalWriter
+    from ..records.scope_lock import ScopeRef
 
 _FEW: Final = 8  # journals that are left lying
 
 
 class ForkedChildren:
-    """The children that one member forked, and that may be dead by now.
+    """The children that this process forked in one scope, and that may be dead by now.
 
     Args:
-        parent: that member.
+        scope: that scope.
     """
 
-    def __init__(self, parent: JournalWriter) -> None:
-        self._parent = parent
+    def __init__(self, scope: ScopeRef) -> None:
+        self._scope = scope
         self._tokens: list[str] = []
         self._enough = _FEW
 
@@ -49,15 +48,14 @@ class ForkedChildren:
         """Remove the empty journals of those that are dead, if there may be some of them."""
         if len(self._tokens) < self._enough:
             return
-        parent = self._parent
         try:
             # Not waited for: somebody forks.
-            with hold(parent.backend, parent.name, parent.path, Deadline(0)) as held:
+            with self._scope.lock(Deadline(0)) as held:
                 there = held.members() if held else ()
                 self._tokens = [
                     token
                     for token in self._tokens
-                    if token in there and held and not _bury(held, token, parent.path)
+                    if token in there and held and not _bury(held, token, self._scope.path)
                 ]
         except (LastoutError, OSError):
             return  # the next fork, or whoever joins, leaves or reaps

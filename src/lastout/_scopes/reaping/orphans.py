@@ -30,11 +30,20 @@ from .turn import lineage, wait_until_free
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from contextlib import AbstractContextManager
+    from typing import Protocol
 
     from ..._identity import Identity
     from ...backends.base import Lock, LockedScope
-    from ..membership.membership import Membership
     from ..records.journal import Journal
+    from ..records.scope_lock import ScopeRef
+
+    class OwnJournal(Protocol):
+        """The journal of this process; see `JournalWriter`."""
+
+        scope: ScopeRef
+
+        def lock_scope(self) -> AbstractContextManager[LockedScope]: ...
 
 
 def end_in(held: LockedScope, scope: str) -> tuple[list[Outcome], bool]:
@@ -102,7 +111,7 @@ def _can_be_ended(journal: Journal) -> bool:
     return comparable(who) and not journal.left and is_running(who)
 
 
-def end_own(us: Membership) -> list[Outcome]:
+def end_own(journal: OwnJournal) -> list[Outcome]:
     """End the workers of this process but for those that multiprocessing ends; what became of them.
 
     Raises:
@@ -110,8 +119,8 @@ def end_own(us: Membership) -> list[Outcome]:
         OSError: there are no descriptors left to hold them by.
     """
     spared = daemons() | {os.getpid()}  # a worker for itself outlives its parent
-    with us.hold() as held:
-        found = _workers(held, us.path, _is_this_process)
+    with journal.lock_scope() as held:
+        found = _workers(held, journal.scope.path, _is_this_process)
     return end([one for one in found if one.who.pid not in spared], ask_all=True)
 
 

@@ -12,7 +12,7 @@ from ...deadline import Deadline
 from ...errors import LastoutError, ScopeGone
 from ...report import Failure, Outcome, Report
 from ..kinds.table import clean
-from ..records.scope_lock import hold
+from ..records.scope_lock import ScopeRef
 from . import orphans, reaper
 
 TYPE_CHECKING = False
@@ -54,7 +54,7 @@ def reap(root: str | os.PathLike[str] | None = None, name: str | None = None) ->
     return Report(every, monotonic() - began)
 
 
-def do(job: str, root: str, scope: str) -> None:
+def do(job: str, root: str, name: str) -> None:
     """What a guardian has others do: `"reap"`, or `"orphans"`, which may take their time.
 
     What cannot be cleaned stays recorded, and nobody is here to be told.
@@ -62,14 +62,13 @@ def do(job: str, root: str, scope: str) -> None:
     Raises:
         LastoutError, OSError: the scope could not be looked at.
     """
-    backend = LocalBackend(root)
-    path = os.path.join(backend.place, scope)
+    scope = ScopeRef(LocalBackend(root), name)
     if job == "reap":
-        with hold(backend, scope, path) as held:
+        with scope.lock() as held:
             if held:
-                reaper.reap(held, path, clean, Deadline())
+                reaper.reap(held, scope.path, clean, Deadline())
     else:
-        while _end_orphans(backend, scope, path)[1]:
+        while _end_orphans(scope)[1]:
             continue  # they may have had workers of their own
 
 
@@ -103,33 +102,32 @@ def reap_scopes(
     while again:
         again = False
         for name in names:
-            outcomes, ended = _reap_one(backend, name, clean)
+            outcomes, ended = _reap_one(ScopeRef(backend, name), clean)
             # What failed before was tried again now.
             found[name] = [*(one for one in found[name] if one.failure is None), *outcomes]
             again |= ended
     return found
 
 
-def _reap_one(backend: Backend, scope: str, clean: Clean) -> tuple[list[Outcome], bool]:
+def _reap_one(scope: ScopeRef, clean: Clean) -> tuple[list[Outcome], bool]:
     """What became of one scope, and whether processes were ended."""
-    path = os.path.join(backend.place, scope)
     outcomes: list[Outcome] = []
     try:
-        with hold(backend, scope, path) as held:
+        with scope.lock() as held:
             if not held:
                 return [], False
-            reaped = reaper.reap(held, path, clean, Deadline())
+            reaped = reaper.reap(held, scope.path, clean, Deadline())
         outcomes = [*reaped.outcomes]
-        orphaned, ended = ([], False) if reaped.swept else _end_orphans(backend, scope, path)
+        orphaned, ended = ([], False) if reaped.swept else _end_orphans(scope)
         return [*outcomes, *orphaned], reaped.ended or ended
     except (LastoutError, OSError) as error:
-        return [*outcomes, Outcome(f"scope {path}", 0.0, Failure(error))], False
+        return [*outcomes, Outcome(f"scope {scope.path}", 0.0, Failure(error))], False
 
 
-def _end_orphans(backend: Backend, scope: str, path: str) -> tuple[list[Outcome], bool]:
+def _end_orphans(scope: ScopeRef) -> tuple[list[Outcome], bool]:
     """What became of them, and whether all have ended: they may have had workers themselves."""
-    with hold(backend, scope, path) as held:
+    with scope.lock() as held:
         try:
-            return orphans.end_in(held, path) if held else ([], False)
+            return orphans.end_in(held, scope.path) if held else ([], False)
         except ScopeGone:
             return [], False  # whoever has ended them cleaned up after them too

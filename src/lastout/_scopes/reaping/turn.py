@@ -80,7 +80,7 @@ class CleaningTurn:
         try:
             yield
         finally:
-            hold_again(self._held, self._path)
+            lock_again(self._held, self._path)
             # A program that was ended may have been a member that had no time to say so.
             self.stale |= kind == "popen" or self._state() != before
 
@@ -96,7 +96,7 @@ class CleaningTurn:
         return sorted((member, self._held.size(member)) for member in self._held.members())
 
 
-def hold_again(held: LockedScope, path: str) -> None:
+def lock_again(held: LockedScope, path: str) -> None:
     """Take again a scope that was let go of.
 
     Raises:
@@ -111,7 +111,7 @@ def wait_until_free(held: LockedScope, path: str, lock: str, deadline: Deadline)
     """Let go of the scope until nobody has that lock; whether that came before the deadline.
 
     Raises:
-        ScopeGone, ScopeBusy: as `hold_again`.
+        ScopeGone, ScopeBusy: as `lock_again`.
     """
     while held.is_taken(lock):
         left = deadline.left()
@@ -122,7 +122,7 @@ def wait_until_free(held: LockedScope, path: str, lock: str, deadline: Deadline)
             # No event tells of a lock that is given up, with an end to the waiting.
             time.sleep(_PAUSE if left is None else min(_PAUSE, left))
         finally:
-            hold_again(held, path)
+            lock_again(held, path)
     return True
 
 

@@ -20,7 +20,7 @@ from ...errors import LastoutError
 from . import plan
 from .liveness import helps_as, is_helper
 from .members import KnownMember, Member, command_line, command_of, known
-from .scope_lock import hold
+from .scope_lock import ScopeRef
 from .survey import ScopeSurvey
 
 TYPE_CHECKING = False
@@ -150,9 +150,10 @@ def inspect(backend: Backend, scope: str, closely: bool = False) -> ScopeView | 
     Raises:
         RootRefused, SystemRefused: the root cannot be used.
     """
-    path = os.path.join(backend.place, scope)
+    ref = ScopeRef(backend, scope)
+    path = ref.path
     try:
-        with hold(backend, scope, path, Deadline(_PATIENCE)) as held:
+        with ref.lock(Deadline(_PATIENCE)) as held:
             if held is None:
                 return None
             view = _view(scope, path, ScopeSurvey(held, path))
@@ -169,8 +170,7 @@ def journals(backend: Backend, scope: str) -> dict[str, bytes]:
     Raises:
         ScopeBusy, RootRefused, SystemRefused: it cannot be read.
     """
-    path = os.path.join(backend.place, scope)
-    with hold(backend, scope, path, Deadline(_PATIENCE)) as held:
+    with ScopeRef(backend, scope).lock(Deadline(_PATIENCE)) as held:
         return {member: held.read(member) for member in held.members()} if held else {}
 
 
