@@ -63,7 +63,7 @@ def ended() -> int:
 
 def test_one_that_ends_before_it_is_held(ended: int) -> None:
     """A member of a group that ends before it can be held is no member any more."""
-    with groups.Group("token", None, None) as group:
+    with groups.ProcessGroup("token", None, None) as group:
         group._hold(ended)
         assert group._held == {}
     gone: Any = SimpleNamespace(who=Identity(ended))

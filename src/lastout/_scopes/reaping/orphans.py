@@ -16,7 +16,7 @@ import signal
 from time import monotonic
 
 from ..._exits.ending import daemons
-from ..._identity import comparable, is_running
+from ..._identity import has_ended, is_running
 from ..._platform import pids
 from ...deadline import Deadline
 from ...errors import CleanupTimeout, LastoutError
@@ -76,7 +76,7 @@ def _take(held: LockedScope) -> Lock | None:
 
 def orphans(held: LockedScope, scope: str) -> list[Journal]:
     """The workers in a scope whose parent has ended and who have not, oldest first."""
-    return _workers(held, scope, lambda parent: comparable(parent) and not is_running(parent))
+    return _workers(held, scope, has_ended)
 
 
 def _workers(held: LockedScope, scope: str, of: Callable[[Identity], bool]) -> list[Journal]:
@@ -98,8 +98,7 @@ def _workers(held: LockedScope, scope: str, of: Callable[[Identity], bool]) -> l
 
 
 def _can_be_ended(journal: Journal) -> bool:
-    who = journal.who
-    return comparable(who) and not journal.left and is_running(who)
+    return not journal.left and is_running(journal.who)
 
 
 def end_own(us: Membership) -> list[Outcome]:
