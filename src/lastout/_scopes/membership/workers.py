@@ -8,6 +8,7 @@ import sys
 
 from ..._exits.children import do_in_children
 from ..._exits.forkserver import is_forkserver
+from ..._exits.parent import terminate_once
 from ..._identity import has_ended, here
 from ..._platform import pids
 from ..._platform.imports import load, public
@@ -69,7 +70,7 @@ class Worker:
             if has_ended(self._parent):
                 # Whoever cleaned up after the parent took this process for alive, rightly.
                 member.leave()
-                os.kill(os.getpid(), signal.SIGTERM)
+                terminate_once()
                 sys.exit(128 + signal.SIGTERM)  # that was ignored
 
     def __repr__(self) -> str:
