@@ -113,8 +113,6 @@ class GuardianLoop:
         at = monotonic() + seconds
         self._look_at = at if self._look_at is None else min(at, self._look_at)
 
-    # Who is there, and who is dead.
-
     def _look_if_possible(self) -> None:
         self._look_at = None
         try:
@@ -127,12 +125,11 @@ class GuardianLoop:
         here = {
             name[: -len(JOURNAL)] for name in names if name.endswith(JOURNAL) and name[0] != "."
         }
-        # By its journal, not by "left": a process that left and lives may be a parent of
-        # workers, and is followed on under the pid that is kept.
+        # Their states only: a process that left is followed on, as it may be a parent of workers.
         self._states = {token: state for token, state in self._states.items() if token in here}
         self._pids = {token: pid for token, pid in self._pids.items() if token in here}
         for token in here:
-            # The end of the one is an event; to judge the other again would reap for ever.
+            # The end of the one is an event; judged again, the other would be reaped for ever.
             if self._states.get(token) not in (WatchState.FOLLOWED, WatchState.DEAD):
                 self._look_at_member(token)
         self._wait_for_a_lock()
@@ -151,15 +148,12 @@ class GuardianLoop:
             os.close(journal)
 
     def _judge(self, token: str, who: Identity | None, journal: int) -> None:
-        before = self._states.get(token)
-        follows = bool(who and who.pid and self._can_be_followed(token, who))
-        if who and who.pid and follows:
-            self._pids[token] = who.pid
-        state = watch_state(named=who is not None, follows=follows, before=before, locked=True)
+        named, before = who is not None, self._states.get(token)
+        follows = who is not None and self._follow_member(token, who)
+        state = watch_state(named=named, follows=follows, before=before, locked=True)
+        # Asked last, as that takes the lock for a moment: a silent member may be about to.
         if state is WatchState.LOCKED and _is_free(journal):
-            # Asked last, because asking takes the lock for a moment: a silent member may be
-            # about to take it.
-            state = watch_state(named=who is not None, follows=False, before=before, locked=False)
+            state = watch_state(named=named, follows=follows, before=before, locked=False)
         self._enter(token, state)
 
     def _enter(self, token: str, state: WatchState) -> None:
@@ -168,12 +162,17 @@ class GuardianLoop:
         if state is WatchState.DEAD:
             self._want("reap")
         elif state is WatchState.SILENT:
-            # Nothing tells when it writes who it is.
-            self._look_soon(_ANSWER)
+            self._look_soon(_ANSWER)  # that it writes who it is, is no event
 
-    def _can_be_followed(self, token: str, who: Identity) -> bool:
+    def _all_in(self, state: WatchState) -> list[str]:
+        return [token for token, other in self._states.items() if other is state]
+
+    def _follow_member(self, token: str, who: Identity) -> bool:
         # Once: one that has ended and nobody has waited for is seen by some systems as there.
-        return token not in self._pids and comparable(who) and self._follow(who)
+        if token in self._pids or not who.pid or not comparable(who) or not self._follow(who):
+            return False
+        self._pids[token] = who.pid
+        return True
 
     def _follow(self, who: Identity) -> bool:
         return who.pid is not None and self._events.follow(who.pid, who.started)
@@ -190,7 +189,7 @@ class GuardianLoop:
         One at a time is enough: whoever has not said who it is has made
         nothing, so what counts is when the last of them is gone.
         """
-        locked = [token for token, state in self._states.items() if state is WatchState.LOCKED]
+        locked = self._all_in(WatchState.LOCKED)
         if locked and not self._waited_for:
             journal = self._open(locked[0])
             if journal is not None:
@@ -220,8 +219,7 @@ class GuardianLoop:
         if pid in self._jobs.running:
             self._take_note_of_job(pid)
             return
-        followed = [one for one, state in self._states.items() if state is WatchState.FOLLOWED]
-        for token in followed:
+        for token in self._all_in(WatchState.FOLLOWED):
             if self._pids[token] == pid:
                 # Not dead yet: a child of it may have the lock from it.
                 self._enter(token, WatchState.ENDED)
@@ -240,8 +238,6 @@ class GuardianLoop:
         finally:
             os.close(journal)
         return parent is not None and parent.pid == pid
-
-    # Jobs.
 
     def _want(self, job: str, seconds: float = 0.0) -> None:
         self._wanted[job] = monotonic() + seconds
