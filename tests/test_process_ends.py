@@ -44,6 +44,27 @@ def test_one_end_is_enough_for_the_one_and_not_for_the_other(held: dict[int, int
     assert all(map(process_ends.has_ended, held))
 
 
+def refuse() -> bool:
+    """As where a process may not be looked at."""
+    raise PermissionError
+
+
+def test_one_is_held_if_it_is_meant(held: dict[int, int]) -> None:
+    """Only the process that was meant is held: not one that has ended, nor another one."""
+    descriptor, pid = next(iter(held.items()))
+    before = len(os.listdir("/proc/self/fd"))
+    assert process_ends.hold_if(pid, lambda: False) is None
+    with pytest.raises(PermissionError):
+        process_ends.hold_if(pid, refuse)
+    assert len(os.listdir("/proc/self/fd")) == before
+    again = process_ends.hold_if(pid, lambda: True)
+    assert again is not None
+    os.close(again)
+    process_ends.send(descriptor, signal.SIGKILL)
+    process_ends.wait_for_ends([descriptor], None)
+    assert process_ends.hold_if(pid, lambda: True) is None
+
+
 def test_without_any_the_time_passes() -> None:
     """A wait for the first end of none of them lasts its time; all of none have ended."""
     began = monotonic()

@@ -14,7 +14,7 @@ from functools import partial
 
 from .._platform import in_main_interpreter, pids
 from .._platform.imports import public
-from .._platform.process_ends import wait_for_ends
+from .._platform.process_ends import hold_if, wait_for_ends
 from ..errors import UsageError
 from .children import do_in_children
 from .forkserver import is_forkserver
@@ -111,12 +111,9 @@ def wait_until_dead(pid: int, is_alive: Callable[[], bool]) -> None:
         pid: its number.
         is_alive: asked when that number is held: whether it still is who was meant.
     """
-    try:
-        held = pids.open_pidfd(pid)
-    except ProcessLookupError:
-        return
-    try:
-        if is_alive():  # else its number was handed out again
+    held = hold_if(pid, is_alive)
+    if held is not None:
+        try:
             wait_for_ends([held], None)
-    finally:
-        os.close(held)
+        finally:
+            os.close(held)

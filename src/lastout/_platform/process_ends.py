@@ -16,9 +16,33 @@ from .genuine import UnpatchedModule
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 select = UnpatchedModule("select")
+
+
+def hold_if(pid: int, is_meant: Callable[[], bool]) -> int | None:
+    """A descriptor of a process; `None` if it has ended, or its number is another one's by now.
+
+    Args:
+        pid: its number.
+        is_meant: whether whoever has that number now is the process that was meant.
+
+    Raises:
+        OSError: there are no descriptors left, or the system forbids it.
+    """
+    try:
+        held = pids.open_pidfd(pid)
+    except ProcessLookupError:
+        return None
+    found = False
+    try:
+        # Only now, while its number cannot become another one's unseen.
+        found = not has_ended(held) and is_meant()
+    finally:
+        if not found:
+            os.close(held)
+    return held if found else None
 
 
 def wait_for_an_end(held: Iterable[int], seconds: float | None) -> set[int]:

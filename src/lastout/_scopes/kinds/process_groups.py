@@ -24,7 +24,7 @@ import os
 import signal
 
 from ..._platform import pids
-from ..._platform.process_ends import ask_to_end, has_ended, send, wait_for_ends
+from ..._platform.process_ends import ask_to_end, has_ended, hold_if, send, wait_for_ends
 from ...backends.guards import is_guardian
 from ...deadline import Deadline
 from .tokens import SearchToken
@@ -134,16 +134,10 @@ class ProcessGroup:
         return [pid for pid in pids.process_ids() if self._is_in_group(pid)]
 
     def _hold(self, pid: int) -> None:
-        try:
-            held = pids.open_pidfd(pid)
-        except ProcessLookupError:
-            return
-        # Only now, while it cannot become another one unseen.
-        if has_ended(held) or not self._is_member(pid):
-            os.close(held)
-            return
-        self._held[pid] = held
-        self.seen += 1
+        held = hold_if(pid, lambda: self._is_member(pid))
+        if held is not None:
+            self._held[pid] = held
+            self.seen += 1
 
     def _is_member(self, pid: int) -> bool:
         if not self._is_in_group(pid):

@@ -24,8 +24,7 @@ from time import monotonic
 
 from ..._exits.ending import daemons
 from ..._identity import has_ended, is_running
-from ..._platform import pids
-from ..._platform.process_ends import ask_to_end, send, wait_for_ends
+from ..._platform.process_ends import ask_to_end, hold_if, send, wait_for_ends
 from ...deadline import Deadline
 from ...errors import CleanupTimeout, LastoutError
 from ...layout import ORPHANS_LOCK
@@ -169,15 +168,7 @@ def _ask_to_end(journal: Journal, process: int, ask_all: bool) -> None:
 def _hold(journal: Journal) -> int | None:
     """A descriptor of the process of this worker; `None` if it has ended."""
     assert journal.who.pid is not None
-    try:
-        process = pids.open_pidfd(journal.who.pid)
-    except ProcessLookupError:
-        return None
-    # Only now, while its number cannot become another one's unseen.
-    if is_running(journal.who):
-        return process
-    os.close(process)
-    return None
+    return hold_if(journal.who.pid, lambda: is_running(journal.who))
 
 
 def _outcome(journal: Journal, seconds: float, ended: bool) -> Outcome:
