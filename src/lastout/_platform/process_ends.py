@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import signal
-from math import ceil
 from time import monotonic
 
 from . import pids
@@ -55,8 +54,10 @@ def wait_for_an_end(held: Iterable[int], seconds: float | None) -> set[int]:
     poll = select.poll()
     for descriptor in held:
         poll.register(descriptor, select.POLLIN)
-    # Rounded up: a look that is too early would be repeated without a pause.
-    return {ended for ended, _ in poll.poll(None if seconds is None else ceil(seconds * 1000))}
+    # Rounded up: a look that is too early would be repeated without a pause.  `math` is not
+    # loaded for that, as each `import lastout` would do so.
+    milliseconds = None if seconds is None else -int(-seconds * 1000 // 1)
+    return {ended for ended, _ in poll.poll(milliseconds)}
 
 
 def wait_for_ends(held: Iterable[int], seconds: float | None) -> bool:
