@@ -19,6 +19,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from ._platform.pids import ProcessFacts
+
 
 def new_token() -> str:
     """A name for a member, an artifact or garbage that no other has."""
@@ -101,24 +103,34 @@ def comparable(who: Identity) -> bool:
     )
 
 
-def is_running(who: Identity, same_program: bool = False) -> bool:
-    """Whether the process of `who` is running, as far as it can be known from here.
+def running_process(who: Identity) -> ProcessFacts | None:
+    """What the system says of the process of `who`; `None` unless that is running.
 
     Fails closed: one that cannot be told apart from it counts as running.  One
     whose pid means nothing here (another boot or pid namespace, or none was
     recorded) counts as not running, because its lock is all there is to ask.
-
-    Args:
-        who: what a member recorded.
-        same_program: whether a process that replaced its program by `exec` is
-            another one.
     """
     if not comparable(who):
-        return False
+        return None
     assert who.pid is not None
     facts = pids.process_facts(who.pid)
     if facts is None or facts.ending:
-        return False
+        return None
     if None not in (who.started, facts.started) and who.started != facts.started:
-        return False  # the pid was handed out again
-    return not (same_program and who.image and facts.image and who.image != facts.image)
+        return None  # the pid was handed out again
+    return facts
+
+
+def has_executed(who: Identity, facts: ProcessFacts) -> bool:
+    """Whether its process has replaced its program by `exec`, as far as that is known."""
+    return bool(who.image and facts.image and who.image != facts.image)
+
+
+def is_running(who: Identity) -> bool:
+    """Whether the process of `who` is running, as far as it can be known from here."""
+    return running_process(who) is not None
+
+
+def has_ended(who: Identity) -> bool:
+    """Whether the process of `who` has surely ended, rather than being out of sight."""
+    return comparable(who) and not is_running(who)

@@ -84,7 +84,7 @@ SABOTAGES = (
     Sabotage(
         "I2: whoever lost its descriptors is taken for dead",
         "_scopes/records/liveness.py",
-        "return not is_running(who, same_program=not journal.made)",
+        "return not runs or (executed and not made)",
         "return True",
         (f"{OTHERS}::test_who_lost_its_descriptors_loses_nothing_else",),
     ),

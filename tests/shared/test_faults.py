@@ -20,7 +20,7 @@ import pytest
 import lastout
 from lastout import errors, pickling
 from lastout._identity import Identity
-from lastout._platform import pids
+from lastout._platform import pids, process_ends
 from lastout._scopes.kinds import directory as trees
 from lastout._scopes.kinds import paths
 from lastout._scopes.kinds import popen as processes
@@ -92,8 +92,8 @@ def test_a_worker_that_ends_before_it_is_told() -> None:
     try:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
-        orphans._send(held, signal.SIGTERM)
-        assert groups.has_ended(held)
+        process_ends.send(held, signal.SIGTERM)
+        assert process_ends.has_ended(held)
     finally:
         os.close(held)
 

@@ -13,8 +13,8 @@ import signal
 from functools import partial
 
 from .._platform import in_main_interpreter, pids
-from .._platform.genuine import UnpatchedModule
 from .._platform.imports import public
+from .._platform.process_ends import hold_if, wait_for_ends
 from ..errors import UsageError
 from .children import do_in_children
 from .forkserver import is_forkserver
@@ -24,12 +24,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-select = UnpatchedModule("select")
-
 # Who is waited for already, and whether this process was sent the signal; with its pid,
 # because a forked child has nobody who waits, and nothing was sent to it.
 _awaited: set[tuple[int, int]] = set()
-_signalled: list[int] = []
+_signalled: dict[int, object] = {}
 
 
 @public
@@ -88,9 +86,17 @@ def end_after(wait: Callable[[], object]) -> None:
 
 def _end_after(wait: Callable[[], object]) -> None:
     wait()
-    # Once, whoever else was waited for: a second one would kill in the middle of handlers.
-    _signalled.append(os.getpid())
-    if _signalled.count(os.getpid()) == 1:
+    terminate_once()
+
+
+def terminate_once() -> None:
+    """Send this process SIGTERM, unless it was sent one because of whoever else has ended.
+
+    A second one would kill it in the middle of its handlers.
+    """
+    mine = object()
+    # In one step, as threads that wait for two parents may come here at once.
+    if _signalled.setdefault(os.getpid(), mine) is mine:
         os.kill(os.getpid(), signal.SIGTERM)
 
 
@@ -105,14 +111,9 @@ def wait_until_dead(pid: int, is_alive: Callable[[], bool]) -> None:
         pid: its number.
         is_alive: asked when that number is held: whether it still is who was meant.
     """
-    try:
-        held = pids.open_pidfd(pid)
-    except ProcessLookupError:
-        return
-    try:
-        if is_alive():  # else its number was handed out again
-            poll = select.poll()
-            poll.register(held, select.POLLIN)
-            poll.poll()
-    finally:
-        os.close(held)
+    held = hold_if(pid, is_alive)
+    if held is not None:
+        try:
+            wait_for_ends([held], None)
+        finally:
+            os.close(held)

@@ -15,6 +15,7 @@ import signal
 import sys
 
 from .pids import open_pidfd, process_facts
+from .process_ends import has_ended
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -163,9 +164,7 @@ class PidfdEvents(ProcessEvents):
         if held >= self._most:
             os.close(held)
             return False
-        look = select.poll()
-        look.register(held, select.POLLIN)
-        if look.poll(0):
+        if has_ended(held):
             os.close(held)
             raise ProcessLookupError(errno.ESRCH, "it has ended, and nobody has waited for it")
         self._held[pid] = held

@@ -11,7 +11,7 @@ import os
 from threading import Event, Thread
 from time import monotonic_ns
 
-from .._identity import Identity, comparable, is_running
+from .._identity import Identity, has_ended
 from .._platform import pids
 from .._platform.changes import DirectoryChanges
 from .._platform.masks import AllBlocked
@@ -101,7 +101,7 @@ class Recorder:
                     self._take(scope, name)
         now = monotonic_ns()
         for token in self._open.keys() - self.gone.keys():
-            if token not in there or self._has_ended(token):
+            if token not in there or has_ended(self._who(token)):
                 self.gone[token] = now
 
     def _take(self, scope: str, name: str) -> None:
@@ -114,10 +114,6 @@ class Recorder:
                 return  # it was removed just now, or there are no descriptors
         if scope not in self._ours and pids.descends_from(self._who(token).pid or 0, os.getpid()):
             self._ours.add(scope)
-
-    def _has_ended(self, token: str) -> bool:
-        who = self._who(token)
-        return comparable(who) and not is_running(who)
 
     def _who(self, token: str) -> Identity:
         """Who a member is; without a pid as long as it has not said so."""

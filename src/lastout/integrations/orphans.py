@@ -14,14 +14,11 @@ from functools import partial
 
 from .._exits import PACKAGES
 from .._exits.parent import end_after, wait_until_dead
-from .._platform.genuine import UnpatchedModule
 from .._platform.pids import has_pidfds
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
-
-_thread, select = UnpatchedModule("_thread"), UnpatchedModule("select")
 
 
 def end_with_starter() -> bool:

@@ -16,11 +16,10 @@ from time import monotonic_ns
 
 from ..._platform import files, genuine, pids
 from ..._platform.interpreter import PACKAGE, PREAMBLE, environment_outside, interpreter, why_none
+from ..._platform.process_ends import wait_for_child
 from ...backends.guards import take_guard
-from ...deadline import Deadline
 from ...errors import GuardianWarning, LastoutError, SystemRefused
 from ...layout import GUARDIAN
-from ..kinds.process_groups import wait_for_child
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -153,7 +152,7 @@ def _run(command: list[str], lock: int, told: int) -> int:
     )
     try:
         if pids.has_pidfds():
-            wait_for_child(process.pid, Deadline(_PATIENCE))
+            wait_for_child(process.pid, _PATIENCE)
         return int(process.wait(_PATIENCE))
     except subprocess.TimeoutExpired as error:
         raise SystemRefused(f"it did not start in {_PATIENCE} s", path=command[0]) from error

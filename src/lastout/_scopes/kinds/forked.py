@@ -13,16 +13,16 @@ import sys
 from contextlib import suppress
 from fcntl import F_DUPFD_CLOEXEC, fcntl
 
-from ..._platform import pids
+from ..._platform.process_ends import wait_for_child
 from ...backends import descriptors
-from ...deadline import Deadline
 from . import callback_main, command
-from .process_groups import wait_for_ends
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
+
+    from ...deadline import Deadline
 
 
 def make(call: Mapping[str, Any], deadline: Deadline) -> None:
@@ -78,11 +78,7 @@ class ForkedCall:
 
     def wait(self, timeout: float | None = None) -> int | None:
         """Wait for its end; its status, `None` if it goes on."""
-        held = pids.open_pidfd(self.pid)
-        try:
-            wait_for_ends([held], Deadline(timeout))
-        finally:
-            os.close(held)
+        wait_for_child(self.pid, timeout)
         return self.poll()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from ..._platform.genuine import UnpatchedModule
+from ..._platform.process_ends import wait_for_an_end
 from ..records.liveness import is_helper
 from ..records.survey import ScopeSurvey
 
@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from ...deadline import Deadline
     from .recording import JournalWriter
-
-select = UnpatchedModule("select")
 
 # A member that leaves and lives on wakes nobody, so look again.
 _FIRST_LOOK: Final = 0.005
@@ -41,7 +39,7 @@ def wait_until_alone(journal: JournalWriter, deadline: Deadline) -> bool:
 
 def _sleep_until_one_ends(pids: list[int | None], seconds: float) -> None:
     """Wake when one of these processes ends, or after some seconds."""
-    poll, opened = select.poll(), []
+    opened: list[int] = []
     try:
         for pid in pids:
             if pid is not None and pid != os.getpid() and hasattr(os, "pidfd_open"):
@@ -49,8 +47,7 @@ def _sleep_until_one_ends(pids: list[int | None], seconds: float) -> None:
                     opened.append(os.pidfd_open(pid))
                 except OSError:
                     continue  # it has ended, or there are no descriptors: look again soon
-                poll.register(opened[-1], select.POLLIN)
-        poll.poll(max(1, seconds * 1000))
+        wait_for_an_end(opened, seconds)
     finally:
         for number in opened:
             os.close(number)

@@ -8,7 +8,8 @@ import sys
 
 from ..._exits.children import do_in_children
 from ..._exits.forkserver import is_forkserver
-from ..._identity import comparable, here, is_running
+from ..._exits.parent import terminate_once
+from ..._identity import has_ended, here
 from ..._platform import pids
 from ..._platform.imports import load, public
 from ...backends.local import LocalBackend
@@ -67,10 +68,10 @@ class Worker:
         if self._parent and self._grace is not None and self._parent.pid != os.getpid():
             member.journal.will_end_with(self._parent, self._grace, self.terminates_itself)
             # Only now: had it ended before that was written down, nobody may have seen it.
-            if comparable(self._parent) and not is_running(self._parent):
+            if has_ended(self._parent):
                 # Whoever cleaned up after the parent took this process for alive, rightly.
                 member.leave()
-                os.kill(os.getpid(), signal.SIGTERM)
+                terminate_once()
                 sys.exit(128 + signal.SIGTERM)  # that was ignored
 
     def __repr__(self) -> str:

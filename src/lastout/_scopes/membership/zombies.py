@@ -64,11 +64,15 @@ class ForkedChildren:
 
 def _bury(held: LockedScope, token: str, path: str) -> bool:
     """Remove its journal, if it is dead and has nothing; whether there is nothing more to do."""
-    if held.is_held(token):
-        return False
-    written = held.read(token)
-    journal = journals.parse(token, written, path)
-    if not liveness.is_dead(journal):
+    written = b""
+
+    def read(token: str) -> journals.Journal:
+        nonlocal written
+        written = held.read(token)
+        return journals.parse(token, written, path)
+
+    journal = liveness.find_dead(held, token, read)
+    if journal is None:
         return False
     # Read again: it may have written until just before.
     if not (journal.made or journal.damage) and held.read(token) == written:

@@ -5,8 +5,15 @@ they are asked to end first (SIGTERM, so that their handlers run), killed when
 their grace is over, and cleaned up after like any other member.  One that ends by a
 signal already is not asked again: that would cut its handlers off.
 
-A parent that ends by a signal ends its workers itself, before it leaves: where the rest
-of its cgroup is killed with it, nobody else can.
+There are two ways because each works where the other cannot.  From within: a thread of the
+worker waits for the parent and sends SIGTERM to its own process, once (`_exits/parent.py`).
+That takes no scope and no guardian, so `end_with_parent` has it, and the workers of
+`integrations/pools.py`, whose parent `integrations/orphans.py` finds; but a worker that hangs is
+not killed by it.  From outside, here: `membership/workers.py` has the worker write down its
+parent and its grace, so that others can end it, by SIGKILL too.  The guardian does (its
+job "orphans"), or who reaps (both `end_in`); so does the parent itself when it ends by a signal
+(`end_own`), before it leaves: where the rest of its cgroup is killed with it, nobody else can.
+A worker that the first way ends says so (`terminates_itself`), and is only killed by the second.
 """
 
 from __future__ import annotations
@@ -16,13 +23,13 @@ import signal
 from time import monotonic
 
 from ..._exits.ending import daemons
-from ..._identity import comparable, is_running
-from ..._platform import pids
+from ..._identity import has_ended, is_running
+from ..._platform.process_ends import ask_to_end, hold_if, send, wait_for_ends
 from ...deadline import Deadline
 from ...errors import CleanupTimeout, LastoutError
 from ...layout import ORPHANS_LOCK
 from ...report import Failure, Outcome
-from ..kinds.process_groups import LAST_PATIENCE, wait_for_ends
+from ..kinds.process_groups import LAST_PATIENCE
 from ..records import journal as journals
 from ..records.journal_header import identity_in_header
 from .turn import lineage, wait_until_free
@@ -85,7 +92,7 @@ def _take(held: LockedScope) -> Lock | None:
 
 def orphans(held: LockedScope, scope: str) -> list[Journal]:
     """The workers in a scope whose parent has ended and who have not, oldest first."""
-    return _workers(held, scope, lambda parent: comparable(parent) and not is_running(parent))
+    return _workers(held, scope, has_ended)
 
 
 def _workers(held: LockedScope, scope: str, of: Callable[[Identity], bool]) -> list[Journal]:
@@ -107,8 +114,7 @@ def _workers(held: LockedScope, scope: str, of: Callable[[Identity], bool]) -> l
 
 
 def _can_be_ended(journal: Journal) -> bool:
-    who = journal.who
-    return comparable(who) and not journal.left and is_running(who)
+    return not journal.left and is_running(journal.who)
 
 
 def end_own(journal: OwnJournal) -> list[Outcome]:
@@ -145,15 +151,14 @@ def end(workers: Iterable[Journal], ask_all: bool = False) -> list[Outcome]:
             process = _hold(journal)
             if process is not None:
                 held.append((journal, process))
-                if (ask_all or not journal.terminates_itself) and not _unwinds(journal):
-                    _send(process, signal.SIGTERM)
-                _send(process, signal.SIGCONT)  # one that is stopped would not hear it
+                _ask_to_end(journal, process, ask_all)
         for journal, process in sorted(held, key=lambda one: one[0].grace):
-            if not wait_for_ends([process], Deadline(began + journal.grace - monotonic())):
-                _send(process, signal.SIGKILL)
+            left = max(0.0, began + journal.grace - monotonic())
+            if not wait_for_ends([process], left):
+                send(process, signal.SIGKILL)
         last = Deadline(LAST_PATIENCE)
         return [
-            _outcome(journal, monotonic() - began, wait_for_ends([process], last))
+            _outcome(journal, monotonic() - began, wait_for_ends([process], last.left()))
             for journal, process in held
         ]
     finally:
@@ -161,30 +166,18 @@ def end(workers: Iterable[Journal], ask_all: bool = False) -> list[Outcome]:
             os.close(process)
 
 
-def _unwinds(journal: Journal) -> bool:
-    assert journal.who.pid is not None
-    return pids.unwinds(journal.who.pid)
+def _ask_to_end(journal: Journal, process: int, ask_all: bool) -> None:
+    if ask_all or not journal.terminates_itself:
+        assert journal.who.pid is not None
+        ask_to_end(process, journal.who.pid)
+    else:
+        send(process, signal.SIGCONT)  # one that is stopped would not come to ask itself
 
 
 def _hold(journal: Journal) -> int | None:
     """A descriptor of the process of this worker; `None` if it has ended."""
     assert journal.who.pid is not None
-    try:
-        process = pids.open_pidfd(journal.who.pid)
-    except ProcessLookupError:
-        return None
-    # Only now, while its number cannot become another one's unseen.
-    if is_running(journal.who):
-        return process
-    os.close(process)
-    return None
-
-
-def _send(process: int, signum: int) -> None:
-    try:
-        pids.signal_held(process, signum)
-    except (ProcessLookupError, PermissionError):
-        return  # it has just ended; or is another user's by now, and stays
+    return hold_if(journal.who.pid, lambda: is_running(journal.who))
 
 
 def _outcome(journal: Journal, seconds: float, ended: bool) -> Outcome:

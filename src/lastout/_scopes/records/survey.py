@@ -64,25 +64,22 @@ class ScopeSurvey:
     def _is_dead(self, member: str, leaving: str) -> bool:
         """Look at one; whether it is dead, rather than leaving or alive."""
         try:
-            if member != leaving and self._held.is_held(member):
+            if member == leaving:
+                journal = self.journal(member)
+            elif found := liveness.find_dead(self._held, member, self.journal):
+                journal = self._read_again(member, found)
+            else:
                 self.living.append(member)
                 return False
-            journal = self.journal(member)
-            dead = member != leaving and liveness.is_dead(journal)
-            if dead:
-                journal = self._read_again(member, journal)
         except (LastoutError, OSError) as error:
             # Whoever that is, nothing that it may use is touched.
             self.living.append(member)
             self.problems.append(problem(f"journal {member}", error))
             return False
-        if member != leaving and not dead:
-            self.living.append(member)
-            return False
         self.departed.append(journal)
         if journal.damage:
             self.problems.append(problem(f"journal {member}", _damaged(journal, self._path)))
-        return dead
+        return member != leaving
 
     def journal(self, member: str) -> Journal:
         """What stands in the journal of this member."""
