@@ -52,7 +52,7 @@ def flush() -> None:
             out.flush()
 
 
-def tell(text: str) -> None:
+def print_error(text: str) -> None:
     """Say something on standard error, in a line; if that cannot be written to, to nobody."""
     if sys.stderr is None:
         return
