@@ -19,14 +19,14 @@ FORMAT: Final = 1
 def print_document(
     root: str, scopes: list[dict[str, Any]], compact: bool = False, **more: Any
 ) -> None:
-    """Print one document."""
+    """Print one document: scopes, and what else is given."""
     document = {"format": FORMAT, "root": root, **more, "scopes": scopes}
     with printing() as out:
         print(json.dumps(document, indent=None if compact else 2), file=out, flush=compact)
 
 
 def scope_as_json(view: ScopeView) -> dict[str, Any]:
-    """A scope, with all that is in it."""
+    """A scope with its members and artifacts, as JSON has it."""
     return {
         "name": view.name,
         "path": view.path,
@@ -40,7 +40,7 @@ def scope_as_json(view: ScopeView) -> dict[str, Any]:
 
 
 def member_as_json(view: MemberView) -> dict[str, Any]:
-    """A member."""
+    """A member, as JSON has it."""
     member = view.member
     return {
         "token": member.token,
@@ -58,7 +58,7 @@ def member_as_json(view: MemberView) -> dict[str, Any]:
 
 
 def artifact_as_json(view: ArtifactView) -> dict[str, Any]:
-    """An artifact."""
+    """An artifact, as JSON has it."""
     artifact, size = view.artifact, view.size
     return {
         "id": artifact.id,
@@ -77,7 +77,7 @@ def artifact_as_json(view: ArtifactView) -> dict[str, Any]:
 
 
 def outcome_as_json(outcome: Outcome) -> dict[str, Any]:
-    """How the cleaning of one thing ended."""
+    """How the cleaning of an artifact ended, as JSON has it."""
     return {
         "what": outcome.name,
         "status": outcome.status,

@@ -53,7 +53,7 @@ def flush() -> None:
 
 
 def print_error(text: str) -> None:
-    """Say something on standard error, in a line; if that cannot be written to, to nobody."""
+    """Print a line on standard error; nothing where that cannot be written to."""
     if sys.stderr is None:
         return
     try:

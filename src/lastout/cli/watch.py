@@ -35,7 +35,7 @@ _REST: Final = 0.1  # between two looks, however much happens
 
 
 def watch_scopes(options: Namespace) -> int:
-    """Show it until Ctrl-C; the exit status.
+    """Show all scopes, or one, after each change until Ctrl-C; the exit status.
 
     Raises:
         UsageError: there is no scope of that name.

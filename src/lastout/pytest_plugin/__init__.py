@@ -105,7 +105,7 @@ def exit_registry() -> Iterator[ExitRegistry]:
 
     What a handler raises at the end of the test is an error of the test.
     """
-    from .exits import isolated
+    from .exits import isolated_registry
 
-    with isolated() as registry:
+    with isolated_registry() as registry:
         yield registry

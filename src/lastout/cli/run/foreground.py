@@ -47,10 +47,10 @@ _JOB_CONTROL: Final = {signal.SIGTSTP, signal.SIGCONT, *_ASKS}
 
 
 class ForegroundCommand:
-    """One command, from its start to its end.
+    """One command, from its start to its end, with the signals and the terminal of this process.
 
     Args:
-        start: starts it, in a process group of its own.
+        start: starts the command, in a process group of its own.
 
     Attributes:
         process: the command, once it was started.

@@ -15,7 +15,7 @@ class ControllingTerminal:
     while it is lent.
 
     Args:
-        descriptor: it, open.
+        descriptor: the terminal, open for reading and writing.
 
     Attributes:
         lent: whether the command has been given it at all.
@@ -27,33 +27,33 @@ class ControllingTerminal:
 
     @classmethod
     def find(cls) -> ControllingTerminal | None:
-        """The one of this process; `None` if it has none."""
+        """The terminal that controls this process; `None` if there is none."""
         try:
             return cls(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC))
         except OSError:  # ENXIO: none; ENOENT: no such thing here
             return None
 
     def is_ours(self) -> bool:
-        """Whether this process's group may use it now: it is in the foreground."""
+        """Whether the process group of this process is in the foreground."""
         return self.is_with(os.getpgrp())
 
     def is_with(self, group: int) -> bool:
-        """Whether that process group may use it now."""
+        """Whether a process group is in the foreground."""
         return self._in_front() == group
 
     def lend(self, group: int) -> None:
-        """Let that process group use it."""
+        """Put a process group into the foreground."""
         self.lent = True
         self._put_in_front(group)
 
     def take_back(self, group: int) -> None:
-        """Use it again, if that group has it, or one that is no more; never a third one's."""
+        """Put our group into the foreground, if `group` or an ended group is there; no third one."""
         front = self._in_front()
         if self.lent and front != os.getpgrp() and (front == group or not _lives(front)):
             self._put_in_front(os.getpgrp())
 
     def close(self) -> None:
-        """Let go of it."""
+        """Close the descriptor."""
         os.close(self._descriptor)
 
     def _in_front(self) -> int:

@@ -35,7 +35,7 @@ class AuditLog:
         self._read = 0
 
     def note(self, event: str, args: tuple[Any, ...]) -> None:
-        """Something happened, in this process or in a child that was forked from it."""
+        """Write down an event of this process, or of a child that was forked from it."""
         kind, path = _seen(event, args)
         try:
             # A child that closed all it had may have another file of that number.
@@ -52,7 +52,7 @@ class AuditLog:
         return set(zip(words[::2], words[1::2], strict=True))
 
     def close(self) -> None:
-        """Forget everything."""
+        """Close the log, and forget what is in it."""
         os.close(self._log)
 
 
@@ -74,7 +74,7 @@ _hooked = False
 
 
 def follow_events(audit_log: AuditLog | None) -> AuditLog | None:
-    """Have these told from now on, or nobody; who was told until now."""
+    """Note events in this log from now on, in none for `None`; the log that had them before."""
     global _followed, _hooked
     former, _followed = _followed, audit_log
     if audit_log is not None and not _hooked:

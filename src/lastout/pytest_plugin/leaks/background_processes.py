@@ -20,13 +20,13 @@ _FORK_SERVER: Final = re.compile(rb"(import sys; )?from [\w.]+\.forkserver impor
 
 
 def is_background_process(pid: int) -> bool:
-    """Whether it is a process that ends when nobody needs it any more."""
+    """Whether a process serves a library, and ends when no process needs it any more."""
     words = command_line(pid)
     return GUARDIAN.encode() in words or any(map(_TRACKER.match, words)) or _is_fork_server(pid)
 
 
 def runs_fork_server(pid: int) -> bool:
-    """Whether it is a fork server, or was forked by one."""
+    """Whether a process is a fork server, or was forked by one."""
     return any(map(_FORK_SERVER.match, command_line(pid)))
 
 

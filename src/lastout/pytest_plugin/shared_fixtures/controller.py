@@ -1,8 +1,8 @@
 """Controller: the main process of pytest-xdist, which alone knows all workers.
 
 It joins the scope of the run as soon as there is one, writes into the run state which
-workers there are, and leaves last.  Where nothing is shared it never joins, and
-loads nothing for it.
+workers there are, and leaves last.  Where no fixture is shared it never joins,
+and loads nothing of scopes.
 """
 
 from __future__ import annotations

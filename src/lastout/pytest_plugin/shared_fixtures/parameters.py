@@ -36,7 +36,7 @@ class ParameterNumbers:
         self._fixture_identity = fixture_identity
 
     def known(self, definition: FixtureDefinition) -> dict[str, int]:
-        """Of the fixture that is being set up, and of what its arguments lead to.
+        """The numbers for the fixture that is being set up, and for all that its arguments lead to.
 
         Raises:
             UsageError: workers cannot tell which one is meant.
@@ -45,7 +45,7 @@ class ParameterNumbers:
         return {name: self._number_of(name, params[name], definition) for name in params}
 
     def asked(self, definition: FixtureDefinition, names: set[str]) -> dict[str, int | None]:
-        """Of what it asked for in the middle."""
+        """The numbers for what it asked for by `getfixturevalue`, while it was set up."""
         params = self._fixture_identity.params(names)
         numbers: dict[str, int | None] = dict.fromkeys(sorted(names))
         for name, param in params.items():
@@ -58,7 +58,7 @@ class ParameterNumbers:
     def check(
         self, definition: FixtureDefinition, asked: Mapping[str, int | None], worker: str
     ) -> None:
-        """What another worker has set up is what this one would.
+        """Check that another worker has set up what this worker would.
 
         Raises:
             UsageError: it is not, or that is not known.

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 def add_placeholder(who: Identity, scope: Scope) -> None:
-    """See to it that this process is a member, unless it is one already."""
+    """Write a journal by which the process `who` is a member of the scope, unless it is one."""
     who.image = 0  # whatever program it runs
     membership = scope._membership()
     with membership.hold() as held:
@@ -65,7 +65,7 @@ def replace_placeholder(root: str, name: str, wait: float) -> Scope:
 def reap_scopes(
     root: str | None, prefix: str, but: str | None = None
 ) -> Iterator[tuple[str, Outcome]]:
-    """Clean after the dead in all scopes whose names begin so; what could not be cleaned."""
+    """Reap the scopes whose names begin with `prefix`, but not with `but`; what was not cleaned."""
     for name in LocalBackend(root).scopes():
         if name.startswith(prefix) and not (but and name.startswith(but)):
             for outcome in reap(root, name):

@@ -41,7 +41,7 @@ class RunState:
 
     @contextmanager
     def locked(self, key: str) -> Iterator[None]:
-        """Nobody else has this key meanwhile; waits for as long as it takes.
+        """Hold the lock of this key for the block; waits for it without limit.
 
         The lock of a process that is killed is free at once, whatever children it left.
         """
@@ -55,51 +55,51 @@ class RunState:
     # Fixtures.
 
     def state(self, key: str) -> FixtureState | None:
-        """What is known of this fixture."""
+        """What is known of a fixture; `None` before its set-up has begun."""
         found = self._read(f"fixture-{key}.state")
         return None if found is None else FixtureState(**json.loads(found))
 
     def states(self) -> list[FixtureState]:
-        """What is known of all of them."""
+        """What is known of each fixture."""
         names = [name for name in os.listdir(self._path) if name.startswith("fixture-")]
         keys = [name[8:-6] for name in names if name.endswith(".state")]
         return [state for key in keys if (state := self.state(key))]
 
     def set_state(self, state: FixtureState) -> None:
-        """Tell what became of a fixture."""
+        """Write what became of a fixture."""
         self._write(f"fixture-{state.key}.state", json.dumps(state.as_dict()).encode())
 
     def value(self, key: str) -> bytes:
-        """Its value, or the error that it failed with."""
+        """The pickled value of a fixture, or the error that its set-up failed with."""
         found = self._read(f"fixture-{key}.value")
         assert found is not None, "a value is written before it is said to be there"
         return found
 
     def set_value(self, key: str, pickled: bytes) -> None:
-        """Give its value, or error, to the others."""
+        """Write the pickled value, or error, of a fixture for the other workers."""
         self._write(f"fixture-{key}.value", pickled)
 
     # Parameters.
 
     def params(self, key: str) -> bytes | None:
-        """The parameters that a fixture was asked for."""
+        """The pickled parameters that a fixture was asked for."""
         return self._read(f"params-{key}.list")
 
     def set_params(self, key: str, pickled: bytes) -> None:
-        """Add to them, while they are locked."""
+        """Write the parameters of a fixture; the caller holds their lock."""
         self._write(f"params-{key}.list", pickled)
 
     # Workers.
 
     def waiting(self) -> dict[str, str]:
-        """The workers that wait for their turn to tear something down, and which member each is."""
+        """The workers that wait to tear something down, each with its token as a member."""
         names = [name for name in os.listdir(self._path) if name.startswith("waiting-")]
         found = {name[8:]: self._read(name) for name in names}
         return {worker: token.decode() for worker, token in found.items() if token is not None}
 
     @contextmanager
     def waits(self, worker: str, member: str) -> Iterator[None]:
-        """Say of oneself that one waits for it."""
+        """Mark a worker, for the block, as one that waits to tear something down."""
         self._write(f"waiting-{worker}", member.encode())
         try:
             yield
@@ -107,12 +107,12 @@ class RunState:
             os.unlink(self._file(f"waiting-{worker}"))
 
     def workers(self) -> WorkersState | None:
-        """What the controller said; `None` if it has not yet."""
+        """What the controller knows of the workers; `None` before it has written that."""
         found = self._read("workers")
         return None if found is None else WorkersState(**json.loads(found))
 
     def set_workers(self, workers: WorkersState) -> None:
-        """Say it, as the controller."""
+        """Write what the controller knows of the workers."""
         self._write("workers", json.dumps(workers.as_dict()).encode())
 
     # Files.
@@ -128,7 +128,7 @@ class RunState:
             return None
 
     def _write(self, name: str, data: bytes) -> None:
-        """All of it or nothing, whenever one is killed."""
+        """Replace a file as a whole: a process killed meanwhile leaves the former content."""
         draft = self._file(f".{name}.{os.getpid()}")
         with open(draft, "wb") as file:
             file.write(data)

@@ -17,7 +17,7 @@ from ..._identity import Identity, comparable, new_token
 from ..._scopes.scope import Scope
 from ...errors import CleanupWarning, UsageError
 from ...layout import PYTEST_RUN
-from ..exits import outside
+from ..exits import registry_of_process
 from .deferred_teardown import DeferredTeardown
 from .fixture_identity import FIXTURE_IDENTITY
 from .messages import FAILED, SETTING_UP, UP, FixtureState
@@ -89,7 +89,7 @@ class SingleProcessRun:
     def join(self) -> Scope:
         """The scope of the run, joined on first use, left when the session is torn down."""
         if self._scope is None:
-            with outside():
+            with registry_of_process():
                 self._scope = self._enter()
             self._session.addfinalizer(self.leave)
         return self._scope
