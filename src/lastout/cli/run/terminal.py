@@ -47,7 +47,7 @@ class ControllingTerminal:
         self._put_in_front(group)
 
     def take_back(self, group: int) -> None:
-        """Put our group into the foreground, if `group` or an ended group is there; no third one."""
+        """Put our group into the foreground again, unless a third group that lives is there."""
         front = self._in_front()
         if self.lent and front != os.getpgrp() and (front == group or not _lives(front)):
             self._put_in_front(os.getpgrp())
