@@ -27,14 +27,11 @@ ONE_WORD = {
 }
 # To be renamed: this list only ever gets shorter.
 TO_BE_RENAMED = {
-    "Function",
     "Keeper",
-    "Pickler",
     "Process",
     "Reaped",
     "Running",
     "_Joining",
-    "_Pickler",
     "_Step",
     "_Walk",
 }
