@@ -2,7 +2,7 @@
 
 Other versions of lastout meet there, and people look there, so a name that was ever given
 means the same for good.  What each is for stands in `docs/reference/journal.md`.  What only
-the processes of one test run tell each other is named in `pytest_plugin.board`.
+the processes of one test run tell each other is named in their `run_state.py`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ USUAL_ROOT: Final = "lastout"
 # In a root, beside the scopes: those are called as their users call them.
 GARBAGE: Final = "garbage-"  # then a token, a hyphen, and what the scope was called
 TRUSTED: Final = ".trusted"
+PYTEST_RUN: Final = "pytest-"  # begins what the scope of a test run is called
 
 # In a scope.
 SCOPE_LOCK: Final = "scope.lock"

@@ -76,7 +76,7 @@ def module_can_be_imported(name: str) -> bool:
     return False
 
 
-class _Pickler(by_value.Pickler):
+class _FunctionPickler(by_value.CodePickler):
     """dill's pickler, which by itself takes only `__main__` for what others cannot import."""
 
     def __init__(self, file: BytesIO, strictly: bool) -> None:
@@ -130,7 +130,7 @@ def dumps(value: object, strictly: bool = False) -> bytes:
     # been held by another thread when this process was forked.
     alone = _one_at_a_time.acquire(timeout=_PATIENCE)
     try:
-        _Pickler(file, strictly).dump(value)
+        _FunctionPickler(file, strictly).dump(value)
     finally:
         if alone:
             _one_at_a_time.release()

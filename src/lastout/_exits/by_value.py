@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-class Pickler(dill.Pickler):  # type: ignore[misc]
+class CodePickler(dill.Pickler):  # type: ignore[misc]
     """dill's pickler, but for code: dill 0.4.1 asks for a `co_lnotab`, which 3.15 has no more."""
 
     dispatch = dill.Pickler.dispatch.copy()
@@ -38,7 +38,7 @@ def _save_code(pickler: Any, code: CodeType) -> None:
     pickler.save_reduce(marshal.loads, (marshal.dumps(code),), obj=code)
 
 
-Pickler.dispatch[CodeType] = _save_code
+CodePickler.dispatch[CodeType] = _save_code
 
 
 def dumps(value: object) -> bytes:
@@ -48,5 +48,5 @@ def dumps(value: object) -> bytes:
         Exception: whatever keeps it from being pickled.
     """
     file = BytesIO()
-    Pickler(file, recurse=True).dump(value)
+    CodePickler(file, recurse=True).dump(value)
     return file.getvalue()

@@ -155,11 +155,11 @@ def prepare_to_die() -> None:
         # it takes most of the time.
         from _ctypes import FUNCFLAG_CDECL, FUNCFLAG_PYTHONAPI, CFuncPtr, dlopen, dlsym
 
-        class Function(CFuncPtr):
+        class CFunction(CFuncPtr):
             _flags_ = FUNCFLAG_CDECL | FUNCFLAG_PYTHONAPI  # it keeps the interpreter lock
 
         this_program = dlopen(None)  # type: ignore[arg-type,unused-ignore]
-        _set_handler = Function(dlsym(this_program, "PyOS_setsig"))
+        _set_handler = CFunction(dlsym(this_program, "PyOS_setsig"))
 
 
 def default_action(signum: int) -> None:

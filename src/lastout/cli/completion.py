@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
 
-def script(options: Namespace) -> int:
+def print_script(options: Namespace) -> int:
     """Print what teaches a shell to complete; the exit status.
 
     Raises:
@@ -31,7 +31,7 @@ def script(options: Namespace) -> int:
     return 0
 
 
-def complete(parser: ArgumentParser) -> None:
+def answer_shell(parser: ArgumentParser) -> None:
     """Answer the shell, which asks for what could come next, and end."""
     if interpreter_has("argcomplete"):
         import argcomplete
@@ -39,7 +39,7 @@ def complete(parser: ArgumentParser) -> None:
         argcomplete.autocomplete(parser)
 
 
-def names(parsed_args: Namespace, **_: object) -> list[str]:
+def scope_names(parsed_args: Namespace, **_: object) -> list[str]:
     """The scopes that there are."""
     try:
         return LocalBackend(getattr(parsed_args, "root", None)).scopes()

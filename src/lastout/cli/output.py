@@ -52,8 +52,8 @@ def flush() -> None:
             out.flush()
 
 
-def tell(text: str) -> None:
-    """Say something on standard error, in a line; if that cannot be written to, to nobody."""
+def print_error(text: str) -> None:
+    """Print a line on standard error; nothing where that cannot be written to."""
     if sys.stderr is None:
         return
     try:

@@ -27,7 +27,7 @@ _BEGIN: Final = 48  # letters of a long command line that are shown: its begin, 
 _END: Final = 20
 
 
-class Column:
+class TableColumn:
     """A column of a table.
 
     Args:
@@ -47,7 +47,7 @@ class Column:
         self.spare = spare
 
 
-class Table:
+class TextTable:
     """Rows below titles.
 
     Args:
@@ -57,11 +57,11 @@ class Table:
     """
 
     def __init__(
-        self, columns: Sequence[Column], rows: Iterable[Sequence[str]], heading: str = ""
+        self, columns: Sequence[TableColumn], rows: Iterable[Sequence[str]], heading: str = ""
     ) -> None:
         self.columns = columns
-        self.rows = [[shown(cell) for cell in row] for row in rows]
-        self.heading = shown(heading)
+        self.rows = [[escape_unprintable(cell) for cell in row] for row in rows]
+        self.heading = escape_unprintable(heading)
 
     def plain(self) -> str:
         """As text: two spaces between columns, nothing cut off."""
@@ -152,7 +152,7 @@ _STYLES = {
 }
 
 
-def put(parts: Sequence[Table | str]) -> None:
+def print_tables(parts: Sequence[TextTable | str]) -> None:
     """Print tables and lines, with an empty line between any two."""
     with printing() as out:
         if isinstance(out, TextIOWrapper):
@@ -160,13 +160,16 @@ def put(parts: Sequence[Table | str]) -> None:
         if is_rich(out):
             from rich.console import Console
 
-            Console(file=out, highlight=False).print(rich(parts))
+            Console(file=out, highlight=False).print(as_rich(parts))
             return
-        texts = [part.plain() if isinstance(part, Table) else shown(part) for part in parts]
+        texts = [
+            part.plain() if isinstance(part, TextTable) else escape_unprintable(part)
+            for part in parts
+        ]
         print("\n\n".join(texts), file=out)
 
 
-def rich(parts: Sequence[Table | str]) -> Any:
+def as_rich(parts: Sequence[TextTable | str]) -> Any:
     """Tables and lines as one thing for rich to print."""
     from rich.console import Group
     from rich.text import Text
@@ -174,7 +177,7 @@ def rich(parts: Sequence[Table | str]) -> Any:
     found: list[Any] = []
     for part in parts:
         found += [Text("")] if found else []
-        found.append(part if isinstance(part, Table) else Text(shown(part)))
+        found.append(part if isinstance(part, TextTable) else Text(escape_unprintable(part)))
     return Group(*found)
 
 
@@ -184,14 +187,14 @@ def is_rich(stream: TextIO | None) -> bool:
     return able and interpreter_has("rich")
 
 
-def shown(text: str) -> str:
+def escape_unprintable(text: str) -> str:
     """The same, but nothing in it can move a cursor or break a line."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
-def command(words: Sequence[str]) -> str:
+def shorten_command(words: Sequence[str]) -> str:
     """What a process runs, in a line: where that is long, its begin and its end."""
     program, *others = words or [""]
     if program.startswith("/") and not any(map(str.isspace, program)):  # else it may be a title
@@ -202,7 +205,7 @@ def command(words: Sequence[str]) -> str:
     return f"{text[:_BEGIN].rstrip()} ... {text[-_END:].lstrip()}"
 
 
-def age(seconds: float | None) -> str:
+def format_age(seconds: float | None) -> str:
     """A time in the biggest unit that it fills, such as `12s` or `3h`."""
     if seconds is None:
         return "?"
@@ -212,7 +215,7 @@ def age(seconds: float | None) -> str:
     return f"{seconds:.0f}s"
 
 
-def size(number: int, complete: bool = True) -> str:
+def format_size(number: int, complete: bool = True) -> str:
     """A number of bytes, such as `1.2 MB`."""
     value, unit = float(number), 0
     while value >= 999.5 and unit < len(_UNITS) - 1:

@@ -65,7 +65,7 @@ _outer: list[HandlerStack] = []
 
 
 @contextmanager
-def isolated() -> Iterator[ExitRegistry]:
+def isolated_registry() -> Iterator[ExitRegistry]:
     """A registry for the block, whose handlers run at its end.
 
     Raises:
@@ -82,7 +82,7 @@ def isolated() -> Iterator[ExitRegistry]:
 
 
 @contextmanager
-def outside() -> Iterator[None]:
+def registry_of_process() -> Iterator[None]:
     """For the block, the registry of the process: what lasts longer than a test belongs there."""
     if not _outer:
         yield

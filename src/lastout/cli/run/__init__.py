@@ -1,0 +1,1 @@
+"""`lastout run`: a program in a scope, its signals, its terminal, and all that it started."""

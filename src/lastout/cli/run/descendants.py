@@ -1,0 +1,67 @@
+"""Ending all that came of this process and is still running, whoever started it.
+
+It takes that this process adopts orphans: then no descendant can get away, by a
+double fork, a session or an environment of its own, and what ended is waited for
+here.
+"""
+
+from __future__ import annotations
+
+import os
+
+from ..._platform import pids
+from ..._scopes.kinds.process_groups import ProcessGroup, group_of
+from ...backends.guards import is_guardian
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..._scopes.kinds.tokens import SearchToken
+    from ...deadline import Deadline
+
+
+class DescendantGroup(ProcessGroup):
+    """All descendants of this process, while they are being ended; a context manager.
+
+    Args:
+        spared: whether one is to be left alone, by its pid.
+    """
+
+    def __init__(self, spared: Callable[[int], bool]) -> None:
+        super().__init__("", None, None)
+        self._spared = spared
+
+    def end_all(self, grace: float, deadline: Deadline) -> list[int]:
+        """As `end`, until there are no more; who remains."""
+        left = self.end(grace, deadline)
+        # Whoever was moved to its new parent during the look was not seen in it.
+        while wait_for_zombies() and not left:
+            left = self.end(grace, deadline)
+        return left
+
+    def _candidates(self) -> list[int]:
+        return [pid for pid in pids.process_ids() if self._is_member(pid)]
+
+    def _is_member(self, pid: int) -> bool:
+        if not pids.descends_from(pid, os.getpid()) or self._spared(pid):
+            return False
+        return not is_guardian(pid)  # it ends with its scope
+
+
+def wait_for_zombies() -> int:
+    """Wait for all children that have ended; how many those were."""
+    buried = 0
+    while True:
+        try:
+            pid, _ = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return buried
+        if not pid:
+            return buried
+        buried += 1
+
+
+def belongs_to_artifact(tokens: list[SearchToken], groups: set[int], pid: int) -> bool:
+    """Whether a process is one of the artifacts with these tokens or groups."""
+    return group_of(pid) in groups or any(token.is_of(pid) for token in tokens)

@@ -1,0 +1,1 @@
+"""The picture of a scope: its journals are recorded, read as a history, and drawn."""

@@ -1,0 +1,1 @@
+"""Fixtures that all workers of a pytest-xdist run share, and the scope of the run."""

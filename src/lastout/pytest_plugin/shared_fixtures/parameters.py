@@ -1,0 +1,99 @@
+"""Parameters: what fixtures were asked for with, by numbers that are the same in all workers.
+
+They go to the others as they are, pickled; two are the same if they are equal.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+
+from ... import pickling
+from ...errors import UsageError
+from .packing import pickled_copy
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Final
+
+    from .fixture_identity import FixtureIdentity
+    from .run_state import RunState
+    from .setup_teardown import FixtureDefinition
+
+UNKNOWN: Final = -1
+
+
+class ParameterNumbers:
+    """The parameters of one run, by numbers.
+
+    Args:
+        run_state: what its processes tell each other.
+        fixture_identity: what the fixtures of this worker are made from.
+    """
+
+    def __init__(self, run_state: RunState, fixture_identity: FixtureIdentity) -> None:
+        self._run_state = run_state
+        self._fixture_identity = fixture_identity
+
+    def known(self, definition: FixtureDefinition) -> dict[str, int]:
+        """The numbers for the fixture that is being set up, and for all that its arguments lead to.
+
+        Raises:
+            UsageError: workers cannot tell which one is meant.
+        """
+        params = self._fixture_identity.params(self._fixture_identity.known())
+        return {name: self._number_of(name, params[name], definition) for name in params}
+
+    def asked(self, definition: FixtureDefinition, names: set[str]) -> dict[str, int | None]:
+        """The numbers for what it asked for by `getfixturevalue`, while it was set up."""
+        params = self._fixture_identity.params(names)
+        numbers: dict[str, int | None] = dict.fromkeys(sorted(names))
+        for name, param in params.items():
+            try:
+                numbers[name] = self._number_of(name, param, definition)
+            except Exception:  # told to the first worker that would need to know it
+                numbers[name] = UNKNOWN
+        return numbers
+
+    def check(
+        self, definition: FixtureDefinition, asked: Mapping[str, int | None], worker: str
+    ) -> None:
+        """Check that another worker has set up what this worker would.
+
+        Raises:
+            UsageError: it is not, or that is not known.
+        """
+        for name, number in self.asked(definition, set(asked)).items():
+            if number == UNKNOWN or number != asked[name]:
+                raise UsageError(
+                    f"{definition} asks for {name!r} by getfixturevalue, and was set up by the"
+                    f" worker {worker} with another parameter of that; name it among the arguments"
+                    " of the fixture that asks for it, so that workers know before which one is"
+                    " meant"
+                )
+
+    def _number_of(self, name: str, param: object, definition: FixtureDefinition) -> int:
+        key = sha256(name.encode()).hexdigest()[:16]
+        with self._run_state.locked(f"params-{key}"):
+            pickled = self._run_state.params(key)
+            known = [] if pickled is None else pickling.loads(pickled)
+            for number, other in enumerate(known):
+                if _equal(other, param):
+                    return number
+            what = f"parameter of {name!r} behind it"
+            pickled, copy = pickled_copy(definition, [*known, param], what)
+            if not _equal(copy[-1], param):
+                raise UsageError(
+                    f"{definition} was asked for with {param!r} for {name!r}, which does not equal"
+                    " a copy of itself, so that workers cannot tell whether they mean the same; use"
+                    " plain values, or give its class an __eq__",
+                )
+            self._run_state.set_params(key, pickled)
+            return len(known)
+
+
+def _equal(one: object, other: object) -> bool:
+    try:
+        return type(one) is type(other) and bool(one == other)
+    except Exception:  # arrays, for one, have no answer
+        return False
