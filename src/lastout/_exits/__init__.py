@@ -15,19 +15,19 @@ if TYPE_CHECKING:
 # The packages whose children are followed; never imported from here.
 PACKAGES = ("multiprocessing", "multiprocess")
 
-# What `children` and `signals` hang into the registry, which knows nothing of them.
+# Hooks that `children` and `signals` set here, because the registry does not import them.
 on_first_registration: list[Callable[[], object]] = []
-on_before_threads: list[Callable[[], object]] = []  # a handler that runs before threads are joined
-on_inheritable: list[Callable[[], object]] = []  # a handler that children get too
+on_before_threads: list[Callable[[], object]] = []  # a handler with `before_threads` is registered
+on_inheritable: list[Callable[[], object]] = []  # a handler with `inherit` is registered
 before_end: list[Callable[[], object]] = []  # the process begins to end
 after_end: list[Callable[[], object]] = []  # the process ends, and its handlers have run
-# What `ending` runs the handlers by, at a normal end; `False` if that was not all.
+# At a normal end `ending` runs the handlers by this hook; `False` if some are left for later.
 on_normal_end: list[Callable[[], object]] = []
-# The handled signals that this process ends by, from the moment that its end begins.
+# The handled signals that this process is ending by, from the moment that its end begins.
 begun: set[int] = set()
 
 
 def call_all(hooks: list[Callable[[], object]]) -> None:
-    """Call them, the oldest first; what one raises keeps the rest from being called."""
+    """Call each hook, the oldest first; an exception of one hook stops the call of the rest."""
     for hook in hooks:
         hook()
