@@ -11,9 +11,8 @@
                                             Report ==> stderr, observers
 
 Exit handlers lie on a stack, one for each process and interpreter, and an
-event unwinds it.  `_exits` holds this half: `children` sees to it that each
-child has a stack of its own and that its end is an event, `signals` makes a
-signal one.
+event unwinds it.  `_exits` holds this half: `children` gives each child a stack
+of its own and makes its end an event, and `signals` makes a signal an event.
 """
 
 from __future__ import annotations
@@ -72,7 +71,7 @@ _LAZY = {
     "SignalHandling": "_exits.signals",
     "handle_signals": "_exits.signals",
 }
-# What is pickled names these as well (see `public`), and in journals it is there for good.
+# Pickles refer to these by `lastout` as well (see `public`), and journals keep pickles for good.
 _PICKLED = {
     "Identity": "_identity",
     "Semaphore": "_scopes.kinds.shared_memory",
@@ -86,7 +85,7 @@ def __getattr__(name: str) -> object:
     file = _LAZY.get(name) or _PICKLED.get(name)
     if file is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    # filelock, of which scopes are made, imports logging where it cannot do so lazily.
+    # Scopes use filelock, which imports logging on a Python without lazy imports.
     logs = file.startswith("_scopes.") and _imports.LazyImportType is None
     module = _imports.load(f"{__name__}.{file}", needs_logging=logs)
     value = getattr(module, name)
@@ -99,5 +98,5 @@ def __dir__() -> list[str]:
 
 
 _children.hook_up()
-# The process half whole: it is needed when nothing can be loaded any more.
+# All of the process half, because it is needed when nothing can be loaded any more.
 _imports.load_now(__name__)

@@ -1,4 +1,4 @@
-"""Parent: have this process end when its parent does, whatever program the parent is.
+"""Parent: have this process end when its parent does, even if that is not a Python program.
 
     the parent dies ==> the kernel wakes a thread ==> SIGTERM to this process, once
 

@@ -257,7 +257,7 @@ class HandlerStack:
         """Take the index off the stack, for one change.
 
         A signal handler or an `__eq__` that uses the stack in the middle of a change finds no
-        index and leaves a new one behind, so `_return_index` sees that this one is out of date.
+        index and leaves a new index, so `_return_index` sees that this index is out of date.
         """
         index, self._index = self._index, None
         return index or CallableIndex()
