@@ -242,7 +242,7 @@ class _LoopHandlers:
         try:
             await asyncio.wait([task], timeout=limit)
         finally:
-            overdue = not task.done()  # or whoever unwinds gave up
+            overdue = not task.done()  # late, or the unwinding task is being cancelled
             if overdue:
                 task.cancel()
                 await asyncio.wait([task], timeout=_CANCEL_SECONDS)
