@@ -66,7 +66,7 @@ class HandledSignal:
     """A signal that lastout handles.
 
     Attributes:
-        previous: the handler before, as `signal.getsignal` gave it.
+        previous: the handler before, as `_signal.getsignal` returned it.
         options: how the signal is to be handled.
     """
 

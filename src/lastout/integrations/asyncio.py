@@ -1,7 +1,7 @@
 """asyncio: exit handlers that are coroutines, run on their loop before it closes.
 
-This `register` does for an event loop what `lastout.register` does for a process.
-asyncio has no hook for a loop's end, but it closes all asynchronous generators then.
+`register` is for the end of an event loop, as `lastout.register` is for the end of a
+process.  asyncio has no hook for that, but it closes all asynchronous generators then.
 So this module leaves a generator open for each loop, and its `finally` runs the handlers:
 
     asyncio.run, Runner.close  -->  tasks cancelled  -->  shutdown_asyncgens  -->  handlers
