@@ -101,16 +101,16 @@ def comparable(who: Identity) -> bool:
 
 
 def is_running(who: Identity, same_program: bool = False) -> bool:
-    """Whether the process of `who` is running, as far as can be known from here.
+    """Whether the process of `who` is running, as far as it can be known from here.
 
-    Fails closed: a process that may be the recorded process counts as running.  A
-    process whose pid has no meaning here (another boot or pid namespace, or no pid was
-    recorded) counts as not running, because only its lock can say so.
+    Fails closed: one that cannot be told apart from it counts as running.  One
+    whose pid means nothing here (another boot or pid namespace, or none was
+    recorded) counts as not running, because its lock is all there is to ask.
 
     Args:
-        who: the identity that a member recorded.
-        same_program: whether a process that replaced its program by `exec` counts as
-            another process.
+        who: what a member recorded.
+        same_program: whether a process that replaced its program by `exec` is
+            another one.
     """
     if not comparable(who):
         return False
@@ -119,5 +119,5 @@ def is_running(who: Identity, same_program: bool = False) -> bool:
     if facts is None or facts.ending:
         return False
     if None not in (who.started, facts.started) and who.started != facts.started:
-        return False  # the pid was reused
+        return False  # the pid was handed out again
     return not (same_program and who.image and facts.image and who.image != facts.image)

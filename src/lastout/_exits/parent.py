@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 select = UnpatchedModule("select")
 
-# The waits of this process for another, and whether it was sent the signal.  Both hold the pid
-# of this process, because a forked child has no waiting thread and was not sent a signal.
+# Who is waited for already, and whether this process was sent the signal; with its pid,
+# because a forked child has nobody who waits, and nothing was sent to it.
 _awaited: set[tuple[int, int]] = set()
 _signalled: list[int] = []
 
@@ -88,7 +88,7 @@ def end_after(wait: Callable[[], object]) -> None:
 
 def _end_after(wait: Callable[[], object]) -> None:
     wait()
-    # Only once, because a second SIGTERM would kill the process in the middle of its handlers.
+    # Once, whoever else was waited for: a second one would kill in the middle of handlers.
     _signalled.append(os.getpid())
     if _signalled.count(os.getpid()) == 1:
         os.kill(os.getpid(), signal.SIGTERM)
@@ -110,7 +110,7 @@ def wait_until_dead(pid: int, is_alive: Callable[[], bool]) -> None:
     except ProcessLookupError:
         return
     try:
-        if is_alive():  # else the pid was reused
+        if is_alive():  # else its number was handed out again
             poll = select.poll()
             poll.register(held, select.POLLIN)
             poll.poll()

@@ -156,7 +156,7 @@ def prepare_to_die() -> None:
         from _ctypes import FUNCFLAG_CDECL, FUNCFLAG_PYTHONAPI, CFuncPtr, dlopen, dlsym
 
         class Function(CFuncPtr):
-            _flags_ = FUNCFLAG_CDECL | FUNCFLAG_PYTHONAPI  # call with the interpreter lock held
+            _flags_ = FUNCFLAG_CDECL | FUNCFLAG_PYTHONAPI  # it keeps the interpreter lock
 
         this_program = dlopen(None)  # type: ignore[arg-type,unused-ignore]
         _set_handler = Function(dlsym(this_program, "PyOS_setsig"))

@@ -1,4 +1,4 @@
-"""Former name of `lastout._scopes.kinds.shared_memory`, kept for pickles of earlier versions."""
+"""Moved to `lastout._scopes.kinds.shared_memory`, for what a former version left."""
 
 from __future__ import annotations
 

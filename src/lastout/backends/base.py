@@ -1,7 +1,7 @@
 """The protocol of a backend, where members meet: it provides names, bytes and locks.
 
-    Backend --hold(scope)--> LockedScope: one at a time; reads and changes journals of members
-       `----publish(member)--> JournalLock: the member's own journal, whose lock says "alive"
+    Backend --hold(scope)--> Held: one at a time; looks at members, cleans after them
+       `----publish(member)--> JournalLock: a journal of one's own, whose lock says "alive"
 
 `local` implements it in a directory; `memory` is the reference that tests compare it with.
 """
@@ -143,7 +143,7 @@ if TYPE_CHECKING:
             ...
 
         def hold(self, scope: str, deadline: Deadline, create: bool = False) -> LockedScope | None:
-            """Lock a scope; `None` if it does not exist and is not to be created.
+            """The scope, held; `None` if there is none and none is to be made.
 
             Raises:
                 ScopeBusy: another process held it until the deadline.

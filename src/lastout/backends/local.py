@@ -54,7 +54,7 @@ class LocalBackend:
         return [name for name, is_one in self._named() if not is_one]
 
     def hold(self, scope: str, deadline: Deadline, create: bool = False) -> LockedDirectory | None:
-        """Lock a scope; see `Backend`."""
+        """The scope, held; see `Backend`."""
         path = os.path.join(self.place, scope)
         root = open_root(self.place, create)
         if root is None:

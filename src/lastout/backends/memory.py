@@ -36,7 +36,7 @@ class MemoryBackend:
         return sorted(self._scopes)
 
     def hold(self, scope: str, deadline: Deadline, create: bool = False) -> LockedMemory | None:
-        """Lock a scope; see `Backend`."""
+        """The scope, held; see `Backend`."""
         left = deadline.left()
         if not self._lock.acquire(timeout=-1 if left is None else left):
             raise ScopeBusy(f"the scope {scope!r} is held by another thread", path=scope)

@@ -119,7 +119,7 @@ class _Joining:
 
     def __call__(self) -> None:
         pickle.loads(self._pickled)._membership().will_outlive_parent()
-        reap(*self._place)  # a forked process is a member already, so joining did not clean
+        reap(*self._place)  # a forked process is a member already, and has not looked around
 
 
 def _check_scope(scope: object) -> Scope:
