@@ -65,7 +65,7 @@ def measure(root: Path) -> dict[str, Counter[str]]:
     """The pointing words, and all words, of each package in a directory."""
     found: dict[str, Counter[str]] = {}
     for path in sorted(root.rglob("*.py")):
-        part = path.relative_to(root).parts[0] if path.parent != root else "itself"
+        part = path.relative_to(root).parts[0] if path.parent != root else "lastout"
         for text in prose_of(path.read_text()):
             words = len(re.findall(r"[A-Za-z][\w']*", text))
             pointing = len(POINTING.findall(text))
