@@ -8,6 +8,8 @@ Only the standard library is imported here, and of that nothing slow to load.
 
 from __future__ import annotations
 
+from .._platform.imports import load
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,10 +17,20 @@ if TYPE_CHECKING:
 # The packages whose children are followed; never imported from here.
 PACKAGES = ("multiprocessing", "multiprocess")
 
-# Hooks that `children` and `signals` set here, because the registry does not import them.
-on_first_registration: list[Callable[[], object]] = []
-on_before_threads: list[Callable[[], object]] = []  # a handler with `before_threads` is registered
-on_inheritable: list[Callable[[], object]] = []  # a handler with `inherit` is registered
+
+def _in_children(name: str) -> Callable[[], object]:
+    """Return a hook that calls a function of `children`, and loads that module if need be."""
+
+    def call() -> None:
+        getattr(load("lastout._exits.children"), name)()
+
+    return call
+
+
+# Hooks by which the registry calls functions of `children`, because it does not import that.
+on_first_registration = [_in_children("arm")]
+on_before_threads = [_in_children("prepare_before_threads")]  # a handler with `before_threads`
+on_inheritable = [_in_children("install_carriers")]  # a handler with `inherit` is registered
 before_end: list[Callable[[], object]] = []  # the process begins to end
 after_end: list[Callable[[], object]] = []  # the process ends, and its handlers have run
 # At a normal end `ending` runs the handlers by this hook; `False` if some are left for later.
