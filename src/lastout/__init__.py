@@ -56,7 +56,7 @@ __all__ = [
     "unwind",
 ]
 
-# Loaded on first use: many a process that imports this registers nothing, and makes no scope.
+# Loaded on first use, because many processes that import this use neither handlers nor scopes.
 _AT_THE_END = ("_exits", "_platform", "deadline", "errors", "report")
 _REGISTRY = ("handler", "register", "run_exit_handlers", "unregister", "unwind")
 _AS_ATEXIT = ("_clear", "_ncallbacks", "_run_exitfuncs")
@@ -104,6 +104,6 @@ def __dir__() -> list[str]:
 
 
 def _load_whole() -> None:
-    """Load all that runs when this process ends: then nothing may be loadable any more."""
+    """Load all modules that run when this process ends, because it may load none by then."""
     _imports.load(f"{__name__}._exits.children")
     _imports.load_now(*(f"{__name__}.{part}" for part in _AT_THE_END))

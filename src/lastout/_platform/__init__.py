@@ -135,7 +135,7 @@ def safe_repr(value: object) -> str:
 
 
 def _unraisable_arguments(fields: tuple[object, ...]) -> Any:
-    # The default hook accepts only this type, which has no public name.
+    # The default hook takes nothing but this type, which has no public name.
     kinds: list[Any] = tuple.__subclasses__()
     return next(kind for kind in kinds if kind.__name__ == "UnraisableHookArgs")(fields)
 

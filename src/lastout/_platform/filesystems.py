@@ -59,12 +59,12 @@ def file_system_of(descriptor: int, mounts: str = "/proc/self/mountinfo") -> str
     number = f"{os.major(device)}:{os.minor(device)}"
     by_device = ""
     for its_mount, its_number, kind in _mounted(mounts):
-        # By the mount first, because a subvolume of btrfs has another device number than its mount.
+        # A subvolume of btrfs has a device number that its mount has not.
         if its_mount == mount:
             return kind
         if its_number == number:
             by_device = kind
-    # In a chroot that is not itself a mount, the table does not list the mount of the root.
+    # In a chroot that is no mount itself, its own mount is not listed.
     return by_device or _by_magic(descriptor)
 
 
