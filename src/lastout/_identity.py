@@ -1,12 +1,11 @@
-"""Who a member is, and whether that process still runs.
+"""Identity: which process a member is, and whether that process still runs.
 
-A process id alone is not enough: it is handed out again, it means another
-process in another container, and nothing after a reboot.  So a member writes
-down the boot, the pid namespace, the pid and when that process started; an
-interpreter has a number within its process.
+A process id alone is not enough: it is reused, it means another process in another
+container, and nothing after a reboot.  So a member records the boot, the pid namespace,
+the pid and when the process started; an interpreter has a number within its process.
 
-    Identity (recorded at join) ---> is_running() ---> True: fail closed, it lives
-                                                  `--> False: nobody like that is here
+    Identity (recorded at join) ---> is_running() ---> True: it runs, or may run
+                                                  `--> False: no such process is here
 """
 
 from __future__ import annotations
@@ -23,24 +22,24 @@ if TYPE_CHECKING:
 
 
 def new_token() -> str:
-    """A name for a member, an artifact or garbage that no other has."""
-    return os.urandom(8).hex()  # `secrets` would load OpenSSL: 4 MB
+    """A unique name for a member, an artifact or garbage."""
+    return os.urandom(8).hex()  # not by `secrets`, which would load OpenSSL: 4 MB
 
 
 class Identity:
     """A process and interpreter, as one member recorded itself.
 
     Attributes:
-        pid: its process id, or `None` where nobody knew it: then only its lock tells.
+        pid: its process id; `None` if unknown, so that only its lock says whether it lives.
         started: when it started, in the kernel's own unit; `None` if unknown.
         boot: the boot of the machine that it runs in.
-        namespace: the pid namespace in which `pid` is meant.
+        namespace: the pid namespace that `pid` belongs to.
         interpreter: 0 for the main interpreter of the process.
-        image: which program the process ran, or 0: an `exec` changes it.
+        image: a number of the program that the process ran, which `exec` changes; 0 if unknown.
         host: the name of the machine, for people to read.
     """
 
-    __module__ = __name__.partition(".")[0]  # as `public` does, which a guardian need not load
+    __module__ = __name__.partition(".")[0]  # not by `public`, which a guardian need not load
     __slots__ = ("boot", "host", "image", "interpreter", "namespace", "pid", "started")
 
     def __init__(
@@ -82,7 +81,7 @@ class Identity:
 
 
 def here() -> Identity:
-    """Who this process and interpreter is."""
+    """The identity of this process and interpreter."""
     pid = os.getpid()
     facts = pids.process_facts(pid)
     return Identity(
@@ -97,7 +96,7 @@ def here() -> Identity:
 
 
 def comparable(who: Identity) -> bool:
-    """Whether its pid means anything here: same boot, same pid namespace."""
+    """Whether the pid has a meaning here, because boot and pid namespace are the same."""
     return (
         who.pid is not None and who.boot == pids.boot_id() and who.namespace == pids.pid_namespace()
     )

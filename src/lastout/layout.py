@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 # for temporary files.
 USUAL_ROOT: Final = "lastout"
 
-# In a root, beside the scopes: those are called as their users call them.
-GARBAGE: Final = "garbage-"  # then a token, a hyphen, and what the scope was called
+# In a root, beside the scopes, whose names users choose.
+GARBAGE: Final = "garbage-"  # then a token, a hyphen, and the name of the scope
 TRUSTED: Final = ".trusted"
 PYTEST_RUN: Final = "pytest-"  # begins what the scope of a test run is called
 
@@ -26,9 +26,9 @@ CLEANER_LOCK: Final = "cleaner.lock"
 ORPHANS_LOCK: Final = "orphans.lock"
 GUARDIAN_LOCK: Final = "guardian.lock"
 JOURNAL: Final = ".journal"  # behind the token of its member
-UNPUBLISHED: Final = ".new"  # behind a dot and that token
-# At the end of the token of a member that only serves others: so it is known without a look
-# inside.
+UNPUBLISHED: Final = ".new"  # behind a dot and the token
+# At the end of the token of a member that only serves other members, so that it is known
+# without reading its journal.
 HELPER: Final = "-helper"
 
 # In the environment.
@@ -41,5 +41,5 @@ LEAKS_VARIABLE: Final = "LASTOUT_PYTEST_LEAKS"
 GUARDIAN: Final = "lastout-guardian"
 KEEPER: Final = "lastout-keeper"
 
-# The name of a thread, which may have no more letters.
+# The name of a thread; the kernel allows no longer name.
 UNWINDING: Final = "lastout-unwinds"

@@ -1,4 +1,4 @@
-"""Pickling by value: functions with all that they use, for a process that cannot import them."""
+"""Pickling by value: functions with the globals they use, for a process that cannot import them."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ class CodePickler(dill.Pickler):  # type: ignore[misc]
 
 
 def loaded(obj: Any) -> Any:
-    """What a lazy import (PEP 810) in the globals of a function stands for, anything else itself.
+    """The module that a lazy import (PEP 810) stands for; any other object unchanged.
 
     Raises:
-        Exception: it cannot be loaded.
+        Exception: the lazy import fails.
     """
     return obj.resolve() if type(obj) is LazyImportType else obj
 
 
 def _save_code(pickler: Any, code: CodeType) -> None:
-    # By marshal, which is there for it; like dill's way, it is only for the same Python.
+    # marshal is made for code; like dill's way, it works only between equal versions of Python.
     pickler.save_reduce(marshal.loads, (marshal.dumps(code),), obj=code)
 
 
@@ -42,10 +42,10 @@ CodePickler.dispatch[CodeType] = _save_code
 
 
 def dumps(value: object) -> bytes:
-    """Pickle a value; of a function's globals only those that it uses.
+    """Pickle a value; a function takes along only the globals that it uses.
 
     Raises:
-        Exception: whatever keeps it from being pickled.
+        Exception: the value cannot be pickled.
     """
     file = BytesIO()
     CodePickler(file, recurse=True).dump(value)

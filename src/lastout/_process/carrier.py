@@ -1,4 +1,4 @@
-"""Moved to `lastout._exits.carrier`, for what a former version left."""
+"""Former name of `lastout._exits.carrier`, kept for pickles of earlier versions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Moved to `lastout._exits.registry`, for what a former version left."""
+"""Former name of `lastout._exits.registry`, kept for pickles of earlier versions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Moved to `lastout.report`, for what a former version left."""
+"""Former name of `lastout.report`, kept for pickles of earlier versions."""
 
 from __future__ import annotations
 

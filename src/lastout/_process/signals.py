@@ -1,4 +1,4 @@
-"""Moved to `lastout._exits.signals`, for what a former version left."""
+"""Former name of `lastout._exits.signals`, kept for pickles of earlier versions."""
 
 from __future__ import annotations
 

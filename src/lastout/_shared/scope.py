@@ -1,4 +1,4 @@
-"""Moved to `lastout._scopes.scope`, for what a former version left."""
+"""Former name of `lastout._scopes.scope`, kept for pickles of earlier versions."""
 
 from __future__ import annotations
 

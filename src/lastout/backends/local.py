@@ -1,12 +1,12 @@
 """Members that meet in a directory: each journal is a file, its lock says "alive".
 
-    <root>/<scope>/scope.lock         locked by whoever joins, leaves or looks around
-    <root>/<scope>/cleaner.lock       locked by whoever cleans, if that takes long (see `locks`)
+    <root>/<scope>/scope.lock         locked by a process that joins, leaves or looks around
+    <root>/<scope>/cleaner.lock       locked by a process that cleans for long (see `locks`)
     <root>/<scope>/<member>.journal   locked by its member for as long as it lives
     <root>/<scope>/.<member>.new      not published yet: made and locked, then renamed
     <root>/garbage-<id>-<scope>/      a scope that was swept, about to be deleted
 
-The locks are those of `filelock`, on descriptors of our own.
+`filelock` locks and unlocks descriptors that lastout opens itself.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ class LocalBackend:
     """Scopes in a directory of this machine.
 
     Args:
-        root: the directory; `None` for the usual one (see `find_root`).
-        trust_root: whether locks can be relied on there, whatever its file system is.
+        root: the directory; `None` for the usual directory (see `find_root`).
+        trust_root: whether locks can be relied on there on any file system.
 
     Raises:
-        UsageError: that cannot be a directory.
-        RootRefused, SystemRefused: that cannot be noted there.
+        UsageError: `root` cannot be a directory.
+        RootRefused, SystemRefused: the trust cannot be noted there.
     """
 
     def __init__(
@@ -46,11 +46,11 @@ class LocalBackend:
             trust(self.place)
 
     def scopes(self) -> list[str]:
-        """The names of the scopes that there are."""
+        """The names of the existing scopes."""
         return [name for name, is_one in self._named() if is_one]
 
     def strays(self) -> list[str]:
-        """The names of what lies among the scopes and is none: files and links, not lastout's."""
+        """The names of files and links among the scopes, which are not lastout's."""
         return [name for name, is_one in self._named() if not is_one]
 
     def lock_scope(
@@ -71,7 +71,7 @@ class LocalBackend:
                 root.close()
 
     def publish(self, scope: str, member: str, records: bytes) -> FileJournalLock:
-        """A journal of one's own; see `Backend`."""
+        """Make the journal of a new member; see `Backend`."""
         path = os.path.join(self.place, scope)
         with refusals("write a journal in the scope", path):
             directory = _open_scope(self.place, scope, path)
@@ -81,7 +81,7 @@ class LocalBackend:
                 directory.close()
 
     def tidy(self, scope: str | None = None) -> list[tuple[str, OSError]]:
-        """Delete the garbage of sweepers that were killed; see `Backend`."""
+        """Delete the remains of scopes whose sweep was killed; see `Backend`."""
         root = open_root(self.place, create=False)
         if root is None:
             return []
@@ -97,7 +97,7 @@ class LocalBackend:
             root.close()
 
     def _named(self) -> list[tuple[str, bool]]:
-        """What a scope could be called, and whether it is a directory, as scopes are."""
+        """Each name in the root that a scope can have, and whether it is a directory."""
         root = open_root(self.place, create=False)
         if root is None:
             return []
@@ -117,7 +117,7 @@ class LocalBackend:
 
 
 def _swept(name: str) -> str:
-    """The scope whose garbage is called so; empty if it is none."""
+    """The name of the scope that was renamed to this garbage; empty if it is no garbage."""
     if not name.startswith(GARBAGE):
         return ""
     return name.removeprefix(GARBAGE).partition("-")[2] or name
@@ -143,9 +143,9 @@ def _lock(
         except BaseException as error:
             _let_go(lock, directory)
             if isinstance(error, FileNotFoundError):
-                continue  # it was swept between the two opens
+                continue  # the scope was swept between the two opens
             raise
-        _let_go(lock, directory)  # it was swept while we waited
+        _let_go(lock, directory)  # the scope was swept during the wait
 
 
 def _let_go(lock: PrivateDescriptor | None, directory: PrivateDescriptor) -> None:
@@ -158,7 +158,7 @@ def _make_scope(scope: str, root: PrivateDescriptor) -> None:
     try:
         os.mkdir(scope, 0o700, dir_fd=root.number)
     except FileExistsError:
-        return  # another joiner was faster
+        return  # another process was faster
 
 
 def _open_scope(root_path: str, scope: str, path: str) -> PrivateDescriptor:
