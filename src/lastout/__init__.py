@@ -75,8 +75,8 @@ _LAZY = {
 # What is pickled names these as well (see `public`), and in journals it is there for good.
 _PICKLED = {
     "Identity": "_identity",
-    "Semaphore": "_scopes.kinds.shared_memory",
-    "SharedMemory": "_scopes.kinds.shared_memory",
+    "Semaphore": "_scopes.kinds.untracked",
+    "SharedMemory": "_scopes.kinds.untracked",
     "Worker": "_scopes.membership.workers",
     "_rejoin": "_scopes.scope",
 }

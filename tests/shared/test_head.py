@@ -27,9 +27,7 @@ def what_tells(who: Identity) -> tuple[object, ...]:
 
 
 @given(identities, identities, st.text())
-def test_it_agrees_with_the_journal(
-    who: Identity, parent: Identity, location: str
-) -> None:
+def test_it_agrees_with_the_journal(who: Identity, parent: Identity, location: str) -> None:
     """Whatever stands around them, `join` and `worker` name the processes that were written."""
     data = journals.header("token") + journals.join(1, who)
     assert identity_in_header(data, b"worker") is None

@@ -30,9 +30,7 @@ class Hall:
         self.refused: dict[str, Exception] = {}
         self.later: dict[str, bytes] = {}  # what a journal has more of when it is read again
 
-    def member(
-        self, token: str, *records: bytes, who: Identity = DEAD, held: bool = False
-    ) -> None:
+    def member(self, token: str, *records: bytes, who: Identity = DEAD, held: bool = False) -> None:
         self.journals[token] = b"".join([journal.header(token), journal.join(1, who), *records])
         if held:
             self.held.add(token)

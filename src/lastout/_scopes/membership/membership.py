@@ -22,7 +22,7 @@ from ...backends import descriptors
 from ...deadline import Deadline
 from ...errors import JournalTooNew, LastoutError
 from ...report import Failure, Outcome, Report
-from ..kinds import makers
+from ..kinds import table
 from ..reaping.reaper import reap
 from ..records import journal as journals
 from ..records import liveness
@@ -157,7 +157,7 @@ class Membership(JournalWriter):
         """Forget it; see `Artifact.keep`."""
         self.check()
         self._releaser.keep(artifact)
-        makers.forget(artifact.kind, artifact.location, artifact.data)
+        table.forget(artifact.kind, artifact.location, artifact.data)
 
     # Leaving.
 
