@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from typing import Final
 
     from ...deadline import Deadline
-    from .base import Data, Size
+    from .base import BuiltInKind, Data, Size
 
 Answer = TypeVar("Answer")
 
@@ -78,8 +78,17 @@ def find(name: str) -> Kind:
     """
     kind = _found.get(name)
     if kind is None:
-        kind = _found[name] = _load(name)
+        kind = _found.setdefault(name, _load(name))
     return kind
+
+
+def make_ready(name: BuiltInKind) -> None:
+    """Load one of lastout's own kinds while no other thread forks: its file can be imported now.
+
+    Raises:
+        ImportError, OSError: it cannot be loaded.
+    """
+    find(name)
 
 
 def _load(name: str) -> Kind:
@@ -137,7 +146,7 @@ def clean(name: str, location: str, data: Data, deadline: Deadline) -> None:
 
 def forget(name: str, location: str, data: Data) -> None:
     """It will not be cleaned by us: let go of what this process holds for it."""
-    kind = _found.get(name)  # what it never loaded holds nothing here
+    kind = _found.get(name)  # what was never used here holds nothing here
     if kind is not None:
         kind.forget(location, data)
 
