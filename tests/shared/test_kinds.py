@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -374,6 +375,20 @@ def test_importing_lastout_loads_no_kinds(program: Callable[..., Program]) -> No
         "[]",
         "['AnyPath', 'Data', 'Deadline', 'Kind', 'Recipe', 'Size', 'Trackable']",
     ], ended.err
+
+
+def test_nobody_decides_by_the_name_of_a_kind() -> None:
+    """What is special about a kind stands in the table: outside of it none is named."""
+    package = Path(lastout.__path__[0])
+    deciding = re.compile(r"\.kind (==|!=|in|not in) ")
+    found = [
+        f"{path.relative_to(package)}: {line.strip()}"
+        for path in package.rglob("*.py")
+        if path.parent.name != "kinds"
+        for line in path.read_text().splitlines()
+        if deciding.search(line)
+    ]
+    assert found == []
 
 
 # --- kinds that packages bring
