@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, get_args
@@ -555,9 +556,13 @@ def test_a_name_that_journals_cannot_hold(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A name of a kind has letters and digits; what has not is never written down."""
-    monkeypatch.syspath_prepend(install(tmp_path / "site", "odd", {name: "kitchen.odd:OddKind"}))
+    site = install(tmp_path / "site", "odd", {name: "odd_name:OddNameKind"})
+    text = f"from kitchen.odd import OddKind\nclass OddNameKind(OddKind):\n    name = {name!r}\n"
+    (site / "odd_name.py").write_text(text)
+    monkeypatch.syspath_prepend(site)
+    monkeypatch.delitem(sys.modules, "odd_name", raising=False)
     with lastout.Scope() as scope:
-        with pytest.raises(errors.LastoutError):
+        with pytest.raises(errors.UnusableKind, match="a name has letters"):
             scope.track(name, "x")
         assert scope.artifacts() == ()
 
