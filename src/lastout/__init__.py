@@ -78,8 +78,8 @@ _LAZY = {
 # Pickles refer to these by `lastout` as well (see `public`), and journals keep pickles for good.
 _PICKLED = {
     "Identity": "_identity",
-    "Semaphore": "_scopes.kinds.shared_memory",
-    "SharedMemory": "_scopes.kinds.shared_memory",
+    "Semaphore": "_scopes.kinds.untracked",
+    "SharedMemory": "_scopes.kinds.untracked",
     "Worker": "_scopes.membership.workers",
     "_rejoin": "_scopes.scope",
 }

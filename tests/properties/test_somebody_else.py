@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 import lastout
 from lastout import Scope, errors
-from lastout._scopes.kinds import makers
+from lastout._scopes.kinds import command as commands
 from lastout._scopes.records import journal
 from lastout.backends.local import LocalBackend
 from lastout.deadline import Deadline
@@ -134,7 +134,7 @@ def plant(path: Path) -> tuple[Path, Path]:
     """
     root, witness = path / "root", path / "witness"
     backend = LocalBackend(root)
-    _, command = makers.prepare_command(["touch", str(witness)], cwd="/")
+    command = commands.recipe(["touch", str(witness)], cwd="/").data
     with backend.lock_scope("s", Deadline(10), create=True):
         backend.publish(
             "s",

@@ -54,7 +54,7 @@ SABOTAGES = (
     ),
     Sabotage(
         "I1: what could not be made in whole stays, and is forgotten",
-        "_scopes/kinds/makers.py",
+        "_scopes/kinds/paths.py",
         "        remove(location)\n",
         "",
         (f"{POINTS}[make]",),

@@ -15,7 +15,7 @@ import pytest
 
 import lastout
 from lastout import Scope, UsageError
-from lastout._scopes.kinds import makers
+from lastout._scopes.kinds import file
 from lastout._scopes.membership import joining
 from lastout._scopes.membership.membership import Membership
 from lastout.backends.local import LocalBackend
@@ -33,14 +33,14 @@ interrupted = Event()
 def slow(monkeypatch: pytest.MonkeyPatch) -> tuple[Event, Event]:
     """Files are recorded, which is told, and made when the second event tells so."""
     recorded, go_on = Event(), Event()
-    create = makers.create_file
+    create = file._create
 
-    def slowly(location: str, data: Any) -> Any:
+    def slowly(location: str) -> Any:
         recorded.set()
         assert go_on.wait(30)
-        return create(location, data)
+        return create(location)
 
-    monkeypatch.setattr(makers, "create_file", slowly)
+    monkeypatch.setattr(file, "_create", slowly)
     return recorded, go_on
 
 

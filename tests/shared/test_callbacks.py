@@ -17,10 +17,10 @@ import pytest
 
 import lastout
 from lastout import errors
+from lastout._scopes.kinds import base
 from lastout._scopes.kinds import callback as callbacks
 from lastout._scopes.kinds import command as commands
-from lastout._scopes.kinds import makers
-from lastout._scopes.reaping import cleaning_pass as run
+from lastout._scopes.kinds import table as cleaners
 from support.artifacts import Made, make
 
 if TYPE_CHECKING:
@@ -36,9 +36,9 @@ def nothing_live() -> Iterator[None]:
     callbacks._live.clear()
 
 
-def call(func: Callable[..., object], *args: Any, timeout: float | None = None, **kw: Any) -> Made:
+def call(func: Callable[..., object], *args: Any, **kw: Any) -> Made:
     """A callback as an artifact."""
-    return make("callback", func, args, kw, timeout=timeout, create=(func, args, kw))
+    return make("callback", func, args, kw)
 
 
 def elsewhere(made: Made, seconds: float | None = 30.0) -> None:
@@ -85,7 +85,7 @@ def test_a_scope_calls_it_on_the_thread_that_leaves(
     way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What only that thread may do works there, such as setting a signal; however long it takes."""
-    monkeypatch.setattr(run, "LONGEST", 0.01)
+    monkeypatch.setattr(base, "LONGEST", 0.01)
     called: list[int] = []
 
     def handle_anew(handler: object) -> None:
@@ -195,10 +195,8 @@ def test_sys_exit_ends_nothing_but_the_callback(where: str, status: Any, fails: 
 
 @pytest.mark.leaks("threads", reason="the abandoned callback stays on its thread")
 def test_one_that_hangs_here_is_abandoned() -> None:
-    """With a limit, its own or the cleaner's, it is given up and reported."""
+    """With a limit of the cleaner's it is given up and reported."""
     go = threading.Event()
-    with pytest.raises(errors.CleanupTimeout, match="abandoned"):
-        call(lambda: go.wait(30), timeout=0.05).clean()
     with pytest.raises(errors.CleanupTimeout, match="abandoned"):
         call(lambda: go.wait(30)).clean(0.05)
     go.set()
@@ -317,15 +315,13 @@ def test_what_cannot_be_pickled_is_refused_at_once(where: str) -> None:
             "a frame": sys._getframe(),
         }[where]
         with pytest.raises(errors.UsageError, match=r"neither be imported .* nor pickled"):
-            makers.prepare_callback(print, (value,))
+            callbacks.recipe(print, (value,))
     with pytest.raises(TypeError, match="must be callable"):
-        makers.prepare_callback("print")  # type: ignore[arg-type]
+        callbacks.recipe("print")  # type: ignore[arg-type]
 
 
 def test_one_that_hangs_elsewhere_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     """When its time is over its process goes."""
-    with pytest.raises(errors.CleanupTimeout, match="killed"):
-        elsewhere(call(threading.Event().wait, timeout=0.3), None)
     with pytest.raises(errors.CleanupTimeout, match="killed"):
         elsewhere(call(threading.Event().wait), 0.3)
     monkeypatch.setattr(commands, "TIME_LIMIT", 0.3)
@@ -362,10 +358,10 @@ def test_a_forked_child_is_another_process(tmp_path: Path, program: Callable[...
         import os
         import notes
         from lastout.deadline import Deadline
-        from lastout._scopes.kinds import table as cleaners, makers
+        from lastout._scopes.kinds import callback, table as cleaners
 
-        location, data = makers.prepare_callback(notes.note)
-        makers.create_callback(location, data, notes.note)
+        location, data, create = callback.recipe(notes.note)
+        create()
         notes.made_here = True
         if os.fork() == 0:
             cleaners.clean("callback", location, data, Deadline(20))
@@ -410,10 +406,10 @@ MAIN = """
         say("total", Sum(*numbers).total(), scaled(1000))
 
     def record():
-        from lastout._scopes.kinds import makers
+        from lastout._scopes.kinds import callback
         for func in (clean_up, lambda numbers: clean_up(numbers), Sum(*(1, 2, 3)).total):
             args = () if func.__name__ == "total" else ((1, 2, 3),)
-            location, data = makers.prepare_callback(func, args)
+            location, data, _ = callback.recipe(func, args)
             assert "pickle" in data
             say(json.dumps([location, data]))
         assert clean_up.__module__ == __name__
@@ -459,14 +455,14 @@ def test_it_works_while_the_interpreter_ends(kind: str, program: Callable[..., P
         f"""
         import atexit, os, sys
         from lastout.deadline import Deadline
-        from lastout._scopes.kinds import table as cleaners, makers
+        from lastout._scopes.kinds import callback, command, table as cleaners
         from say import say
 
         if {kind!r} == "command":
             argv = [sys.executable, "-c", "from say import say; say('cleaned')"]
-            kind, (location, data) = "command", makers.prepare_command(argv)
+            kind, (location, data, _) = "command", command.recipe(argv)
         else:
-            kind, (location, data) = "callback", makers.prepare_callback(say, ("cleaned",))
+            kind, (location, data, _) = "callback", callback.recipe(say, ("cleaned",))
 
         @atexit.register
         def clean():
@@ -482,8 +478,8 @@ def test_it_works_while_the_interpreter_ends(kind: str, program: Callable[..., P
 def test_forgotten_calls_are_not_held() -> None:
     """What is kept or released elsewhere keeps no function alive here."""
     made = call(lambda: None)
-    makers.forget("callback", made.location, made.data)
-    makers.forget("directory", "/nowhere", {})
+    cleaners.forget("callback", made.location, made.data)
+    cleaners.forget("directory", "/nowhere", {})
     assert callbacks._live == {}
 
 

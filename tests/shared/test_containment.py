@@ -11,8 +11,8 @@ import pytest
 import lastout
 from lastout import Scope
 from lastout._scopes.kinds import table as cleaners
+from lastout._scopes.kinds.base import Kind
 from lastout._scopes.kinds.table import KINDS
-from lastout._scopes.records.artifact import PATHS, Artifact
 from lastout._scopes.records.containment import lies_in
 from lastout.errors import CleanupBlocked, UnknownKind
 from support.artifacts import failures
@@ -20,7 +20,20 @@ from support.artifacts import failures
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from lastout._scopes.records.artifact import Artifact
     from support import Program
+
+PATHS = ("directory", "file", "socket")
+
+
+class Teapot(Kind):
+    """Of a later version."""
+
+    name = "teapot"
+
+    def clean(self, location: str, data: object, deadline: object) -> None:
+        pass
+
 
 # Where it lies, relative to the directory, and where it runs.
 PLACES = {
@@ -106,7 +119,7 @@ def test_a_thing_of_an_unknown_kind_keeps_its_directory(
         assert (directory / "a" / "b").exists()
         [journal] = Path(os.environ["LASTOUT_ROOT"], "s").glob("*.journal")
         assert b'"teapot"' in journal.read_bytes()
-    monkeypatch.setitem(cleaners._CLEANERS, "teapot", lambda *_: None)  # a later version's
+    monkeypatch.setitem(cleaners._found, "teapot", Teapot())  # a later version's
     assert lastout.reap(name="s").ok
     assert not directory.exists()
     assert os.listdir(os.environ["LASTOUT_ROOT"]) == []

@@ -7,6 +7,7 @@ import os
 import pickle
 import shutil
 import signal
+import stat
 import sys
 import threading
 import types
@@ -266,7 +267,7 @@ def test_a_file_of_another_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     with monkeypatch.context() as patch:
         patch.setattr(os, "geteuid", lambda: found.st_uid + 1)
         with pytest.raises(errors.ArtifactReplaced, match=f"belongs to user {found.st_uid}"):
-            paths.check_same("file", str(tmp_path / "file"), {}, found)
+            paths.check_same("file", str(tmp_path / "file"), {}, found, stat.S_ISREG)
 
 
 def test_modules_that_are_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -325,9 +326,9 @@ def test_a_parent_that_vanishes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     data = {"inode": found.st_ino, "device": found.st_dev}
     with monkeypatch.context() as patch:
         patch.setattr(trees.os, "open", raising(FileNotFoundError()))
-        trees.clean_directory(str(place), data, Deadline())
+        trees.DirectoryKind().clean(str(place), data, Deadline())
     assert place.exists()
-    trees.clean_directory(str(place), data, Deadline())
+    trees.DirectoryKind().clean(str(place), data, Deadline())
     assert not place.exists()
 
 
@@ -348,7 +349,7 @@ def test_a_file_that_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     with monkeypatch.context() as patch:
         patch.setattr(os, "unlink", refuse)
         with pytest.raises(errors.CleanupFailed, match="one: immutable"):
-            trees.clean_directory(str(place), data, Deadline())
+            trees.DirectoryKind().clean(str(place), data, Deadline())
     assert os.listdir(place) == ["one"]
 
 
@@ -373,7 +374,7 @@ def test_a_file_that_changes_while_it_is_removed(
     with monkeypatch.context() as patch:
         patch.setattr(os, "unlink", once)
         data = {"inode": found.st_ino, "device": found.st_dev}
-        trees.clean_directory(str(place), data, Deadline())
+        trees.DirectoryKind().clean(str(place), data, Deadline())
     assert failed == ["file"]
     assert not place.exists()
 

@@ -7,9 +7,11 @@ import pickle
 from typing import TYPE_CHECKING
 
 import lastout
+from lastout._scopes.kinds import directory
+from lastout._scopes.kinds.base import Size
 from lastout._scopes.records import inspection, journal
 from lastout._scopes.records.artifact import Artifact
-from lastout._scopes.records.inspection import Process, Size, inspect, journals, size_of
+from lastout._scopes.records.inspection import Process, inspect, journals, size_of
 from lastout._scopes.records.journal import Journal
 from lastout._scopes.records.members import KnownMember, command_line
 from lastout.backends.local import LocalBackend
@@ -164,8 +166,8 @@ def test_sizes(tmp_path: Path) -> None:
 def test_a_size_that_takes_too_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """When its time is over the size is that of what was seen, and says that there is more."""
     (tmp_path / "d").mkdir()
-    assert inspection._size_below(str(tmp_path), Deadline(0)) == Size(0, complete=False)
-    monkeypatch.setattr(inspection, "_ADDING", 0.0)
+    assert directory._size_below(str(tmp_path), Deadline(0)) == Size(0, complete=False)
+    monkeypatch.setattr(directory, "_ADDING", 0.0)
     with lastout.Scope() as scope:
         assert size_of(scope.directory()) == Size(0, complete=False)
 
@@ -196,5 +198,5 @@ def test_a_size_that_is_not_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         return openly(path)
 
     monkeypatch.setattr(os, "scandir", refuse)
-    assert inspection._size_below(str(tmp_path), Deadline()) == Size(10, complete=False)
-    assert inspection._size_below(str(tmp_path / "gone"), Deadline()) is None
+    assert directory._size_below(str(tmp_path), Deadline()) == Size(10, complete=False)
+    assert directory._size_below(str(tmp_path / "gone"), Deadline()) is None

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import inspect
 import os
 import resource
 import shutil
 import subprocess
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from lastout._scopes.kinds import callback as callbacks
-from lastout._scopes.kinds import makers, paths
+from lastout._scopes.kinds import paths
 from lastout._scopes.kinds import popen as processes
 from lastout._scopes.kinds import table as cleaners
-from support.artifacts import make
+from support.artifacts import make, recipe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from lastout._scopes.kinds.base import Recipe
 
 
 @contextlib.contextmanager
@@ -42,30 +44,27 @@ def test_every_kind_has_its_maker_and_its_cleaner() -> None:
     design = "directory file socket shared_memory semaphore popen command callback"
     assert frozenset(design.split()) == cleaners.KINDS
     for kind in cleaners.KINDS:
-        assert callable(getattr(makers, f"prepare_{kind}"))
-        parameters = list(inspect.signature(getattr(makers, f"create_{kind}")).parameters)
-        assert [name.strip("_") for name in parameters[:2]] == ["location", "data"]
+        assert callable(import_module(f"lastout._scopes.kinds.{kind}").recipe)
+        assert cleaners.find(kind).name == kind
 
 
 @pytest.mark.parametrize(
     "prepare",
     [
-        lambda base: makers.prepare_directory(None, base),
-        lambda base: makers.prepare_file(None, base),
-        lambda base: makers.prepare_socket(None, base),
-        lambda _: makers.prepare_shared_memory(64),
-        lambda _: makers.prepare_semaphore(),
-        lambda _: makers.prepare_popen(["true"]),
-        lambda _: makers.prepare_command(["true"]),
-        lambda _: makers.prepare_callback(lambda: None),
+        lambda base: recipe("directory", None, base),
+        lambda base: recipe("file", None, base),
+        lambda base: recipe("socket", None, base),
+        lambda _: recipe("shared_memory", 64),
+        lambda _: recipe("semaphore"),
+        lambda _: recipe("popen", ["true"]),
+        lambda _: recipe("command", ["true"]),
+        lambda _: recipe("callback", lambda: None),
     ],
 )
-def test_preparing_makes_nothing(
-    prepare: Callable[[str], tuple[str, dict[str, object]]], tmp_path: Path
-) -> None:
+def test_preparing_makes_nothing(prepare: Callable[[str], Recipe[object]], tmp_path: Path) -> None:
     """What was never recorded must not exist."""
     before = set(os.listdir("/dev/shm"))
-    location, data = prepare(str(tmp_path))
+    location, data, _ = prepare(str(tmp_path))
     assert location
     assert isinstance(data, dict)
     assert os.listdir(tmp_path) == []
@@ -77,9 +76,10 @@ def test_preparing_makes_nothing(
 def test_without_descriptors_nothing_is_made(kind: str, tmp_path: Path) -> None:
     """A process that has none left gets the system's error, and no half of an artifact."""
     arguments = {"file": (None, str(tmp_path)), "shared_memory": (64,), "popen": (["true"],)}
-    location, data = getattr(makers, f"prepare_{kind}")(*arguments.get(kind, ()))
+    location, _, create = recipe(kind, *arguments.get(kind, ()))
+    assert create is not None
     with no_descriptors_left(), pytest.raises(OSError, match="Too many open files") as caught:
-        getattr(makers, f"create_{kind}")(location, data, *([["true"]] if kind == "popen" else []))
+        create()
     assert caught.value.errno == errno.EMFILE
     assert os.listdir(tmp_path) == []
     assert not any(location in name for name in os.listdir("/dev/shm"))
@@ -89,7 +89,7 @@ def test_without_descriptors_nothing_is_made(kind: str, tmp_path: Path) -> None:
 def test_a_process_is_prepared_only_with_descriptors() -> None:
     """The lack of them is not taken for a system without pidfds."""
     with no_descriptors_left(), pytest.raises(OSError, match="Too many open files"):
-        makers.prepare_popen(["true"])
+        recipe("popen", ["true"])
 
 
 @pytest.mark.parametrize("kind", ["directory", "command", "callback"])
@@ -101,7 +101,7 @@ def test_what_cannot_be_cleaned_without_descriptors_stays(kind: str, tmp_path: P
     elif kind == "command":
         made = make("command", ["rmdir", str(path)])
     else:
-        made = make("callback", os.rmdir, (str(path),), create=(os.rmdir,))
+        made = make("callback", os.rmdir, (str(path),))
     if kind != "directory":
         path.mkdir()
         callbacks._live.clear()
@@ -137,10 +137,10 @@ def test_on_a_full_disk_nothing_is_made(kind: str, full_disk: Path) -> None:
 
 def test_forgetting_is_for_every_kind() -> None:
     """Whatever is kept, this process lets go of what it held for it."""
-    made = make("callback", print, create=(print,))
+    made = make("callback", print)
     assert len(callbacks._live) == 1
     for kind in cleaners.KINDS:
-        makers.forget(kind, made.location, made.data)
+        cleaners.forget(kind, made.location, made.data)
     assert callbacks._live == {}
 
 
@@ -151,18 +151,19 @@ def test_what_cannot_be_made_in_whole_is_taken_back(
     """Made, but then the system refuses to look at it: an error, and nothing is there."""
     numbers = {"shared_memory": 100, "semaphore": 1}
     name = f"lastout-{tmp_path.name}-{os.getpid()}"
-    location, data = (
-        getattr(makers, f"prepare_{kind}")(numbers[kind], name)
+    create = (
+        recipe(kind, numbers[kind], name)
         if kind in numbers
-        else getattr(makers, f"prepare_{kind}")(tmp_path / "made", "/nowhere")
-    )
+        else recipe(kind, tmp_path / "made", "/nowhere")
+    ).create
+    assert create is not None
 
     def refused(_: object) -> None:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     monkeypatch.setattr(paths, "facts", refused)
     with pytest.raises(OSError, match=os.strerror(errno.EIO)):
-        getattr(makers, f"create_{kind}")(location, data)
+        create()
     monkeypatch.undo()
     assert list(tmp_path.iterdir()) == []
     assert not Path("/dev/shm", name).exists()

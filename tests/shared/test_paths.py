@@ -11,7 +11,7 @@ import pytest
 
 from lastout import errors
 from lastout._platform.files import LONGEST_SOCKET_PATH
-from support.artifacts import make, track
+from support.artifacts import make, recipe, track
 
 KINDS = ["directory", "file", "socket"]
 
@@ -99,12 +99,11 @@ def test_one_that_came_in_between_is_not_taken(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Somebody who made it between check and creation keeps it."""
-    from lastout._scopes.kinds import makers
-
-    location, data = getattr(makers, f"prepare_{kind}")(tmp_path / "it", "/nowhere")
+    create = recipe(kind, tmp_path / "it", "/nowhere").create
+    assert create is not None
     (tmp_path / "it").symlink_to(tmp_path)
     with pytest.raises(errors.ArtifactExists):
-        getattr(makers, f"create_{kind}")(location, data)
+        create()
     assert (tmp_path / "it").is_symlink()
 
 

@@ -74,9 +74,7 @@ def start() -> Iterator[Callable[..., Started]]:
     def call(code: str, grace: float = 5.0, tree: bool = False, **options: Any) -> Started:
         argv = [sys.executable, "-c", code]
         options = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, **options}
-        made = Started(
-            *make("popen", argv, options, grace=grace, tree=tree, create=(argv, options))
-        )
+        made = Started(*make("popen", argv, options, grace=grace, tree=tree))
         started.append(made)
         assert made.line() == "ready"
         return made
@@ -340,14 +338,14 @@ def test_a_starter_killed_in_the_middle(program: Callable[..., Program]) -> None
     child = program(
         """
         import json, os, signal, sys
-        from lastout._scopes.kinds import makers
+        from lastout._scopes.kinds import popen
         from say import say
 
         argv = [sys.executable, "-c", "from say import say; say('started'); input()"]
         options = {"stdin": os.dup(0)}
-        location, data = makers.prepare_popen(argv, options)
+        location, data, create = popen.recipe(argv, options)
         say(json.dumps([location, data]))
-        process, more = makers.create_popen(location, data, argv, options)
+        process, more = create()
         say(process.pid)
         os.kill(os.getpid(), signal.SIGKILL)
         """
@@ -443,9 +441,9 @@ def test_what_cannot_be_started_is_the_callers_act() -> None:
     """Bad arguments are refused before anything is recorded."""
     for argv in ([], "", ["a\0b"], [""]):
         with pytest.raises(errors.UsageError, match="no command"):
-            make("popen", argv, create=(argv,))
+            make("popen", argv)
     with pytest.raises(TypeError):
-        make("popen", [1], create=([1],))
+        make("popen", [1])
     with pytest.raises(errors.UsageError, match="process_group"):
         make("popen", ["true"], {"process_group": 5})
     with pytest.raises(errors.UsageError, match="grace"):
@@ -458,7 +456,7 @@ def test_a_program_that_is_not_there_starts_nothing(tmp_path: Path) -> None:
     """The error is Popen's own, and nothing is kept."""
     argv = [str(tmp_path / "no such program")]
     with pytest.raises(FileNotFoundError):
-        make("popen", argv, create=(argv,))
+        make("popen", argv)
     assert processes._ours == {}
 
 
@@ -480,6 +478,6 @@ def test_one_that_popen_lost_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(subprocess, "Popen", popen)
     with pytest.raises(OSError, match="as if"):
-        processes.create("popen-0123456789abcdef", [sys.executable, "-c", WAIT], {})
+        make("popen", [sys.executable, "-c", WAIT])
     with begun[0] as process:
         assert process.wait(10) == -signal.SIGKILL

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lastout import errors
-from lastout._scopes.kinds import shared_memory as segments
-from support.artifacts import Made, make, track
+from lastout._scopes.kinds import paths
+from lastout._scopes.kinds import untracked as segments
+from support.artifacts import Made, make, recipe, track
 from support.unshared import run_mounted
 
 if TYPE_CHECKING:
@@ -92,13 +93,14 @@ def test_another_one_of_its_name_is_left_alone(kind: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_exists_is_not_made_again(kind: str) -> None:
     """A name that is taken is refused, before and at the making."""
-    from lastout._scopes.kinds import makers
-
-    made = one(kind)
+    name = paths.fresh_name("lastout")
+    create = recipe(kind, 64, name).create
+    made = one(kind, name)
     with pytest.raises(errors.ArtifactExists):
         one(kind, made.location)
+    assert create is not None
     with pytest.raises(errors.ArtifactExists):
-        getattr(makers, f"create_{kind}")(made.location, made.data)
+        create()
     assert is_there(made)
     tracked = track(kind, made.location)
     tracked.clean()
@@ -311,11 +313,11 @@ def test_a_killed_maker_leaves_it_to_us(program: Callable[..., Program]) -> None
     child = program(
         """
         import json, os, signal
-        from lastout._scopes.kinds import makers
+        from lastout._scopes.kinds import shared_memory
         from say import say
 
-        location, data = makers.prepare_shared_memory(64)
-        memory, more = makers.create_shared_memory(location, data)
+        location, data, create = shared_memory.recipe(64)
+        memory, more = create()
         say(json.dumps([location, data | more]))
         os.kill(os.getpid(), signal.SIGKILL)
         """

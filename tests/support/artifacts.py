@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lastout._scopes import tracking
-from lastout._scopes.kinds import makers
 from lastout._scopes.kinds import table as cleaners
 from lastout.deadline import Deadline
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from lastout import Report
+    from lastout._scopes.kinds.base import Recipe
 
 
 class Made(NamedTuple):
@@ -31,29 +34,34 @@ class Made(NamedTuple):
         return self._replace(data=self.data["prepared"], given=None)
 
 
-def make(kind: str, *args: Any, create: tuple[Any, ...] = (), **kwargs: Any) -> Made:
-    """Prepare and create an artifact; all its data went through JSON, as in a journal.
+def recipe(kind: str, *args: Any, **kwargs: Any) -> Recipe[Any]:
+    """What a scope records of something that it is about to make.
 
     Args:
         kind: which one.
-        *args: for `prepare_<kind>`.
-        create: what `create_<kind>` gets after location and data.
-        **kwargs: for `prepare_<kind>`.
+        *args: for the `recipe` of its file.
+        **kwargs: for that too.
     """
-    location, data = getattr(makers, f"prepare_{kind}")(*args, **kwargs)
-    given, more = getattr(makers, f"create_{kind}")(location, data, *create)
+    found: Recipe[Any] = import_module(f"lastout._scopes.kinds.{kind}").recipe(*args, **kwargs)
+    return found
+
+
+def make(kind: str, *args: Any, **kwargs: Any) -> Made:
+    """Make an artifact by its recipe; all its data went through JSON, as in a journal."""
+    location, data, create = recipe(kind, *args, **kwargs)
+    given, more = create() if create else (None, {})
     kept = _through_json(data)
     return Made(kind, location, {**kept, **_through_json(more), "prepared": kept}, given)
 
 
 def track(kind: str, location: Any) -> Made:
     """The record of something that exists already."""
-    path, data = tracking.prepare(kind, location)
+    path, data, _ = tracking.adopt(kind, location, {})
     return Made(kind, path, _through_json(data))
 
 
-def _through_json(data: dict[str, Any]) -> dict[str, Any]:
-    back = json.loads(json.dumps(data, allow_nan=False))
+def _through_json(data: Mapping[str, Any]) -> dict[str, Any]:
+    back: dict[str, Any] = json.loads(json.dumps(data, allow_nan=False))
     assert back == data, "not everything in it is JSON"
     return back
 

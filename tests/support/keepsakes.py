@@ -20,12 +20,9 @@ from base64 import b85decode, b85encode
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from lastout._scopes.kinds.shared_memory import (
-    Semaphore,
-    SharedMemory,
-    unlink_semaphore,
-    unlink_shared_memory,
-)
+from lastout._scopes.kinds.semaphore import SemaphoreKind
+from lastout._scopes.kinds.shared_memory import SharedMemoryKind
+from lastout._scopes.kinds.untracked import Semaphore, SharedMemory
 from lastout._scopes.records import journal
 
 if TYPE_CHECKING:
@@ -40,8 +37,8 @@ PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"
 _PLACE = Path("/tmp/lastout-keepsakes")  # where those that are kept were recorded
 # What a callback opens where it is unpickled: how it is made and removed.
 SEGMENTS: dict[str, tuple[Callable[[str], Any], Callable[[str], object]]] = {
-    "shared_memory": (lambda name: SharedMemory(name, True, 4096), unlink_shared_memory),
-    "semaphore": (lambda name: Semaphore(name, 1), unlink_semaphore),
+    "shared_memory": (lambda name: SharedMemory(name, True, 4096), SharedMemoryKind().unlink),
+    "semaphore": (lambda name: Semaphore(name, 1), SemaphoreKind().unlink),
 }
 _CODE = {"marshal:loads", "dill._dill:_create_code"}  # which only the same Python understands
 _WITH_CODE = ("a closure:", "a function:")  # what these note begins so

@@ -1,45 +1,30 @@
-"""ArtifactMethods: what a scope can make, each thing recorded before it exists.
-
-prepare: choose its name  -->  record  -->  create it  -->  record what is known only now
-"""
+"""ArtifactMethods: what a scope can make, by the recipes of its kinds."""
 
 from __future__ import annotations
 
 import os
-from weakref import WeakKeyDictionary
 
 from .._platform.files import temporary_directory
-from ..errors import UsageError
 from ..layout import SCOPE_VARIABLE
 from . import tracking
-from .kinds import makers
-from .records.artifact import LIFETIMES, Artifact
-from .records.liveness import is_helper
+from .artifact_recorder import ArtifactRecorder
+from .kinds import directory, file, socket
+from .kinds.table import make_ready
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from subprocess import Popen
     from typing import Any
 
-    from .kinds.paths import AnyPath
-    from .kinds.shared_memory import Semaphore, SharedMemory
-    from .membership.membership import Membership
-
-    After = Artifact | object | Iterable[Artifact | object]
-    Create = Callable[[str, Mapping[str, Any]], tuple[Any, Mapping[str, Any]]]
-
-# What the user got for an artifact (a Popen, shared memory): which one it is.
-_artifacts: WeakKeyDictionary[object, Artifact] = WeakKeyDictionary()
+    from .artifact_recorder import After
+    from .kinds.base import AnyPath, Data, Recipe
+    from .kinds.untracked import Semaphore, SharedMemory
+    from .records.artifact import Artifact
 
 
-class ArtifactMethods:
+class ArtifactMethods(ArtifactRecorder):
     """The part of a scope that makes things."""
-
-    path: str
-
-    def _membership(self) -> Membership:
-        raise NotImplementedError
 
     def directory(
         self, path: AnyPath | None = None, *, lifetime: str = "scope", after: After = ()
@@ -56,15 +41,15 @@ class ArtifactMethods:
             ArtifactExists, ArtifactMissing, UsageError: it cannot be there.
             SystemRefused: it could not be recorded; it was not made.
         """
-        prepared = makers.prepare_directory(path, temporary_directory())
-        return self._make("directory", prepared, makers.create_directory, lifetime, after)[0]
+        recipe = directory.recipe(path, temporary_directory())
+        return self._record("directory", recipe, lifetime, after)
 
     def file(
         self, path: AnyPath | None = None, *, lifetime: str = "scope", after: After = ()
     ) -> Artifact:
         """Make an empty file (mode 0600); otherwise as `directory`."""
-        prepared = makers.prepare_file(path, temporary_directory())
-        return self._make("file", prepared, makers.create_file, lifetime, after)[0]
+        recipe = file.recipe(path, temporary_directory())
+        return self._record("file", recipe, lifetime, after)
 
     def socket(
         self, path: AnyPath | None = None, *, lifetime: str = "scope", after: After = ()
@@ -73,8 +58,8 @@ class ArtifactMethods:
 
         A fresh one is short enough for it.  A path of your own that is not is refused.
         """
-        prepared = makers.prepare_socket(path, temporary_directory())
-        return self._make("socket", prepared, makers.create_socket, lifetime, after)[0]
+        recipe = socket.recipe(path, temporary_directory())
+        return self._record("socket", recipe, lifetime, after)
 
     def shared_memory(
         self,
@@ -94,10 +79,11 @@ class ArtifactMethods:
             SystemRefused: there is not so much memory, or it could not be recorded; it was
                 not made.
         """
-        prepared = makers.prepare_shared_memory(size, name)
-        create: Create = makers.create_shared_memory
-        made: SharedMemory = self._make("shared_memory", prepared, create, lifetime, after)[1]
-        return made
+        make_ready("shared_memory")
+        from .kinds import shared_memory
+
+        recipe = shared_memory.recipe(size, name)
+        return self._made("shared_memory", recipe, lifetime, after)
 
     def semaphore(
         self,
@@ -108,11 +94,10 @@ class ArtifactMethods:
         after: After = (),
     ) -> Semaphore:
         """Make a named semaphore; otherwise as `shared_memory`."""
-        prepared = makers.prepare_semaphore(value, name)
-        made: Semaphore = self._make(
-            "semaphore", prepared, makers.create_semaphore, lifetime, after
-        )[1]
-        return made
+        make_ready("semaphore")
+        from .kinds import semaphore
+
+        return self._made("semaphore", semaphore.recipe(value, name), lifetime, after)
 
     def popen(
         self,
@@ -146,26 +131,36 @@ class ArtifactMethods:
             OSError: it cannot be started.
             SystemRefused: it could not be recorded; it was not started.
         """
+        make_ready("popen")
+        from .kinds import popen
+
         env = options.get("env")
         options["env"] = {**(os.environ if env is None else env), SCOPE_VARIABLE: self.path}
-        location, data = makers.prepare_popen(argv, options, grace=grace, tree=tree)
+        recipe = popen.recipe(argv, options, grace=grace, tree=tree)
         # It goes before the directory that it runs in.
-        data["cwd"] = os.path.realpath(os.fsdecode(options.get("cwd") or os.curdir))
+        cwd = os.path.realpath(os.fsdecode(options.get("cwd") or os.curdir))
+        recipe = recipe._replace(data={**recipe.data, "cwd": cwd})
+        if member:
+            recipe = self._with_membership(recipe, options)
+        return self._made("popen", recipe, lifetime, after)
 
-        def create(location: str, data: Mapping[str, Any]) -> tuple[Any, Mapping[str, Any]]:
-            if not member:
-                return makers.create_popen(location, data, argv, options)
+    def _with_membership(
+        self, recipe: Recipe[Popen[Any]], options: dict[str, Any]
+    ) -> Recipe[Popen[Any]]:
+        """The recipe of a program that is a member for as long as it runs."""
+        start = recipe.create
+        assert start is not None
+
+        def create() -> tuple[Popen[Any], Data]:
             journal_lock = self._membership().journal.publish_for_another()
             try:
-                passed = (*options.get("pass_fds", ()), journal_lock.fileno())
-                options["pass_fds"] = passed
-                process, more = makers.create_popen(location, data, argv, options)
+                options["pass_fds"] = (*options.get("pass_fds", ()), journal_lock.fileno())
+                process, more = start()
                 return process, {**more, "member": journal_lock.member}
             finally:
                 journal_lock.close()  # the program has it
 
-        started: Popen[Any] = self._make("popen", (location, data), create, lifetime, after)[1]
-        return started
+        return recipe._replace(create=create)
 
     def command(
         self,
@@ -191,8 +186,11 @@ class ArtifactMethods:
             UsageError, TypeError: it cannot be run.
             SystemRefused: it could not be recorded.
         """
-        prepared = makers.prepare_command(argv, cwd=cwd, env=env, timeout=timeout)
-        return self._make("command", prepared, None, lifetime, after)[0]
+        make_ready("command")
+        from .kinds import command
+
+        recipe = command.recipe(argv, cwd=cwd, env=env, timeout=timeout)
+        return self._record("command", recipe, lifetime, after)
 
     def callback(self, func: Callable[..., object], /, *args: Any, **kwargs: Any) -> Artifact:
         """Call a function as the cleanup, in whichever process cleans.
@@ -210,93 +208,37 @@ class ArtifactMethods:
             UsageError: it can neither be imported nor pickled.
             SystemRefused: it could not be recorded.
         """
-        prepared = makers.prepare_callback(func, args, kwargs)
+        make_ready("callback")
+        from .kinds import callback
 
-        def create(location: str, data: Mapping[str, Any]) -> tuple[Any, Mapping[str, Any]]:
-            return makers.create_callback(location, data, func, args, kwargs)
-
-        return self._make("callback", prepared, create, "scope", ())[0]
+        return self._record("callback", callback.recipe(func, args, kwargs), "scope", ())
 
     def track(
-        self, kind: str, location: AnyPath, *, lifetime: str = "scope", after: After = ()
+        self,
+        kind: str,
+        location: AnyPath,
+        *,
+        lifetime: str = "scope",
+        after: After = (),
+        **options: Any,
     ) -> Artifact:
-        """Hand over something that exists already.
+        """Hand over something that exists already, or have it made, by a kind of your own.
+
+        Args:
+            kind: what it is: `"directory"`, `"file"`, `"socket"`, `"shared_memory"`,
+                `"semaphore"`, or a kind that a package brings.
+            location: where it is, or what it is called.
+            lifetime: as for `directory`.
+            after: as for `directory`.
+            options: what else such a kind wants to know.
 
         Raises:
             ArtifactMissing: nothing is there.
-            UsageError: it is not of that kind.
+            UsageError: it is not of that kind, or there is no such kind.
+            UnusableKind: the package that brings the kind cannot be used.
             SystemRefused: it could not be recorded.
         """
-        prepared = tracking.prepare(kind, location)
-        return self._make(kind, prepared, None, lifetime, after)[0]
-
-    def artifact_of(self, made: object) -> Artifact:
-        """The artifact behind a `Popen`, shared memory or semaphore that this process made here.
-
-        Raises:
-            UsageError: it was not made by a scope in this process.
-        """
-        try:
-            return _artifacts[made]
-        except (KeyError, TypeError):
-            raise UsageError(f"{made!r} was not made by a scope in this process") from None
-
-    def _make(
-        self,
-        kind: str,
-        prepared: tuple[str, Mapping[str, Any]],
-        create: Create | None,
-        lifetime: str,
-        after: After,
-    ) -> tuple[Artifact, Any]:
-        if lifetime not in LIFETIMES:
-            self._membership()
-            raise UsageError(f"lifetime must be one of {LIFETIMES}, not {lifetime!r}")
-        while True:
-            member = self._membership()
-            with member.busy:
-                if not is_helper(member.token):
-                    return self._record_and_create(member, kind, prepared, create, lifetime, after)
-                with member.journal.undisturbed() as there:
-                    if there:
-                        what = member, kind, prepared, create, lifetime, after
-                        return self._record_and_create(*what)
-            member.end()
-
-    def _record_and_create(
-        self,
-        member: Membership,
-        kind: str,
-        prepared: tuple[str, Mapping[str, Any]],
-        create: Create | None,
-        lifetime: str,
-        after: After,
-    ) -> tuple[Artifact, Any]:
-        location, data = prepared
-        artifact = member.record(kind, location, lifetime, self._ids(after), data)
-        if create is None:
-            return artifact, None
-        try:
-            made, more = create(location, data)
-        except Exception:
-            # Makers leave nothing behind, and what is there may be another's.
-            member.keep(artifact)
-            raise
-        if more:
-            artifact = member.journal.add(artifact, more)
-        if made is not None:
-            _artifacts[made] = artifact
-        return artifact, made
-
-    def _ids(self, after: After) -> tuple[str, ...]:
-        several = after if isinstance(after, (tuple, list, set, frozenset)) else (after,)
-        found = []
-        for one in several:
-            artifact = one if isinstance(one, Artifact) else self.artifact_of(one)
-            if artifact.scope != self.path:
-                raise UsageError(f"{artifact!r} is in another scope, {artifact.scope!r}")
-            found.append(artifact.id)
-        return tuple(found)
+        return self._record(kind, tracking.adopt(kind, location, options), lifetime, after)
 
 
 # Journals of former versions name it so.

@@ -1,57 +1,67 @@
-"""Tracking: taking over what exists already, made by whomever."""
+"""Tracking: what exists already, or is of a kind that a package brings, as it is recorded."""
 
 from __future__ import annotations
 
-import os
-import stat
-
-from .._platform.imports import load
-from ..errors import ArtifactMissing, UsageError
-from .kinds import paths
+from ..errors import UnknownKind, UnusableKind, UsageError
+from .kinds import table
+from .kinds.base import Recipe, Trackable
+from .kinds.json_values import survives_json
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .kinds.makers import Prepared
-    from .kinds.paths import AnyPath
+    from collections.abc import Mapping
+    from typing import Any
+
+    from .kinds.base import AnyPath
 
 
-def prepare(kind: str, location: AnyPath) -> Prepared:
-    """Look at something that exists, and take note of what it is.
-
-    `"file"` may be anything but a directory; a symbolic link is removed itself,
-    not what it points to.
+def adopt(kind: str, location: AnyPath, options: Mapping[str, Any]) -> Recipe[object]:
+    """Ask a kind how something is recorded, and made if it is not there.
 
     Raises:
         ArtifactMissing: nothing is there.
-        UsageError: it is not of that kind, or that kind cannot be handed over.
+        UsageError: it is not of that kind, that kind cannot be handed over, or said what
+            cannot be recorded; nothing was made.
+        UnusableKind: the package that brings the kind cannot be used.
     """
-    if kind not in paths.TYPES:
-        known = ", ".join(sorted(paths.TYPES))
-        raise UsageError(f"cannot track a {kind!r}; only {known}", kind=kind)
-    path, found = _look(kind, location)
-    if found is None:
-        raise ArtifactMissing(
-            f"cannot track the {kind} {path!r}: nothing is there; make it first, or let the scope"
-            " make it",
-            kind=kind,
-            location=path,
-        )
-    is_right = paths.TYPES[kind](found.st_mode) or (
-        kind == "file" and not stat.S_ISDIR(found.st_mode)
-    )
-    if not is_right:
+    recipe = _trackable(kind).adopt(location, **options)
+    if kind not in table.KINDS:
+        _check(kind, recipe)
+    return recipe
+
+
+def check_data(kind: str, what: str, data: object) -> None:
+    """Raise `UsageError` unless a kind that a package brings said what can be recorded."""
+    if kind not in table.KINDS and not (isinstance(data, dict) and survives_json(data)):
         raise UsageError(
-            f"cannot track {path!r} as a {kind}: it is a {paths.type_name(found)}", kind=kind
+            f"{what} of the kind {kind!r} cannot be recorded, as JSON does not give it back:"
+            f" {data!r}; it must be a dict of None, bool, int, finite float, str, and of lists and"
+            " dicts of these",
+            kind=kind,
         )
-    return path, {**paths.facts(found), "type": stat.S_IFMT(found.st_mode)}
 
 
-def _look(kind: str, location: AnyPath) -> tuple[str, os.stat_result | None]:
-    if kind not in ("shared_memory", "semaphore"):
-        path = paths.resolve(kind, location)
-        return path, paths.look(path)
-    load("lastout._scopes.kinds.shared_memory")
-    from .kinds import shared_memory
+def _check(kind: str, recipe: object) -> None:
+    if not isinstance(recipe, Recipe) or not isinstance(recipe.location, str):
+        raise UsageError(
+            f"the kind {kind!r} gave no Recipe with a text for its location: {recipe!r}", kind=kind
+        )
+    check_data(kind, "the data", recipe.data)
 
-    name = os.fsdecode(location).removeprefix("/")
-    return name, shared_memory.look(kind, name)
+
+def _trackable(kind: str) -> Trackable:
+    found: object = None
+    try:
+        found = table.find(kind)
+    except UnusableKind:
+        raise
+    except UnknownKind as error:
+        why = f": {error}"
+    else:
+        if isinstance(found, Trackable):
+            return found
+        why = ""
+    known = ", ".join(table.trackable())
+    raise UsageError(
+        f"cannot track a {kind!r}; only {known}, and what packages bring{why}", kind=kind
+    )

@@ -1,7 +1,7 @@
-"""Moved to `lastout._scopes.kinds.shared_memory`, for what a former version left."""
+"""Moved to `lastout._scopes.kinds.untracked`, for what a former version left."""
 
 from __future__ import annotations
 
 from .._platform.imports import moved
 
-moved(__name__, "lastout._scopes.kinds.shared_memory")
+moved(__name__, "lastout._scopes.kinds.untracked")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from itertools import chain
 
-from .._scopes.records.inspection import inspect
+from .._scopes.records.inspection import described, inspect
 from ..backends.local import LocalBackend
 from ..backends.root import check_name
 from ..errors import UsageError
@@ -173,8 +173,7 @@ def warn_strays(backend: LocalBackend, only: str | None = None) -> None:
 
 def describe_artifact(view: ArtifactView) -> str:
     """What an artifact is, for people: its place, or the command line."""
-    words = view.artifact.data.get("argv")
-    return " ".join(words) if words else view.artifact.location
+    return described(view.artifact)
 
 
 def _kept(view: ScopeView) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from contextlib import contextmanager
 
-from .._scopes.kinds.table import clean
+from .._scopes.kinds.table import clean, flags
 from .._scopes.reaping.recovery import reap_all
 from .._scopes.records.inspection import inspect
 from ..backends.local import LocalBackend
@@ -101,7 +101,7 @@ def _say_what_is_due(backend: Backend, views: list[ScopeView], as_json: bool) ->
             print_tables([TextTable(_DUE, rows)])
         warn_problems(views)
         for view in views:
-            if view.living and any(artifact.kind == "popen" for artifact in view.due):
+            if view.living and any(flags(artifact.kind).ends_processes for artifact in view.due):
                 text = "who still lives when its processes have ended decides about the rest"
                 print_error(f"{view.name}: {text}")
     return int(any(view.due or view.problems for view in views))

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .shared import SharedFixtureFailed as SharedFixtureFailed
     from .shared import SystemRefused as SystemRefused
     from .shared import UnknownKind as UnknownKind
+    from .shared import UnusableKind as UnusableKind
 
 
 class LastoutError(Exception):

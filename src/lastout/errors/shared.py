@@ -42,13 +42,19 @@ class ArtifactReplaced(LastoutError):
 
 
 class UnknownKind(LastoutError):
-    """A journal names a kind of artifact that this version cannot clean.
+    """A kind of artifact that nothing here can clean: it is of a newer version, or of a package.
+
+    What is recorded of it stays recorded.
 
     Attributes:
         kind: the kind that was found.
     """
 
     kind: str
+
+
+class UnusableKind(UnknownKind):
+    """A kind that a package brings cannot be used: it fails on import, or its name is taken."""
 
 
 class CleanupFailed(LastoutError):

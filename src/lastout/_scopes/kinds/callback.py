@@ -21,20 +21,23 @@ import json
 import os
 import sys
 from functools import partial
-from math import isfinite
 
 from ... import pickling
 from ..._exits import runner
 from ..._platform import files
 from ..._platform.interpreter import interpreter
-from ...deadline import Deadline, check_seconds
+from ...deadline import Deadline
 from ...errors import CleanupFailed, CleanupTimeout, UsageError
 from . import command, paths
+from .base import Kind, Recipe
+from .json_values import survives_json
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any, Final
+
+    from .base import Data
 
 # -P: nothing is imported from the directory it happens to start in.  What is found by the maker's
 # path may be another version of lastout: so the name is the old one, which is there in each.
@@ -48,71 +51,89 @@ _CHILD: Final = (
 _live: dict[tuple[int, str], Callable[[], object]] = {}
 
 
-def prepare(
+class CallbackKind(Kind):
+    """A function that is called as the cleanup."""
+
+    name = "callback"
+    may_need_scope = True
+
+    def limit(self, data: Data) -> float | None:
+        """None: in the process that recorded it, whoever leaves says what is too long."""
+        return None
+
+    def clean(self, location: str, data: Data, deadline: Deadline) -> None:
+        """Make the call.
+
+        Raises:
+            CleanupFailed: it raised, or ended its process, or cannot be imported any more.
+            CleanupTimeout: it did not return in its time.
+        """
+        live = _live.get((os.getpid(), data["token"]))
+        if live is not None:
+            _call_here(live, location, deadline.left())
+        else:
+            # Its maker is not here to see how long it holds others up.
+            _call_elsewhere(location, data, Deadline(deadline.share(False, command.TIME_LIMIT)))
+        self.forget(location, data)
+
+    def forget(self, location: str, data: Data) -> None:
+        """It will not be called."""
+        _live.pop((os.getpid(), data["token"]), None)
+
+
+def recipe(
     func: Callable[..., object],
-    args: tuple[Any, ...],
-    kwargs: Mapping[str, Any],
-    timeout: float | None,
-) -> tuple[str, dict[str, Any]]:
-    """Write a call down so that another process can make it.
+    args: tuple[Any, ...] = (),
+    kwargs: Mapping[str, Any] | None = None,
+) -> Recipe[None]:
+    """A function that is called as the cleanup, in whichever process cleans.
+
+    What it prints is shown only if this very process cleans; else it is part of
+    the error, if there is one.
+
+    Args:
+        func: the function; one that cannot be imported is pickled, as it is now.
+        args: what it is called with, by position.
+        kwargs: what it is called with, by name.
 
     Raises:
-        UsageError: it can neither be imported nor pickled; nothing was recorded.
+        UsageError: it can neither be imported nor pickled.
         TypeError: it is not callable.
     """
     if not callable(func):
         raise TypeError(f"a callback must be callable, not {func!r}")
-    name = pickling.name_of(func)
-    data: dict[str, Any] = {
-        "token": paths.fresh_name("callback"),
-        "timeout": check_seconds(timeout, "timeout"),
+    kwargs = {} if kwargs is None else dict(kwargs)
+    name, token = pickling.name_of(func), paths.fresh_name("callback")
+    data = {
+        "token": token,
+        "timeout": None,  # former versions look at it
         "cwd": _here(),
         "path": [os.path.abspath(entry) for entry in sys.path],
+        **_written(name, func, args, kwargs),
     }
-    if pickling.can_be_imported(func) and _survives_json([list(args), dict(kwargs)]):
-        return name, {**data, "args": list(args), "kwargs": dict(kwargs)}
+
+    def create() -> tuple[None, Data]:
+        _live[os.getpid(), token] = partial(func, *args, **kwargs)
+        return None, {}
+
+    return Recipe(name, data, create)
+
+
+def _written(
+    name: str, func: Callable[..., object], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Data:
+    """A call, so that another process can make it."""
+    if pickling.can_be_imported(func) and survives_json([list(args), kwargs]):
+        return {"args": list(args), "kwargs": kwargs}
     try:
-        pickled = pickling.dumps((func, args, dict(kwargs)))
+        pickled = pickling.dumps((func, args, kwargs))
     except Exception as error:
         raise UsageError(
             f"the callback {name} can neither be imported by another process nor pickled"
             f" ({type(error).__name__}: {error}); use a function of a module, and arguments that"
             " can be pickled"
         ) from error
-    return name, {**data, "pickle": base64.b85encode(pickled).decode()}
-
-
-def create(
-    data: Mapping[str, Any],
-    func: Callable[..., object],
-    args: tuple[Any, ...],
-    kwargs: Mapping[str, Any],
-) -> None:
-    """Keep the very function for the case that this process cleans."""
-    _live[os.getpid(), data["token"]] = partial(func, *args, **kwargs)
-
-
-def forget(token: str) -> None:
-    """It will not be called."""
-    _live.pop((os.getpid(), token), None)
-
-
-def clean_callback(location: str, data: Mapping[str, Any], deadline: Deadline) -> None:
-    """Make a recorded call.
-
-    Raises:
-        CleanupFailed: it raised, or ended its process, or cannot be imported any more.
-        CleanupTimeout: it did not return in its time.
-    """
-    live = _live.get((os.getpid(), data["token"]))
-    if live is not None:
-        _call_here(live, location, deadline.share(False, data["timeout"]))
-    else:
-        # Its maker is not here to see how long it holds others up.
-        own = command.TIME_LIMIT if data["timeout"] is None else data["timeout"]
-        limit = deadline.share(False, min(own, command.TIME_LIMIT))
-        _call_elsewhere(location, data, Deadline(limit))
-    forget(data["token"])
+    return {"pickle": base64.b85encode(pickled).decode()}
 
 
 def _call_here(call: Callable[[], object], location: str, seconds: float | None) -> None:
@@ -178,21 +199,3 @@ def _here() -> str:
         return os.getcwd()
     except FileNotFoundError:  # it was removed under us
         return "/"
-
-
-def _survives_json(value: object) -> bool:
-    """Whether JSON gives back exactly this value: no tuples, no keys but text, no subclasses."""
-    kind = type(value)
-    if value is None or kind in (bool, int, str):
-        return True
-    if kind is float:
-        return isfinite(value)  # type: ignore[arg-type]
-    try:
-        if kind is list:
-            return all(map(_survives_json, value))  # type: ignore[call-overload]
-        if kind is dict:
-            every: dict[object, object] = value  # type: ignore[assignment]
-            return all(type(key) is str and _survives_json(every[key]) for key in every)
-    except RecursionError:  # it contains itself
-        return False
-    return False

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def make(call: Mapping[str, Any]) -> None:
-    """Make a call as `callbacks.prepare` wrote it down, with its location as `name`.
+    """Make a call as `callback.recipe` wrote it down, with its location as `name`.
 
     Raises:
         Exception: whatever it raises, or keeps it from being found.

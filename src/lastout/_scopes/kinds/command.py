@@ -21,6 +21,7 @@ from ...errors import CleanupFailed, CleanupTimeout, UsageError
 from ...layout import SCOPE_VARIABLE
 from . import paths
 from . import popen as processes
+from .base import Kind, Recipe
 from .process_groups import LAST_PATIENCE, ProcessGroup
 from .relay import OutputRelay
 
@@ -28,6 +29,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import Any, Final, Protocol
+
+    from .base import AnyPath, Data
 
     class Running(Protocol):
         """What is asked of a process: a `Popen` has it."""
@@ -46,13 +49,47 @@ _TAIL: Final = 2000  # bytes of its output that are told
 _NOT_PASSED_ON: Final = frozenset({SCOPE_VARIABLE})
 
 
-def prepare(
+class CommandKind(Kind):
+    """A program that is run as the cleanup."""
+
+    name = "command"
+    may_need_scope = True
+
+    def limit(self, data: Data) -> float | None:
+        """None: it has the one that its user gave it."""
+        return None
+
+    def clean(self, location: str, data: Data, deadline: Deadline) -> None:
+        """Run it.
+
+        Raises:
+            CleanupFailed: it ended with another status than 0, or cannot be started.
+            CleanupTimeout: it did not end in its time and was killed, with its group.
+        """
+        limit = TIME_LIMIT if data["timeout"] is None else data["timeout"]
+        how = {"executable": data["program"], "cwd": data["cwd"], "stdin": subprocess.DEVNULL}
+        left = Deadline(deadline.share(False, limit))
+        run(self.name, location, data["argv"], how, data["env"], left)
+
+    def describe(self, location: str, data: Data) -> str:
+        """Its command line."""
+        return " ".join(data["argv"])
+
+
+def recipe(
     argv: Sequence[processes.Argument],
-    cwd: paths.AnyPath | None,
-    env: Mapping[str, str] | None,
-    timeout: float | None,
-) -> tuple[str, dict[str, Any]]:
-    """Check a command and write down what it needs to run anywhere.
+    *,
+    cwd: AnyPath | None = None,
+    env: Mapping[str, str] | None = None,
+    timeout: float | None = None,
+) -> Recipe[None]:
+    """A program that runs as the cleanup, with what it needs to run anywhere.
+
+    Args:
+        argv: the program and its arguments; the program is looked up now.
+        cwd: the directory it runs in; the present one for `None`.
+        env: variables on top of those of the process that cleans.
+        timeout: seconds after which it is killed; 60 for `None`.
 
     Raises:
         UsageError: there is no such program or directory, or it is no command at all.
@@ -71,13 +108,14 @@ def prepare(
     where = paths.resolve("directory", cwd) if cwd is not None else os.getcwd()
     if not os.path.isdir(where):
         raise UsageError(f"there is no directory {where!r} for the command to run in")
-    return shlex.join(words), {
+    data = {
         "argv": words,
         "program": _found(words[0], where, added.get("PATH")),
         "cwd": where,
         "env": added,
         "timeout": check_seconds(timeout, "timeout"),
     }
+    return Recipe(shlex.join(words), data)
 
 
 def _found(name: str, where: str, path: str | None) -> str:
@@ -88,18 +126,6 @@ def _found(name: str, where: str, path: str | None) -> str:
     if program is None:
         raise UsageError(f"there is no program {name!r} that could be run as a cleanup")
     return os.path.abspath(program)
-
-
-def clean_command(location: str, data: Mapping[str, Any], deadline: Deadline) -> None:
-    """Run a recorded command.
-
-    Raises:
-        CleanupFailed: it ended with another status than 0, or cannot be started.
-        CleanupTimeout: it did not end in its time and was killed, with its group.
-    """
-    limit = TIME_LIMIT if data["timeout"] is None else data["timeout"]
-    how = {"executable": data["program"], "cwd": data["cwd"], "stdin": subprocess.DEVNULL}
-    run("command", location, data["argv"], how, data["env"], Deadline(deadline.share(False, limit)))
 
 
 def run(

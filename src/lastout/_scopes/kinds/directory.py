@@ -1,6 +1,6 @@
-"""Removing a directory with all that is in it, and nothing else.
+"""Directories: removed with all that is in them, and nothing else.
 
-It walks by descriptors, never by paths: each directory is opened in the one
+A removal walks by descriptors, never by paths: each directory is opened in the one
 above it without following links, emptied, and left through `..`, which must
 be the directory it came from.  So whoever swaps a part of the tree for a link,
 or moves it away, while it is being removed leads it nowhere else.  A mount
@@ -12,48 +12,106 @@ point is not entered.  One descriptor is enough for any depth.
 from __future__ import annotations
 
 import os
+import stat
 
 from ..._platform.files import PASS_THROUGH, mount_of, unlock_directory
+from ...deadline import Deadline
 from ...errors import CleanupFailed, CleanupTimeout
-from .paths import check_same, look, replaced
+from . import paths
+from .base import Recipe, Size, Trackable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from typing import Any, Final
+    from typing import Final
 
-    from ...deadline import Deadline
+    from .base import AnyPath, Data
 
 _FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # For the one above the first, which need not be ours nor readable.
 _PASSING: Final = PASS_THROUGH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _LOOKS: Final = 10  # at a directory into which somebody still writes
+_ADDING: Final = 2.0  # seconds to add up how big one is
 _TOLD: Final = 5  # how many of the things that stay are named in the error
 
 
-def clean_directory(location: str, data: Mapping[str, Any], deadline: Deadline) -> None:
-    """Remove a directory and everything in it.
+class DirectoryKind(Trackable):
+    """A directory with all that is in it, be that recorded or not."""
 
-    What cannot be removed does not stop the rest.
+    name = "directory"
+    at_path = True
+    repeatable = True
+    contains = True
+
+    def adopt(self, location: AnyPath, /) -> Recipe[None]:
+        """Take note of the one that is there."""
+        path = paths.resolve(self.name, location)
+        return paths.adopted(self.name, path, paths.look(path), stat.S_ISDIR)
+
+    def clean(self, location: str, data: Data, deadline: Deadline) -> None:
+        """Remove a directory and everything in it.
+
+        What cannot be removed does not stop the rest.
+
+        Raises:
+            ArtifactReplaced: something else is there now; nothing was touched.
+            CleanupFailed: something in it stays; the text says what and why.
+            CleanupTimeout: the time was over; the rest stays for the next one.
+        """
+        found = paths.look(location)
+        if found is None:
+            return
+        paths.check_same(self.name, location, data, found, stat.S_ISDIR)
+        parent, name = os.path.split(location)
+        try:
+            above = os.open(parent, _PASSING)
+        except FileNotFoundError:
+            return  # gone in this very moment
+        try:
+            _Walk(location, deadline).remove(name, above, (found.st_dev, found.st_ino))
+        finally:
+            os.close(above)
+
+    def size(self, location: str, data: Data) -> Size | None:
+        """The size of all files below it, no link followed."""
+        return _size_below(location, Deadline(_ADDING))
+
+
+def recipe(path: AnyPath | None, base: str) -> Recipe[None]:
+    """A directory to be made, with mode 0700: at `path`, or by a fresh name below `base`.
 
     Raises:
-        ArtifactReplaced: something else is there now; nothing was touched.
-        CleanupFailed: something in it stays; the text says what and why.
-        CleanupTimeout: the time was over; the rest stays for the next one.
+        ArtifactExists: something is there already; also when it is made, if somebody was quicker.
+        ArtifactMissing: the directory that it should be in is not there.
+        UsageError: it cannot be a path.
     """
-    found = look(location)
-    if found is None:
-        return
-    check_same("directory", location, data, found)
-    parent, name = os.path.split(location)
+    location = paths.new_path(DirectoryKind.name, path, base)
+    return Recipe(location, create=lambda: (None, _create(location)))
+
+
+def _create(location: str) -> Data:
     try:
-        above = os.open(parent, _PASSING)
-    except FileNotFoundError:
-        return  # gone in this very moment
-    try:
-        _Walk(location, deadline).remove(name, above, (found.st_dev, found.st_ino))
-    finally:
-        os.close(above)
+        os.mkdir(location, 0o700)
+    except FileExistsError as error:
+        raise paths.already_there(DirectoryKind.name, location) from error
+    with paths.or_without(os.rmdir, location):
+        return paths.facts(os.lstat(location))
+
+
+def _size_below(path: str, deadline: Deadline) -> Size | None:
+    total, complete, ahead = 0, True, [path]
+    while ahead and not deadline.passed():
+        try:
+            with os.scandir(ahead.pop()) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        ahead.append(entry.path)
+                    else:
+                        total += entry.stat(follow_symlinks=False).st_size
+        except OSError:
+            if not ahead and not total and not os.path.lexists(path):
+                return None
+            complete = False
+    return Size(total, complete and not ahead)
 
 
 class _Step:
@@ -119,7 +177,7 @@ class _Walk:
         try:
             found = os.fstat(child)
             if identity not in (None, _identity(found)):
-                raise replaced("directory", self._path(name), "it is another one")
+                raise paths.replaced("directory", self._path(name), "it is another one")
             if mount_of(child) != self._mount:
                 self._left.append(f"{self._path(name)}: something is mounted there")
                 return
@@ -163,7 +221,7 @@ class _Walk:
         try:
             came_from = self._trail[-2].identity if inside else self._top
             if _identity(os.fstat(above)) != came_from:
-                raise replaced("directory", self._path(), "it was moved while it was removed")
+                raise paths.replaced("directory", self._path(), "it was moved while it was removed")
             if self._removed(step, above):
                 self._trail.pop()
                 self._here, above = above, self._here

@@ -9,25 +9,19 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import contextmanager
 
-from ..._platform.files import LONGEST_SOCKET_PATH
 from ...errors import ArtifactExists, ArtifactMissing, ArtifactReplaced, UsageError
+from .base import AnyPath, Recipe, Size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from typing import Any, Final
+    from collections.abc import Callable, Iterator
+    from typing import Any
 
-    AnyPath = str | bytes | os.PathLike[str] | os.PathLike[bytes]
+    from .base import Data
 
-TYPES: Final = {
-    "directory": stat.S_ISDIR,
-    "file": stat.S_ISREG,
-    "socket": stat.S_ISSOCK,
-    # Where the system shows them as files at all.
-    "shared_memory": stat.S_ISREG,
-    "semaphore": stat.S_ISREG,
-}
+    IsType = Callable[[int], bool]  # asked of a mode, as `stat.S_ISREG` is
 
 
 def fresh_name(kind: str) -> str:
@@ -54,43 +48,6 @@ def new_path(kind: str, path: AnyPath | None, base: str) -> str:
             location=location,
         )
     return location
-
-
-def new_socket(path: AnyPath | None, base: str) -> str:
-    """The path of a socket that can be bound; for `None` a fresh one, below `base` if it can.
-
-    Raises:
-        ArtifactExists, ArtifactMissing, UsageError: as for any other one.
-        UsageError: nobody could ever bind it.
-    """
-    location = new_path("socket", path, base)
-    # Where the whole path is too long, its caller can bind it as it was given.
-    if _can_be_bound(location) or (path is not None and _can_be_bound(path)):
-        return location
-    for place in _other_places() if path is None else ():
-        short = new_path("socket", None, place)
-        if _can_be_bound(short):
-            return short
-    raise UsageError(
-        f"{location!r} cannot be the path of a socket: it has {len(os.fsencode(location))} bytes,"
-        f" and no more than {LONGEST_SOCKET_PATH} can be bound; choose a shorter one, or name it"
-        " from a working directory near by, and bind it so",
-        kind="socket",
-    )
-
-
-def _can_be_bound(path: AnyPath) -> bool:
-    return len(os.fsencode(path)) <= LONGEST_SOCKET_PATH
-
-
-def _other_places() -> Iterator[str]:
-    """Where sockets may lie, if not in the directory for temporary files."""
-    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
-    # After `su` and `sudo` it is often still that of the former user.
-    if os.path.isdir(runtime) and os.stat(runtime).st_uid == os.geteuid():
-        yield runtime
-    if os.access("/tmp", os.W_OK | os.X_OK):
-        yield "/tmp"
 
 
 def resolve(kind: str, path: AnyPath) -> str:
@@ -136,14 +93,49 @@ def facts(found: os.stat_result) -> dict[str, Any]:
     return {"device": found.st_dev, "inode": found.st_ino}
 
 
-def check_same(kind: str, location: str, data: Mapping[str, Any], found: os.stat_result) -> None:
+@contextmanager
+def or_without(remove: Callable[[str], object], location: str) -> Iterator[None]:
+    """If the system refuses the rest, take back what was just made."""
+    try:
+        yield
+    except OSError:
+        remove(location)
+        raise
+
+
+def adopted(
+    kind: str, location: str, found: os.stat_result | None, is_type: IsType
+) -> Recipe[None]:
+    """How something that exists is recorded.
+
+    Raises:
+        ArtifactMissing: nothing is there.
+        UsageError: it is not of that kind.
+    """
+    if found is None:
+        raise ArtifactMissing(
+            f"cannot track the {kind} {location!r}: nothing is there; make it first, or let the"
+            " scope make it",
+            kind=kind,
+            location=location,
+        )
+    if not is_type(found.st_mode):
+        raise UsageError(
+            f"cannot track {location!r} as a {kind}: it is a {type_name(found)}", kind=kind
+        )
+    return Recipe(location, {**facts(found), "type": stat.S_IFMT(found.st_mode)})
+
+
+def check_same(
+    kind: str, location: str, data: Data, found: os.stat_result, is_type: IsType
+) -> None:
     """Raise `ArtifactReplaced` unless `found` is what was recorded.
 
     A maker that was killed before it could record device and inode leaves only
     the type and the owner to go by: what is there must be of its kind and ours.
     """
     inode, kept_type = data.get("inode"), data.get("type")
-    right = stat.S_IFMT(found.st_mode) == kept_type if kept_type else TYPES[kind](found.st_mode)
+    right = stat.S_IFMT(found.st_mode) == kept_type if kept_type else is_type(found.st_mode)
     if not right:
         what = f"it is a {type_name(found)} now"
     elif inode is not None and (found.st_ino, found.st_dev) != (inode, data.get("device")):
@@ -153,6 +145,19 @@ def check_same(kind: str, location: str, data: Mapping[str, Any], found: os.stat
     else:
         return
     raise replaced(kind, location, what)
+
+
+def unlink(kind: str, location: str, data: Data, is_type: IsType) -> None:
+    """Remove what was recorded, if it is there; by one lstat and one unlink.
+
+    Raises:
+        ArtifactReplaced: something else is there now.
+    """
+    try:
+        check_same(kind, location, data, os.lstat(location), is_type)
+        os.unlink(location)
+    except (FileNotFoundError, NotADirectoryError):
+        return  # gone, or the directory that it was in is
 
 
 def type_name(found: os.stat_result) -> str:
@@ -175,3 +180,11 @@ def replaced(kind: str, location: str, what: str) -> ArtifactReplaced:
         kind=kind,
         location=location,
     )
+
+
+def size(path: str) -> Size | None:
+    """How big the file at `path` is; `None` if there is none."""
+    try:
+        return Size(os.lstat(path).st_size)
+    except OSError:
+        return None

@@ -19,18 +19,25 @@ from ...deadline import Deadline, check_seconds
 from ...errors import CleanupFailed, CleanupTimeout, UsageError
 from ...layout import ARTIFACT_VARIABLE
 from . import paths
-from .process_groups import LAST_PATIENCE, ProcessGroup, session_of
+from .base import Kind, Recipe
+from .process_groups import LAST_PATIENCE, ProcessGroup, group_of, session_of
 from .tokens import SearchToken
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from typing import Any, Final
+
+    from .base import Data
 
     Argument = str | bytes | os.PathLike[str] | os.PathLike[bytes]
     Arguments = Sequence[Argument] | Argument
 
 _select = UnpatchedModule("select")
+_ELSEWHERE: Final = (
+    "the process {} was started in another container, and none like it can be seen from this one;"
+    " run `lastout reap` there or outside of containers, or forget it with keep()"
+)
 _SETTLE: Final = 50  # milliseconds that a new process has to come to its own program
 
 # Those that this process started: only their parent can wait for them, and a
@@ -38,15 +45,85 @@ _SETTLE: Final = 50  # milliseconds that a new process has to come to its own pr
 _ours: dict[tuple[int, str], subprocess.Popen[Any]] = {}
 
 
-def prepare(
-    argv: Arguments, options: Mapping[str, Any], grace: float = 5.0, tree: bool = False
-) -> tuple[str, dict[str, Any]]:
-    """Check what can be checked of a process to be started, and give it a token.
+class PopenKind(Kind):
+    """A process that a scope started, with its whole group."""
+
+    name = "popen"
+    ends_processes = True
+    may_need_scope = True
+
+    def limit(self, data: Data) -> float | None:
+        """None: the grace that its user gave it may be longer than any other limit."""
+        return None
+
+    def clean(self, location: str, data: Data, deadline: Deadline) -> None:
+        """End a process with its whole group: SIGTERM, the recorded grace, SIGKILL.
+
+        It returns when all of them have ended.  If this process started it, its
+        `Popen` object has the status then.
+
+        Raises:
+            CleanupTimeout: some of them did not end even by SIGKILL, or not in time.
+            CleanupFailed: it was started in another container, and cannot be seen from here;
+                or its leader is gone, and who is in a group of that number cannot be told.
+        """
+        if data["boot"] != pids.boot_id():
+            return  # no process outlives a reboot
+        here = data["namespace"] == pids.pid_namespace()
+        left, seen, unverified_members = _end(location, data, deadline, known=here)
+        process = _ours.get((os.getpid(), location))
+        if process is not None:
+            # Not before: until it is waited for its number is proof of who is of its group.
+            process.poll()
+        if left:
+            raise CleanupTimeout(_what_remains(data, left), kind=self.name, location=location)
+        why = ""
+        if unverified_members:
+            why = _what_may_be_of_it(data, unverified_members)
+        elif not here and not seen and not pids.sees_all_processes():
+            why = _ELSEWHERE.format(data["argv"])
+        if why:
+            raise CleanupFailed(why, kind=self.name, location=location)
+        self.forget(location, data)
+
+    def forget(self, location: str, data: Data) -> None:
+        """It is kept: the user looks after it from now on."""
+        _ours.pop((os.getpid(), location), None)
+
+    def describe(self, location: str, data: Data) -> str:
+        """Its command line."""
+        return " ".join(data["argv"])
+
+    def ends(self, location: str, data: Data, processes: Collection[int]) -> bool:
+        """Whether one of them has its token, or is in its group."""
+        token, leader = SearchToken(location, bool(data.get("tree"))), data.get("pid")
+        return any(
+            token.is_of(pid) or (leader is not None and group_of(pid) == leader)
+            for pid in processes
+        )
+
+
+def recipe(
+    argv: Arguments,
+    options: Mapping[str, Any] | None = None,
+    *,
+    grace: float = 5.0,
+    tree: bool = False,
+) -> Recipe[subprocess.Popen[Any]]:
+    """A process to be started in a group of its own; nothing is known of its pid yet.
+
+    Args:
+        argv: the program and its arguments, as for `subprocess.Popen`.
+        options: the keyword arguments for `Popen`, as they are when it is started.
+        grace: seconds between SIGTERM and SIGKILL.
+        tree: whether what has left its group is ended too, as far as it can be found.
 
     Raises:
         UsageError: it cannot be started so, or not be ended safely here.
         TypeError: `argv` or `grace` are of no type that there is a use for.
+        OSError: when it is started: there is no such program, or it cannot be started.
     """
+    options = {} if options is None else options
     patience = check_seconds(grace, "grace")
     if patience is None:
         raise UsageError("grace must be a number of seconds: something has to end the process")
@@ -60,13 +137,15 @@ def prepare(
             "processes cannot be ended safely here: it takes Linux 5.3 or later, /proc, and a"
             " sandbox that allows pidfd_open"
         )
-    return paths.fresh_name("popen"), {
+    token = paths.fresh_name("popen")
+    data = {
         "argv": as_text(argv),
         "grace": patience,
         "boot": pids.boot_id(),
         "namespace": pids.pid_namespace(),
         **({"tree": True} if tree else {}),
     }
+    return Recipe(token, data, lambda: _create(token, argv, options, tree))
 
 
 def as_text(argv: Arguments) -> list[str]:
@@ -119,10 +198,9 @@ def _end_begun(token: str) -> None:
         group.end(0, Deadline(LAST_PATIENCE))
 
 
-def create(
-    token: str, argv: Arguments, options: Mapping[str, Any], tree: bool = False
-) -> tuple[subprocess.Popen[Any], dict[str, Any]]:
-    """Start it; pid and start time are what is known then."""
+def _create(
+    token: str, argv: Arguments, options: Mapping[str, Any], tree: bool
+) -> tuple[subprocess.Popen[Any], Data]:
     process = start(token, argv, options, tree)
     _ours[os.getpid(), token] = process
     pid = process.pid
@@ -138,59 +216,24 @@ def started_at(pid: int) -> int | None:
     return facts.started if facts else None
 
 
-def forget(token: str) -> None:
-    """It is kept: the user looks after it from now on."""
-    _ours.pop((os.getpid(), token), None)
+def _what_remains(data: Data, left: list[int]) -> str:
+    return (
+        f"of the process {data['argv']} and its group these did not end in their time: pids"
+        f" {', '.join(map(str, left))}"
+    )
 
 
-def clean_popen(location: str, data: Mapping[str, Any], deadline: Deadline) -> None:
-    """End a process with its whole group: SIGTERM, the recorded grace, SIGKILL.
-
-    It returns when all of them have ended.  If this process started it, its
-    `Popen` object has the status then.
-
-    Raises:
-        CleanupTimeout: some of them did not end even by SIGKILL, or not in time.
-        CleanupFailed: it was started in another container, and cannot be seen from here;
-            or its leader is gone, and who is in a group of that number cannot be told.
-    """
-    if data["boot"] != pids.boot_id():
-        return  # no process outlives a reboot
-    here = data["namespace"] == pids.pid_namespace()
-    left, seen, unverified_members = _end(location, data, deadline, known=here)
-    process = _ours.get((os.getpid(), location))
-    if process is not None:
-        # Not before: until it is waited for its number is proof of who is of its group.
-        process.poll()
-    if left:
-        raise CleanupTimeout(
-            f"of the process {data['argv']} and its group these did not end in their time: pids"
-            f" {', '.join(map(str, left))}",
-            kind="popen",
-            location=location,
-        )
-    if unverified_members:
-        raise CleanupFailed(
-            f"the process {data['argv']} has ended; whether others in a group of its number,"
-            f" {data['pid']}, are what it started cannot be told: pids"
-            f" {', '.join(map(str, unverified_members))}; end them if they are, or forget it"
-            " with keep()",
-            kind="popen",
-            location=location,
-        )
-    if not here and not seen and not pids.sees_all_processes():
-        raise CleanupFailed(
-            f"the process {data['argv']} was started in another container, and none like it can"
-            " be seen from this one; run `lastout reap` there or outside of containers, or forget"
-            " it with keep()",
-            kind="popen",
-            location=location,
-        )
-    forget(location)
+def _what_may_be_of_it(data: Data, unverified_members: list[int]) -> str:
+    return (
+        f"the process {data['argv']} has ended; whether others in a group of its number,"
+        f" {data['pid']}, are what it started cannot be told: pids"
+        f" {', '.join(map(str, unverified_members))}; end them if they are, or forget it"
+        " with keep()"
+    )
 
 
 def _end(
-    token: str, data: Mapping[str, Any], deadline: Deadline, known: bool
+    token: str, data: Data, deadline: Deadline, known: bool
 ) -> tuple[list[int], int, list[int]]:
     """End what is found of it: who remains, how many there were, and who may be of it."""
     pid = data.get("pid") if known else None

@@ -21,7 +21,7 @@ from ...deadline import Deadline
 from ...errors import UsageError
 from ...report import Report
 from ..guardian.client import GuardianClient
-from ..kinds import makers
+from ..kinds import table
 from ..records import journal as journals
 from ..records import liveness
 from ..records.artifact import Artifact, keep_here
@@ -172,7 +172,7 @@ class Membership:
         """Forget it; see `Artifact.keep`."""
         self.check()
         ArtifactReleaser(self.journal, self.clean).keep(artifact)
-        makers.forget(artifact.kind, artifact.location, artifact.data)
+        table.forget(artifact.kind, artifact.location, artifact.data)
 
     # Leaving.
 

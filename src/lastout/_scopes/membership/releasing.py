@@ -11,8 +11,9 @@ from __future__ import annotations
 from ...deadline import Deadline
 from ...errors import UsageError
 from ...layout import CLEANER_LOCK
+from ..kinds.table import flags
 from ..reaping.cleaning_pass import CleaningPass
-from ..reaping.turn import WAITED_FOR, CleaningTurn, come_to_turn
+from ..reaping.turn import CleaningTurn, come_to_turn
 from ..records import journal as journals
 from ..records import plan
 from ..records.containment import lies_inside
@@ -75,7 +76,7 @@ class ArtifactReleaser:
             return []
         is_own = artifact.member == self._journal.token
         simple = is_own and self._journal.alone_wrote() and not artifact.after
-        if simple and not (artifact.kind == "directory" and _something_inside(held, artifact)):
+        if simple and not (flags(artifact.kind).contains and _something_inside(held, artifact)):
             return [artifact]
         if artifact.member not in held.members():
             return []  # all that it made was cleaned
@@ -144,7 +145,7 @@ def _numbers(artifacts: Iterable[Artifact]) -> list[int]:
 
 def _begin(held: LockedScope, ordered: Sequence[Artifact]) -> None:
     """Claim what belongs to others, of whom some may live: they wait, once we let go."""
-    for member in {one.member for one in ordered if one.kind in WAITED_FOR}:
+    for member in {one.member for one in ordered if flags(one.kind).may_need_scope}:
         numbers = [one.number for one in ordered if one.member == member]
         held.append(member, journals.mark("begun", numbers))
 

@@ -8,6 +8,7 @@ from ..._platform import locks
 from ...errors import ScopeGone
 from ...layout import GUARDIAN_LOCK
 from ...report import Failure, Outcome
+from ..kinds.table import flags
 from ..reaping.cleaning_pass import CleaningPass
 from ..records import plan
 from ..records.liveness import is_helper
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
     from .recording import JournalWriter
 
 _GUARDS: Final = f"{GUARDIAN_LOCK} (deleted)"  # that file, when it has lost its name
-# What may be cleaned though other journals cannot be read: it has nothing of others in it, and
-# whoever cleans it does it the same way.
-_SIMPLE: Final = frozenset({"file", "socket", "shared_memory", "semaphore"})
 
 
 def clean_own(journal: JournalWriter, clean: Clean, deadline: Deadline) -> Iterator[Outcome]:
@@ -44,10 +42,15 @@ def clean_own(journal: JournalWriter, clean: Clean, deadline: Deadline) -> Itera
 
 
 def _may_clean(artifact: Artifact) -> bool:
+    """Whether it may be cleaned though other journals cannot be read.
+
+    It has nothing of others in it, and whoever cleans it does it the same way.
+    """
+    its = flags(artifact.kind)
     if artifact.after:
         return False
-    if artifact.kind != "popen":
-        return artifact.kind in _SIMPLE
+    if not its.ends_processes:
+        return its.repeatable and not its.contains
     try:
         os.kill(artifact.data["pid"], 0)
     except (KeyError, OSError):

@@ -11,8 +11,8 @@ from time import monotonic
 from ...deadline import Deadline
 from ...errors import CleanupBlocked
 from ...report import Failure, Outcome
+from ..kinds import table
 from ..records import journal as journals
-from .turn import WAITED_FOR
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,12 +27,6 @@ if TYPE_CHECKING:
     Mark = Callable[[str, bytes], None]  # member, records
     Apart = Callable[[str], AbstractContextManager[None]]  # kind
 
-# One cleanup that hangs must not hold up the scope for ever.
-LONGEST: Final = 60.0
-# Those that are waited for have a limit of their own, which users may have set higher; but for
-# callbacks in the very process that recorded them, where whoever leaves can say what is too long.
-# Cleaning these twice does no harm, so they share their marks.
-_PLAIN: Final = frozenset({"directory", "file", "socket", "shared_memory", "semaphore"})
 _TOGETHER: Final = 128
 
 
@@ -71,12 +65,11 @@ class CleaningPass:
         left = len(ordered)
         for batch in _batches(ordered):
             kind = batch[0].kind
-            limit = Deadline(
-                self._deadline.share(left > 1, None if kind in WAITED_FOR else LONGEST)
-            )
+            own = table.limit(kind, batch[0].data)
+            limit = Deadline(self._deadline.share(left > 1, own))
             left -= len(batch)
             self._try_to_mark("begun", batch)
-            with self._apart(kind) if kind in WAITED_FOR else nullcontext():
+            with self._apart(kind) if table.flags(kind).may_need_scope else nullcontext():
                 outcomes = [self._one(artifact, edges or {}, limit) for artifact in batch]
             self._try_to_mark("done", [one for one in batch if one.id in self.cleaned])
             yield from outcomes
@@ -115,7 +108,7 @@ def _batches(ordered: Sequence[Artifact]) -> Iterator[list[Artifact]]:
     batch: list[Artifact] = []
     member = ""
     for artifact in ordered:
-        plain = artifact.kind in _PLAIN
+        plain = table.flags(artifact.kind).repeatable
         if batch and plain and len(batch) < _TOGETHER and artifact.id.startswith(member):
             batch.append(artifact)
             continue
@@ -129,8 +122,7 @@ def _batches(ordered: Sequence[Artifact]) -> Iterator[list[Artifact]]:
 
 
 def _described(artifact: Artifact) -> str:
-    words = artifact.data.get("argv")
-    return f"{artifact.kind} {' '.join(words) if words else artifact.location}"
+    return f"{artifact.kind} {table.describe(artifact.kind, artifact.location, artifact.data)}"
 
 
 def _blocked(artifact: Artifact, waits_for: Collection[str]) -> CleanupBlocked:

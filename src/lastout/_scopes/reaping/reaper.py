@@ -11,6 +11,7 @@ from __future__ import annotations
 from ...deadline import Deadline
 from ...errors import LastoutError, ScopeGone
 from ...layout import CLEANER_LOCK
+from ..kinds.table import flags
 from ..records.scope_lock import PATIENCE
 from ..records.survey import ScopeSurvey, problem
 from .cleaning_pass import CleaningPass
@@ -82,7 +83,7 @@ def _clean_all(
             done.append(outcome)
             if turn.stale:
                 break
-        ended |= any(one.kind == "popen" and one.id in run.cleaned for one in ordered)
+        ended |= any(flags(one.kind).ends_processes and one.id in run.cleaned for one in ordered)
         if not turn.stale:
             return survey, ended
 

@@ -19,8 +19,7 @@ from ..._platform.genuine import UnpatchedModule
 from ...deadline import Deadline
 from ...errors import LastoutError, ScopeBusy, ScopeGone
 from ...layout import CLEANER_LOCK
-from ..kinds.process_groups import group_of
-from ..kinds.tokens import SearchToken
+from ..kinds import table
 from ..records import journal as journals
 from ..records.scope_lock import PATIENCE
 
@@ -33,9 +32,6 @@ if TYPE_CHECKING:
     from ..records.artifact import Artifact
 
 time = UnpatchedModule("time")
-
-# The kinds that take a process, or a call of somebody's: these may need the scope.
-WAITED_FOR: Final = frozenset({"callback", "command", "popen"})
 
 _PAUSE: Final = 0.005
 
@@ -82,7 +78,7 @@ class CleaningTurn:
         finally:
             lock_again(self._held, self._path)
             # A program that was ended may have been a member that had no time to say so.
-            self.stale |= kind == "popen" or self._state() != before
+            self.stale |= table.flags(kind).ends_processes or self._state() != before
 
     def _is_taken(self) -> bool:
         if self._lock is None:
@@ -162,7 +158,7 @@ def is_waited_for(held: LockedScope, path: str) -> bool:
     """
     family = lineage()
     return any(
-        by in family or (artifact.kind == "popen" and _is_of(artifact, family))
+        by in family or table.ends(artifact.kind, artifact.location, artifact.data, family)
         for artifact, by in _begun(held, path)
     )
 
@@ -185,13 +181,5 @@ def _begun(held: LockedScope, path: str) -> Iterator[tuple[Artifact, int]]:
             continue  # whoever cleans tells of it
         for artifact in journal.unresolved():
             by = journal.begun_by.get(artifact.number)
-            if by is not None and artifact.kind in WAITED_FOR:
+            if by is not None and table.flags(artifact.kind).may_need_scope:
                 yield artifact, by
-
-
-def _is_of(program: Artifact, family: list[int]) -> bool:
-    token = SearchToken(program.location, bool(program.data.get("tree")))
-    leader = program.data.get("pid")
-    return any(
-        token.is_of(pid) or (leader is not None and group_of(pid) == leader) for pid in family
-    )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from ..._platform.imports import public
 from ...errors import UsageError
+from ..kinds.table import flags
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
         def keep(self, artifact: Artifact) -> None: ...
 
 
-# Kinds that are found at a path.
-PATHS = frozenset({"directory", "file", "socket"})
 LIFETIMES = ("scope", "member")
 
 
@@ -83,7 +82,7 @@ class Artifact:
     @property
     def place(self) -> str:
         """The path that it needs, its own or the directory that it runs in; empty if none."""
-        return self.location if self.kind in PATHS else str(self.data.get("cwd") or "")
+        return self.location if flags(self.kind).at_path else str(self.data.get("cwd") or "")
 
     def release(self) -> None:
         """Clean it now, and what must go before it; nothing if that was done already.
@@ -117,7 +116,7 @@ class Artifact:
         return tuple(getattr(self, name) for name in _FIELDS)
 
     def __fspath__(self) -> str:
-        if self.kind not in PATHS:
+        if not flags(self.kind).at_path:
             raise TypeError(f"a {self.kind} is not found at a path: {self!r}")
         return self.location
 

@@ -7,16 +7,16 @@ run, is asked afterwards.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, replace
 from time import monotonic_ns
 
 from ..._identity import comparable
-from ..._platform import files, pids
+from ..._platform import pids
 from ...backends.guards import is_guardian
 from ...backends.holders import holders
 from ...deadline import Deadline
 from ...errors import LastoutError
+from ..kinds import table
 from . import plan
 from .liveness import helps_as, is_helper
 from .members import KnownMember, Member, command_line, command_of, known
@@ -29,21 +29,12 @@ if TYPE_CHECKING:
 
     from ..._identity import Identity
     from ...backends.base import Backend
+    from ..kinds.base import Size
     from .artifact import Artifact
 
     State = Literal["in use", "abandoned", "unreadable"]
 
-# How long to wait for whoever holds the scope, and how long to add up one directory.
-_PATIENCE: Final = 5.0
-_ADDING: Final = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class Size:
-    """How many bytes something has; `complete` is false if there may be more."""
-
-    bytes: int
-    complete: bool = True
+_PATIENCE: Final = 5.0  # seconds to wait for whoever holds the scope
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,34 +231,9 @@ def _with_sizes(view: ScopeView) -> ScopeView:
 
 def size_of(artifact: Artifact) -> Size | None:
     """How big it is; `None` if it has no size, or is not there."""
-    if artifact.kind == "directory":
-        return _size_below(artifact.location, Deadline(_ADDING))
-    if artifact.kind == "shared_memory":
-        file = files.shared_memory_file(artifact.location)
-        return _size(file) if file else Size(artifact.data["size"])
-    return _size(artifact.location) if artifact.kind == "file" else None
+    return table.size(artifact.kind, artifact.location, artifact.data)
 
 
-def _size(path: str) -> Size | None:
-    try:
-        return Size(os.lstat(path).st_size)
-    except OSError:
-        return None
-
-
-def _size_below(path: str, deadline: Deadline) -> Size | None:
-    """The size of all files below a directory, no link followed."""
-    total, complete, ahead = 0, True, [path]
-    while ahead and not deadline.passed():
-        try:
-            with os.scandir(ahead.pop()) as entries:
-                for entry in entries:
-                    if entry.is_dir(follow_symlinks=False):
-                        ahead.append(entry.path)
-                    else:
-                        total += entry.stat(follow_symlinks=False).st_size
-        except OSError:
-            if not ahead and not total and not os.path.lexists(path):
-                return None
-            complete = False
-    return Size(total, complete and not ahead)
+def described(artifact: Artifact) -> str:
+    """What it is, for people: its place, or the command line."""
+    return table.describe(artifact.kind, artifact.location, artifact.data)

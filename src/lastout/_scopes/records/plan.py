@@ -11,6 +11,7 @@ from __future__ import annotations
 from heapq import heapify, heappop, heappush
 from operator import attrgetter
 
+from ..kinds.table import flags
 from .containment import lies_in
 
 TYPE_CHECKING = False
@@ -95,7 +96,7 @@ def _inside(artifacts: Iterable[Artifact]) -> Iterable[tuple[str, str]]:
     """Pairs of ids, inner and outer, for the nearest directory around each."""
     directories: dict[str, list[str]] = {}
     for artifact in artifacts:
-        if artifact.kind == "directory":
+        if flags(artifact.kind).contains:
             directories.setdefault(artifact.location, []).append(artifact.id)
     if not directories:
         return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ...errors import JournalDamaged, LastoutError
 from ...report import Failure, Outcome
+from ..kinds.table import flags
 from . import journal as journals
 from . import liveness, plan
 from .containment import lies_inside
@@ -129,7 +130,7 @@ class ScopeSurvey:
             if artifact.id not in mine
         ]
         named = {other.partition(".")[0] for artifact in due for other in artifact.after}
-        directories = [artifact for artifact in due if artifact.kind == "directory"]
+        directories = [artifact for artifact in due if flags(artifact.kind).contains]
         for member in self.living if named or directories else ():
             try:
                 # Parsing costs, so only where something may lie in one of them.
@@ -150,7 +151,7 @@ class ScopeSurvey:
         others = [] if last else self.prerequisites_elsewhere(due)
         if others is None:
             # What lies in a directory, or must go first, may be in use: leave it.
-            due = [one for one in due if one.kind != "directory" and not one.after]
+            due = [one for one in due if not (flags(one.kind).contains or one.after)]
             others = []
         edges = plan.before([*due, *others])
         return plan.order(due, others, edges), edges

@@ -21,6 +21,7 @@ from time import monotonic_ns
 from ... import Scope, _platform
 from ..._platform import pids
 from ..._scopes.kinds.process_groups import LAST_PATIENCE
+from ..._scopes.kinds.table import flags
 from ..._scopes.kinds.tokens import SearchToken
 from ...deadline import Deadline
 from ...errors import LastoutError, UsageError
@@ -168,7 +169,8 @@ def _artifacts_of(scope: Scope, command: Popen[Any] | None) -> Callable[[int], b
     """Whether a process, by its pid, is an artifact of the scope, which goes in its own time."""
     ours = scope.artifact_of(command) if command else None
     try:
-        found = [one for one in scope.artifacts() if one.kind == "popen" and one != ours]
+        every = scope.artifacts()
+        found = [one for one in every if flags(one.kind).ends_processes and one != ours]
     except LastoutError:
         return _nobody  # leaving says why
     tokens = [SearchToken(one.location) for one in found]

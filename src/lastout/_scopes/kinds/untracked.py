@@ -1,0 +1,121 @@
+"""Shared memory and named semaphores that the standard library's tracker never knows.
+
+multiprocessing tells its resource tracker of each one, in every process that
+opens it, and the tracker unlinks them and warns when the first process tree
+that used them ends.  Here the scope decides when they go.  So `SharedMemory`
+is the standard one without those calls:
+
+    3.13 and later    track=False, also where it is unpickled
+    3.11, 3.12        the same methods, compiled from the standard library's own
+                      code, but in a namespace whose tracker does nothing
+
+Nothing of the standard library is changed, for anybody else.
+"""
+
+from __future__ import annotations
+
+import _multiprocessing  # type: ignore[import-not-found]
+from multiprocessing import shared_memory
+from types import FunctionType
+
+from ..._platform.files import SHARED_MEMORY_CAN_BE_UNTRACKED
+from ..._platform.imports import public
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, Final
+
+_SEMAPHORE: Final = 1  # SemLock's number for a semaphore; 0 is a recursive lock
+
+
+class _NoTracker:
+    """Stands where the resource tracker is expected, and does nothing."""
+
+    @staticmethod
+    def register(name: str, rtype: str) -> None:
+        """Not ours to track."""
+
+    unregister = register
+
+
+def _untracked(method: Callable[..., Any]) -> Callable[..., Any]:
+    assert isinstance(method, FunctionType)
+    namespace = {**method.__globals__, "resource_tracker": _NoTracker}
+    copy = FunctionType(
+        method.__code__, namespace, method.__name__, method.__defaults__, method.__closure__
+    )
+    copy.__doc__ = method.__doc__
+    return copy
+
+
+@public
+class SharedMemory(shared_memory.SharedMemory):
+    """`multiprocessing.shared_memory.SharedMemory`, unknown to the resource tracker.
+
+    It can be pickled to any process, which then does not track it either.  Use
+    it also to open one by its name: the standard class up to 3.12 would track
+    it, and its tracker would unlink it when that process ends.
+
+    Args:
+        name: without a slash at its start.
+        create: make it; else open one that is there.
+        size: in bytes, when it is made.
+    """
+
+    if TYPE_CHECKING or SHARED_MEMORY_CAN_BE_UNTRACKED:
+
+        def __init__(self, name: str | None = None, create: bool = False, size: int = 0) -> None:
+            super().__init__(name, create, size, track=False)  # type: ignore[call-arg,unused-ignore]
+
+    else:
+        __init__ = _untracked(shared_memory.SharedMemory.__init__)
+        unlink = _untracked(shared_memory.SharedMemory.unlink)
+
+
+@public
+class Semaphore:
+    """A named POSIX semaphore, shared by all processes that open its name.
+
+    It can be pickled to any process.
+
+        >>> with semaphore:                             # doctest: +SKIP
+        ...     print("at most `value` processes at once")
+
+    Attributes:
+        name: what it is opened by.
+    """
+
+    def __init__(self, name: str, value: int | None = None) -> None:
+        """Make it with `value`, or open the one that is there."""
+        self.name = name
+        limit = _multiprocessing.SemLock.SEM_VALUE_MAX
+        if value is None:
+            self._lock = _multiprocessing.SemLock._rebuild(0, _SEMAPHORE, limit, f"/{name}")
+        else:
+            self._lock = _multiprocessing.SemLock(_SEMAPHORE, value, limit, f"/{name}", False)
+
+    def acquire(self, block: bool = True, timeout: float | None = None) -> bool:
+        """Take one, waiting for `timeout` seconds at most; whether there was one."""
+        return bool(self._lock.acquire(block, timeout))
+
+    def release(self) -> None:
+        """Give one back."""
+        self._lock.release()
+
+    def get_value(self) -> int:
+        """How many could be taken now."""
+        return int(self._lock._get_value())
+
+    def __enter__(self) -> Semaphore:
+        self.acquire()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Semaphore, (self.name,)
+
+    def __repr__(self) -> str:
+        return f"<Semaphore {self.name!r}>"

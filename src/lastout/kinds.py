@@ -1,0 +1,12 @@
+"""What it takes to write a kind of artifact of your own; see `docs/how-to/kinds.md`.
+
+A package names its kinds in the entry point group `lastout.kinds`; whoever cleans finds them
+there.  Nothing of this is loaded by `import lastout`.
+"""
+
+from __future__ import annotations
+
+from ._scopes.kinds.base import AnyPath, Data, Kind, Recipe, Size, Trackable
+from .deadline import Deadline
+
+__all__ = ["AnyPath", "Data", "Deadline", "Kind", "Recipe", "Size", "Trackable"]
