@@ -102,7 +102,7 @@ def _load(name: str) -> Kind:
             brought: Kind = outside.find(name, KINDS)
             return brought
         except UnknownKind as error:
-            _missing[name] = error
+            _missing[name] = copy(error)  # without its traceback, which holds frames
     raise copy(_missing[name])  # a scope may have many of them, and looking takes long
 
 
@@ -164,7 +164,10 @@ def size(name: str, location: str, data: Data) -> Size | None:
 
 def describe(name: str, location: str, data: Data) -> str:
     """What it is, for people, in one line."""
-    return _answer(name, lambda kind: str(kind.describe(location, data)), location)
+    try:  # not by `_answer`: it is asked for each thing that is cleaned
+        return str(find(name).describe(location, data))
+    except Exception:
+        return location
 
 
 def ends(name: str, location: str, data: Data, processes: Collection[int]) -> bool:
