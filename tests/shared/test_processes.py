@@ -343,7 +343,8 @@ def test_a_starter_killed_in_the_middle(program: Callable[..., Program]) -> None
 
         argv = [sys.executable, "-c", "from say import say; say('started'); input()"]
         options = {"stdin": os.dup(0)}
-        location, data, create = popen.recipe(argv, options)
+        recipe = popen.recipe(argv, options)
+        location, data, create = recipe.location, recipe.data, recipe.create
         say(json.dumps([location, data]))
         process, more = create()
         say(process.pid)

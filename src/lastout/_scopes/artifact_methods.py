@@ -9,6 +9,7 @@ from ..layout import SCOPE_VARIABLE
 from . import tracking
 from .artifact_recorder import ArtifactRecorder
 from .kinds import directory, file, socket
+from .kinds.base import Recipe
 from .kinds.table import make_ready
 
 TYPE_CHECKING = False
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .artifact_recorder import After
-    from .kinds.base import AnyPath, Data, Recipe
+    from .kinds.base import AnyPath, Data
     from .kinds.untracked import Semaphore, SharedMemory
     from .records.artifact import Artifact
 
@@ -139,7 +140,7 @@ class ArtifactMethods(ArtifactRecorder):
         recipe = popen.recipe(argv, options, grace=grace, tree=tree)
         # It goes before the directory that it runs in.
         cwd = os.path.realpath(os.fsdecode(options.get("cwd") or os.curdir))
-        recipe = recipe._replace(data={**recipe.data, "cwd": cwd})
+        recipe.data = {**recipe.data, "cwd": cwd}
         if member:
             recipe = self._with_membership(recipe, options)
         return self._made("popen", recipe, lifetime, after)
@@ -160,7 +161,7 @@ class ArtifactMethods(ArtifactRecorder):
             finally:
                 journal_lock.close()  # the program has it
 
-        return recipe._replace(create=create)
+        return Recipe(recipe.location, recipe.data, create)
 
     def command(
         self,
