@@ -13,6 +13,8 @@
 Exit handlers lie on a stack, one for each process and interpreter, and an
 event unwinds it.  `_exits` holds this half: `children` gives each child a stack
 of its own and makes its end an event, and `signals` makes a signal an event.
+
+Tested by: tests/test_frame.py, tests/process/test_lazy_imports.py
 """
 
 from __future__ import annotations

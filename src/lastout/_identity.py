@@ -6,6 +6,8 @@ the pid and when the process started; an interpreter has a number within its pro
 
     Identity (recorded at join) ---> is_running() ---> True: it runs, or may run
                                                   `--> False: no such process is here
+
+Tested by: tests/test_identity.py
 """
 
 from __future__ import annotations

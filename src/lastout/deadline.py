@@ -1,4 +1,7 @@
-"""Deadlines: the time left, and the share of it that the next waiter may use."""
+"""Deadlines: the time left, and the share of it that the next waiter may use.
+
+Tested by: tests/process/test_deadline.py
+"""
 
 from __future__ import annotations
 

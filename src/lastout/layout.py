@@ -3,6 +3,8 @@
 Other versions of lastout meet there, and people look there, so a name that was ever given
 means the same for good.  What each is for stands in `docs/reference/journal.md`.  What only
 the processes of one test run tell each other is named in their `run_state.py`.
+
+Tested by: tests/test_layout.py
 """
 
 from __future__ import annotations

@@ -4,6 +4,8 @@ A function or class that a later process can import is pickled by reference.  di
 pickles the rest by value: functions and classes of the main script, which is
 `__main__`, or `__mp_main__` in spawned children, and of modules that were made at run
 time or that another process would not find.
+
+Tested by: tests/shared/test_callbacks.py, tests/process/test_lazy_names.py
 """
 
 from __future__ import annotations

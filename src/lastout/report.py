@@ -3,6 +3,8 @@
 Failures are kept until the last handler has run, and then each is shown once, because
 showing takes time that waiting handlers may need: Python 3.15 loads some fifty modules
 for its first traceback, and the program may have set any hook.
+
+Tested by: tests/process/test_report.py
 """
 
 from __future__ import annotations

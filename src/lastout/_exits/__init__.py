@@ -4,6 +4,8 @@
     exit · signal · end of a child ==> unwind(deadline) ==> Report
 
 Only the standard library is imported here, and of that nothing slow to load.
+
+Tested by: tests/test_frame.py, tests/process/test_other_systems.py
 """
 
 from __future__ import annotations

@@ -9,6 +9,8 @@ lie on a stack of their own.  Unwinding the ordinary stack unwinds the early sta
 The first registration of an early handler loads this module, and `threading` with it.
 CPython calls the hooks of `threading` last hooked first, and an executor's module hooks in
 the shutdown of its executors: lastout adds its own hook again after each such import.
+
+Tested by: tests/process/test_before_threads.py
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Pickling by value: functions with the globals they use, for a process that cannot import them."""
+"""Pickling by value: functions with the globals they use, for a process that cannot import them.
+
+Tested by: tests/process/test_carrier.py, tests/process/test_lazy_names.py
+"""
 
 from __future__ import annotations
 

@@ -8,6 +8,8 @@ for is such an object, all entries are.
 The index takes in entries late, at the first search, so registering costs nothing
 here.  The stack checks each answer before using it, so the index may list entries
 that are gone, but never misses an entry.
+
+Tested by: tests/process/test_index.py, tests/process/test_stack.py
 """
 
 from __future__ import annotations

@@ -16,6 +16,8 @@ the handler, and shows the error.
 For a package that is imported later, a finder on `sys.meta_path` notices the import;
 it finds no module itself.  The finder is installed only while there are inheritable
 handlers and one of the packages is not loaded.
+
+Tested by: tests/process/test_carrier.py, tests/process/test_inheriting.py
 """
 
 from __future__ import annotations

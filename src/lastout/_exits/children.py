@@ -17,6 +17,8 @@ handlers, and later calls find no handlers left.  "The packages" are multiproces
 and multiprocess, when they are loaded; this module never imports them.  In a
 subinterpreter only atexit is hooked, which CPython runs at its end.  In a fork server
 none of them is, because handlers registered there are for its children (see `forkserver`).
+
+Tested by: tests/process/test_children.py, tests/process/test_inheriting.py
 """
 
 from __future__ import annotations

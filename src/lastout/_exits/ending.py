@@ -10,6 +10,8 @@ puts itself off:
                                calls registry.end, which is a finalizer too: kept handlers run
 
 `unwind()` and the end by a signal put nothing off, because `registry.end` is not called again.
+
+Tested by: tests/shared/test_ending.py
 """
 
 from __future__ import annotations

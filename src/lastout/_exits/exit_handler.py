@@ -1,4 +1,7 @@
-"""ExitHandler: an exit handler as a value."""
+"""ExitHandler: an exit handler as a value.
+
+Tested by: tests/process/test_handler.py, tests/process/test_stack.py
+"""
 
 from __future__ import annotations
 

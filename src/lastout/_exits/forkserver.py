@@ -10,6 +10,8 @@ on the main script too, and forks each child with all of them loaded:
 
 lastout recognizes a fork server by its command line, because that is known before any import,
 so even when `sitecustomize` imports lastout.
+
+Tested by: tests/process/test_forkserver.py, tests/shared/test_forkserver.py
 """
 
 from __future__ import annotations

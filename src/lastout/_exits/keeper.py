@@ -13,6 +13,8 @@ can act on it.
 
 `limit` starts one keeper for a family of forked processes.  The keeper needs little memory,
 because it loads next to nothing, and ends with the last of these processes.
+
+Tested by: tests/process/test_keeper.py, tests/process/test_limit.py
 """
 
 from __future__ import annotations

@@ -6,6 +6,8 @@
     stop()                     ==> no limit any more
 
 A forked child has the same limit, and the same keeper keeps it.
+
+Tested by: tests/process/test_limit.py
 """
 
 from __future__ import annotations

@@ -4,6 +4,8 @@
 
 The thread waits for a descriptor of the parent (pidfd), so it does not poll.  Linux has
 PR_SET_PDEATHSIG for this, but sends it when the *thread* ends that started the process.
+
+Tested by: tests/process/test_parent.py
 """
 
 from __future__ import annotations

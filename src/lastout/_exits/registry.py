@@ -3,6 +3,8 @@
 Each interpreter has its own registry, because the registry is module state and a
 subinterpreter imports its own copy of the module.  Each process has its own, because
 `children` tells the registry of each fork.  No hook is set before the first registration.
+
+Tested by: tests/process/test_registry.py, tests/process/test_races.py
 """
 
 from __future__ import annotations

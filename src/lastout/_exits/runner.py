@@ -8,6 +8,8 @@ late: in a subinterpreter (CPython aborts the process when a thread outlives its
 interpreter), and when no thread can be started.  CPython 3.12 starts no threads
 once the interpreter has begun to end, which is when exit handlers run, so there
 `reserve` parks a thread for each handler with a limit ahead of time.
+
+Tested by: tests/process/test_runner.py, tests/process/test_unwinding.py
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Signal checks: which signals a program can handle, and in which thread it can set handlers."""
+"""Signal checks: which signals a program can handle, and in which thread it can set handlers.
+
+Tested by: tests/process/test_signals_setup.py
+"""
 
 from __future__ import annotations
 

@@ -7,6 +7,9 @@
     4. the process sends itself the signal, and dies of it
 
 All of this happens outside of the main thread, which goes on meanwhile.
+
+Tested by: tests/process/test_signals.py, tests/process/test_signals_faults.py,
+    tests/process/test_signals_guest.py
 """
 
 from __future__ import annotations

@@ -11,6 +11,9 @@ lastout ignores a signal if the program has installed another handler since.
 
 This module and `signals` use `_signal`, because `signal` converts each argument and result
 to a member of an enumeration, and each worker of a pool would pay for that.
+
+Tested by: tests/process/test_signals.py, tests/process/test_signals_others.py,
+    tests/process/test_signals_faults.py
 """
 
 from __future__ import annotations

@@ -6,6 +6,9 @@ because it must not receive a signal that the program has blocked.
 
 If other code has taken the wakeup descriptor (see `wakeup`), the C handler does not
 write to the pipe; then the Python-level handler does, by `wake`.
+
+Tested by: tests/process/test_signals.py, tests/process/test_signals_children.py,
+    tests/process/test_signals_faults.py
 """
 
 from __future__ import annotations

@@ -16,6 +16,9 @@ A handler that the program has set itself comes first (`signal_handler`).
 A forked child has the parent's pipe and no watcher, so the signals are blocked
 from before the fork until the child has a pipe and a watcher of its own.  The
 carrier tells a child by another start method which signals its parent handles.
+
+Tested by: tests/process/test_signals_setup.py, tests/process/test_signals.py,
+    tests/process/test_signals_loading.py
 """
 
 from __future__ import annotations

@@ -13,6 +13,9 @@ There are two locks.  `_edit` guards the list and the index for moments and is
 reentrant, because a signal handler or an `__eq__` may use the stack in the middle
 of a change.  The thread that unwinds holds `_turn`.  Pushing takes no lock, because
 it is a single `list.append`.
+
+Tested by: tests/process/test_stack.py, tests/process/test_unwinding.py,
+    tests/properties/test_stack.py
 """
 
 from __future__ import annotations

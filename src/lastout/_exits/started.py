@@ -2,6 +2,8 @@
 
 A process that a library starts for itself, such as the server of a `Manager`, never asked to
 join a scope.
+
+Tested by: tests/shared/test_helpers.py, tests/shared/test_handover.py
 """
 
 from __future__ import annotations

@@ -4,6 +4,9 @@ Handlers that are pushed while handlers run are run too, and first, because a ne
 handler may rely on things that older handlers will remove.  Only if a thread or a
 handler registers new handlers without end are they forgotten, so that the older
 handlers get their turn.
+
+Tested by: tests/process/test_unwinding.py, tests/process/test_stack.py,
+    tests/process/test_showing.py
 """
 
 from __future__ import annotations

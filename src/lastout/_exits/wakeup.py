@@ -10,6 +10,8 @@ again when the loop gives up.
 
 A loop that calls the C function, or kept a reference to the original, gets the bytes too;
 lastout takes them again at the next handled signal.
+
+Tested by: tests/process/test_signals_others.py, tests/process/test_signals_setup.py
 """
 
 from __future__ import annotations

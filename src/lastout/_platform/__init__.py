@@ -3,6 +3,9 @@
 Everything here is a small function or a constant, so that the rest of lastout
 reads the same on every system.  This module asks the interpreter, `pids` asks
 about processes, and `files` about files.
+
+Tested by: tests/test_platform.py, tests/process/test_forkserver.py,
+    tests/process/test_other_systems.py
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 Linux reports changes by inotify.  The last close of a journal is such a change, so
 the death of any member is reported too.  On other systems a wait just takes its time.
+
+Tested by: tests/test_changes.py
 """
 
 from __future__ import annotations

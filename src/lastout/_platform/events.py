@@ -3,6 +3,8 @@
 Linux       pidfds and a bell in one poll; the directory rings it by a signal (dnotify)
 macOS, BSD  kqueue
 elsewhere   a look each second
+
+Tested by: tests/test_events.py
 """
 
 from __future__ import annotations

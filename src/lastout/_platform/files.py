@@ -1,4 +1,7 @@
-"""Files, mounts and shared memory, where systems differ."""
+"""Files, mounts and shared memory, where systems differ.
+
+Tested by: tests/test_platform.py, tests/shared/test_scope.py
+"""
 
 from __future__ import annotations
 

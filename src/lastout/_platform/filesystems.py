@@ -1,4 +1,7 @@
-"""File systems: the type of a file system, and the types on which locks can be relied on."""
+"""File systems: the type of a file system, and the types on which locks can be relied on.
+
+Tested by: tests/test_filesystems.py
+"""
 
 from __future__ import annotations
 

@@ -10,6 +10,8 @@ while that loop stands still: the program computes, ends or forks.
     programs that lastout starts       by a copy of `subprocess`, because gevent notices the end
                                        of children by its loop only, and removes functions
     objects for users (`scope.popen`)  as patched, so greenlet-friendly
+
+Tested by: tests/integrations/test_greenlets.py
 """
 
 from __future__ import annotations

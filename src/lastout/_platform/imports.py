@@ -6,6 +6,8 @@
 
 A child that is forked while another thread imports a module can never import that
 module, because the import waits for a thread that the child does not have.
+
+Tested by: tests/test_imports.py, tests/process/test_lazy_imports.py, tests/shared/test_upgrades.py
 """
 
 from __future__ import annotations

@@ -6,6 +6,8 @@ be started once more, and in an embedded Python (uWSGI) it is the host, empty or
     sys.frozen                                     no interpreter
     sys.executable, which runs this very process   taken
     another file of a Python's name and place      tried once, for its version and for lastout
+
+Tested by: tests/test_interpreter.py
 """
 
 from __future__ import annotations

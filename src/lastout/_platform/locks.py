@@ -1,4 +1,7 @@
-"""File locks of other processes: which files are locked, and by which processes."""
+"""File locks of other processes: which files are locked, and by which processes.
+
+Tested by: tests/shared/test_removed_root.py, tests/cli/test_keeping.py
+"""
 
 from __future__ import annotations
 

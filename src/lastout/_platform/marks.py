@@ -4,6 +4,8 @@ A mark is the soft value of a resource limit that limits nothing: RLIMIT_LOCKS, 
 has ignored since 2.4.25.  Children inherit it, `exec` keeps it, every process can read it,
 and no step of becoming a daemon changes it: writing a title over the environment, replacing
 the environment, closing all descriptors, starting a session, becoming another user.
+
+Tested by: tests/shared/test_tokens.py, tests/shared/test_processes.py
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 This module uses `_signal`, because `signal` takes long to import.  On a system without signal
 masks its functions do nothing.
+
+Tested by: tests/process/test_signals_children.py
 """
 
 from __future__ import annotations

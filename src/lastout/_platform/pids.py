@@ -1,4 +1,7 @@
-"""Processes as the system knows them: their identity, and signals to exactly one process."""
+"""Processes as the system knows them: their identity, and signals to exactly one process.
+
+Tested by: tests/test_platform.py, tests/test_identity.py
+"""
 
 from __future__ import annotations
 

@@ -2,6 +2,8 @@
 
 A descriptor is of one process for good, so none of this can mean another one that was
 given the same number.  `pids.open_pidfd` makes one.
+
+Tested by: tests/test_process_ends.py
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""ArtifactMethods: what a scope can make, by the recipes of its kinds."""
+"""ArtifactMethods: what a scope can make, by the recipes of its kinds.
+
+Tested by: tests/shared/test_scope.py
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
 """ArtifactRecorder: each thing is recorded before it exists.
 
 recipe: choose its name  -->  record  -->  create it  -->  record what is known only now
+
+Tested by: tests/shared/test_scope.py
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Scope: what a user holds of one; join, make things, leave."""
+"""Scope: what a user holds of one; join, make things, leave.
+
+Tested by: tests/shared/test_scope.py, tests/shared/test_joining.py
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Without: starting processes that are no members of a scope."""
+"""Without: starting processes that are no members of a scope.
+
+Tested by: tests/shared/test_helpers.py
+"""
 
 from __future__ import annotations
 

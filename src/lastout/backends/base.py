@@ -4,6 +4,8 @@
        `----publish(member)--> JournalLock: a journal of one's own, whose lock says "alive"
 
 `local` implements it in a directory; `memory` is the reference that tests compare it with.
+
+Tested by: tests/backends/test_base.py
 """
 
 from __future__ import annotations

@@ -10,6 +10,8 @@ directories too, because a thread may fork while another cleans.
 A program that closes all descriptors, as daemons do, closes these too, and the
 system hands their numbers out again.  So each `PrivateDescriptor` remembers which
 file it is, and compares before it is written to or closed.
+
+Tested by: tests/backends/test_local.py, tests/shared/test_handover.py
 """
 
 from __future__ import annotations

@@ -5,6 +5,8 @@ over to it, so a scope has one guardian at most, and two never begin at once.  T
 existence of the file says that the scope wants a guardian; the file is removed with
 the scope.  All versions of lastout recognize a guardian by its name and by having
 this file open.
+
+Tested by: tests/shared/test_guardian.py, tests/cli/test_versions.py
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""A locked scope in a directory: its journals and further locks."""
+"""A locked scope in a directory: its journals and further locks.
+
+Tested by: tests/backends/test_local.py, tests/shared/test_recovery.py
+"""
 
 from __future__ import annotations
 

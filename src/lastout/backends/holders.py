@@ -1,4 +1,7 @@
-"""Holders: the processes that have the locks in a scope, as far as they can be seen."""
+"""Holders: the processes that have the locks in a scope, as far as they can be seen.
+
+Tested by: tests/cli/test_keeping.py
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Journals as files: making, writing, reading and removing them."""
+"""Journals as files: making, writing, reading and removing them.
+
+Tested by: tests/backends/test_local.py
+"""
 
 from __future__ import annotations
 

@@ -7,6 +7,8 @@
     <root>/garbage-<id>-<scope>/      a scope that was swept, about to be deleted
 
 `filelock` locks and unlocks descriptors that lastout opens itself.
+
+Tested by: tests/backends/test_local.py, tests/backends/test_base.py
 """
 
 from __future__ import annotations

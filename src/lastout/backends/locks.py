@@ -6,6 +6,8 @@
 
 A process takes a further lock only while it holds the scope, so no two processes try to
 take it at once.
+
+Tested by: tests/shared/test_handover.py, tests/backends/test_local.py
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
 """Members that meet in memory: the reference that tests compare other backends with.
 
 This backend works within one process.  To drop a journal lock is to kill its member.
+
+Tested by: tests/backends/test_base.py
 """
 
 from __future__ import annotations

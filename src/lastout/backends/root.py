@@ -3,6 +3,8 @@
 lastout obeys the journals in it: it removes paths and calls functions.  So the root
 must be a directory of this user in which no other user can write, not a link, and on
 a file system where a lock lasts for as long as its holder lives.
+
+Tested by: tests/backends/test_root.py
 """
 
 from __future__ import annotations

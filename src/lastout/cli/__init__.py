@@ -8,4 +8,6 @@
 All that is printed goes through `output`.  Rich, matplotlib and argcomplete are
 loaded only where they are used; without them all is plain text, and says what is
 missing.
+
+Tested by: tests/cli/test_list_show.py
 """

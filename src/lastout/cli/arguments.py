@@ -1,4 +1,7 @@
-"""What can be said on the command line, and the help that explains it."""
+"""What can be said on the command line, and the help that explains it.
+
+Tested by: tests/cli/test_list_show.py, tests/cli/test_run.py
+"""
 
 from __future__ import annotations
 

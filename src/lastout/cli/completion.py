@@ -2,6 +2,8 @@
 
 The other well-kept one, shtab, writes scripts that need no Python when TAB is
 pressed; but these know no scopes, and there are none for fish.
+
+Tested by: tests/cli/test_completion.py
 """
 
 from __future__ import annotations

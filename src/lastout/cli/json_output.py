@@ -1,4 +1,7 @@
-"""Scopes as JSON; docs/reference/command-line.md describes it, and it only ever gets more keys."""
+"""Scopes as JSON; docs/reference/command-line.md describes it, and it only ever gets more keys.
+
+Tested by: tests/cli/test_list_show.py, tests/cli/test_reap.py
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""`lastout list` and `show`: what there is, without touching it."""
+"""`lastout list` and `show`: what there is, without touching it.
+
+Tested by: tests/cli/test_list_show.py, tests/cli/test_keeping.py
+"""
 
 from __future__ import annotations
 

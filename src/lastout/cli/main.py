@@ -1,4 +1,7 @@
-"""The command `lastout`: its arguments, and which module does the work."""
+"""The command `lastout`: its arguments, and which module does the work.
+
+Tested by: tests/cli/test_list_show.py, tests/cli/test_output.py
+"""
 
 from __future__ import annotations
 

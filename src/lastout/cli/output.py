@@ -3,6 +3,8 @@
 Both can be closed, full, or a pipe that nobody reads.  What was refused once would be
 tried again when the interpreter ends, which then complains, and changes the status: so
 the descriptor leads nowhere from then on.
+
+Tested by: tests/cli/test_output.py
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""`lastout reap`: clean up after the dead, or say what there is to clean."""
+"""`lastout reap`: clean up after the dead, or say what there is to clean.
+
+Tested by: tests/cli/test_reap.py
+"""
 
 from __future__ import annotations
 

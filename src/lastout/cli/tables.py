@@ -3,6 +3,8 @@
 Nothing is ever cut off, but what processes run.  Where a terminal is too narrow for a
 table, first its columns that can be spared go; where that does not help, each row becomes a
 block of lines.
+
+Tested by: tests/cli/test_tables.py, tests/cli/test_narrow.py
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""`lastout watch`: the list, or one scope, again whenever something happens."""
+"""`lastout watch`: the list, or one scope, again whenever something happens.
+
+Tested by: tests/cli/test_watch.py
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The errors that lastout raises, all derived from `LastoutError`."""
+"""The errors that lastout raises, all derived from `LastoutError`.
+
+Tested by: tests/process/test_report.py, tests/shared/test_bad_input.py
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Errors of scopes; their public names are in `lastout.errors`."""
+"""Errors of scopes; their public names are in `lastout.errors`.
+
+Tested by: tests/shared/test_bad_input.py, tests/shared/test_scope.py
+"""
 
 from __future__ import annotations
 

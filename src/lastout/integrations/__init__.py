@@ -10,4 +10,6 @@
 These modules replace and patch nothing in other packages; billiard's `on_process_exit=` is
 called as before.  `import lastout` loads none of them, and each loads another package only when
 it is used.
+
+Tested by: tests/integrations/test_pools.py
 """

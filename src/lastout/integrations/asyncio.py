@@ -7,6 +7,8 @@ So this module leaves a generator open for each loop, and its `finally` runs the
     asyncio.run, Runner.close  -->  tasks cancelled  -->  shutdown_asyncgens  -->  handlers
     a handled signal           -->  exit handlers, on the watcher's thread    -->  handlers
     a loop that is not closed  -->  the end of the process                    -->  handlers
+
+Tested by: tests/integrations/test_asyncio.py
 """
 
 from __future__ import annotations

@@ -5,6 +5,8 @@
 A worker of `billiard.Pool` ends without atexit and without billiard's own finalizers, and
 resets the handlers of signals after its initializer.  Before every kind of end it calls only
 one function, the pool's `on_process_exit=`.
+
+Tested by: tests/integrations/test_billiard.py
 """
 
 from __future__ import annotations

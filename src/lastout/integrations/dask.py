@@ -8,6 +8,8 @@
 
 A worker may be a process, or a thread of the client's.  A scope belongs to one
 machine: use this with clusters of one machine, or with one scope on each machine.
+
+Tested by: tests/integrations/test_dask.py
 """
 
 from __future__ import annotations

@@ -4,6 +4,8 @@ The pipe for jobs does not end with the parent, because each worker has its othe
 end too.  So a thread waits for the parent itself:
 
     parent dies  ==>  the kernel wakes the thread  ==>  SIGTERM to this process
+
+Tested by: tests/integrations/test_pools.py, tests/process/test_parent.py
 """
 
 from __future__ import annotations

@@ -4,6 +4,8 @@ A pool calls its initializer in each worker, and has no hook for a worker's end.
 `worker` makes an initializer that sets up the end as well:
 
     signals, scopes  -->  initializer(*initargs)  -->  jobs  -->  finalizer()  -->  leave
+
+Tested by: tests/integrations/test_pools.py
 """
 
 from __future__ import annotations

@@ -9,6 +9,8 @@ exit_registry      exit handlers that run at the end of a test   exits
 
 It is loaded in every test run where lastout is installed, so it loads next to
 nothing before a test asks for it.
+
+Tested by: tests/pytest_plugin/test_loading.py, tests/pytest_plugin/test_bad_input.py
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""exit_registry: exit handlers of one test, apart from those of the process."""
+"""exit_registry: exit handlers of one test, apart from those of the process.
+
+Tested by: tests/pytest_plugin/test_exits.py
+"""
 
 from __future__ import annotations
 

@@ -5,6 +5,8 @@
 The guardian is a process of its own (`main`), which reaps as soon as a member
 dies.  Nothing depends on it: without one, the next to join, leave or reap
 cleans.  So nothing here raises; what keeps it from running is a warning.
+
+Tested by: tests/shared/test_guardian.py, tests/cli/test_versions.py
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Jobs: what a guardian has done by others, because it is too small to do it itself."""
+"""Jobs: what a guardian has done by others, because it is too small to do it itself.
+
+Tested by: tests/shared/test_watch.py, tests/shared/test_guardian.py
+"""
 
 from __future__ import annotations
 

@@ -15,6 +15,8 @@ Each member has one state, which is what is waited for (`WatchState`; the rule i
 It knows nothing but what it waits for, and finds that in the journals, so one
 that is killed can be replaced at any time.  It is small because it loads next
 to nothing: what cleaning takes, `filelock` included, only its jobs load.
+
+Tested by: tests/shared/test_watch.py, tests/shared/test_guardian.py
 """
 
 from __future__ import annotations

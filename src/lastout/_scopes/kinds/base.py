@@ -5,6 +5,8 @@
 
 A recipe has checked and named everything, and made nothing.  It is recorded before its `create`
 is called, so whoever is killed in between leaves a record of something that is not there yet.
+
+Tested by: tests/shared/test_kinds.py
 """
 
 from __future__ import annotations
@@ -24,11 +26,12 @@ if TYPE_CHECKING:
     ]
     Thing = TypeVar("Thing", covariant=True)
 else:
-    Thing = None
 
-    class Generic:  # `typing` loads slowly, and only types need its own
+    class _Subscriptable:  # `typing` loads slowly, and only types need its own
         def __class_getitem__(cls, _: object) -> type:
             return cls
+
+    Generic, Thing = _Subscriptable, None
 
 
 AnyPath = str | bytes | os.PathLike[str] | os.PathLike[bytes]

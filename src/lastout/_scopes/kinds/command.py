@@ -3,6 +3,8 @@
 It runs in the directory and with the variables that were recorded, reads
 nothing, and has a process group of its own, which is killed when its time is
 over.  What it prints goes to memory, and its end into the error if it fails.
+
+Tested by: tests/shared/test_commands.py
 """
 
 from __future__ import annotations

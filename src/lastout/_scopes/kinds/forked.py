@@ -4,6 +4,8 @@ A frozen program's `sys.executable` is the program itself: started for a callbac
 application would run once more.  A fork has all that the function may be imported from,
 bundled modules too.  It also has a copy of everything else, so what a callback does with the
 locks of threads that the fork does not have may hang it: until its time is over.
+
+Tested by: tests/shared/test_frozen.py, tests/shared/test_callbacks.py
 """
 
 from __future__ import annotations

@@ -16,6 +16,8 @@ With `tree`, the last one alone is enough: whoever has left the group (a daemon)
 member too, and is known whatever it has done with its environment.
 
     look (hold, then know) -> signal each -> wait for all -> look again -> ... -> none
+
+Tested by: tests/shared/test_processes.py, tests/shared/test_faults.py
 """
 
 from __future__ import annotations

@@ -3,6 +3,8 @@
 gevent's loop, on the main thread, waits for just any child of the process.  A program that
 another thread starts and waits for may be gone by then, and its status with it, and a
 command that failed would be taken for done.  So there a shell in between writes it down.
+
+Tested by: tests/shared/test_commands.py, tests/integrations/test_greenlets.py
 """
 
 from __future__ import annotations

@@ -6,6 +6,8 @@
 Most programs have files and directories only, so nothing but these is loaded with the table, nor
 to know what is special about the others.  Entry points are asked only
 for names that the table does not have: `importlib.metadata` takes 50 ms.
+
+Tested by: tests/shared/test_cleaners.py, tests/shared/test_bad_input.py
 """
 
 from __future__ import annotations

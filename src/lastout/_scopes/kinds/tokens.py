@@ -6,6 +6,8 @@
 
 The environment goes first: what a program of a tree starts by a scope of its own has
 another token, and is not of that tree.
+
+Tested by: tests/shared/test_tokens.py, tests/shared/test_processes.py
 """
 
 from __future__ import annotations

@@ -5,6 +5,8 @@
 
 Whoever comes in before it is closed is waited for; whoever comes after is refused.  So
 nothing is recorded, made or claimed behind the back of a thread that leaves.
+
+Tested by: tests/shared/test_busy.py
 """
 
 from __future__ import annotations

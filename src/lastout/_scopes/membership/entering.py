@@ -1,4 +1,7 @@
-"""Enter: the way into a scope, which begins with reaping the dead."""
+"""Enter: the way into a scope, which begins with reaping the dead.
+
+Tested by: tests/shared/test_joining.py
+"""
 
 from __future__ import annotations
 

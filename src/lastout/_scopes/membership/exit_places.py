@@ -3,6 +3,8 @@
 A scope that is made at module level is left after the handlers that are registered later, which
 may use it.  A fork server joins nothing and runs no handlers, but its children have its handlers
 before they join: so it keeps a place for each scope between them.
+
+Tested by: tests/shared/test_forkserver.py
 """
 
 from __future__ import annotations

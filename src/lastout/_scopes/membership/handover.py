@@ -7,6 +7,8 @@
 The parent is a living member all the while, so the scope cannot go, and the
 child's lock passes over without a moment in which nobody has it.  A child that
 joined by itself would be too late whenever its parent forks and leaves.
+
+Tested by: tests/shared/test_handover.py
 """
 
 from __future__ import annotations

@@ -3,6 +3,8 @@
 Scope("s")                  a holder of its own, until that scope is left
 scope.worker, unpickling    PROCESS: until the process ends, or somebody leaves
 a fork                      the child has copies of its parent's, and can do without them
+
+Tested by: tests/shared/test_holders.py
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Joining: how a process comes into a scope, and which scopes it is in."""
+"""Joining: how a process comes into a scope, and which scopes it is in.
+
+Tested by: tests/shared/test_joining.py, tests/shared/test_scope.py
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Leave: the way out of a scope, which is reaping oneself."""
+"""Leave: the way out of a scope, which is reaping oneself.
+
+Tested by: tests/shared/test_scope.py, tests/shared/test_busy.py
+"""
 
 from __future__ import annotations
 

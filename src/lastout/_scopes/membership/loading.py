@@ -1,4 +1,7 @@
-"""Loading: what forks and leaving take, loaded while it still can be."""
+"""Loading: what forks and leaving take, loaded while it still can be.
+
+Tested by: tests/shared/test_surroundings.py, tests/shared/test_dropped_privileges.py
+"""
 
 from __future__ import annotations
 

@@ -7,6 +7,8 @@
 
 There is one for each scope that this process joined, however many `Scope`
 objects stand for it; the last of them to leave ends it.
+
+Tested by: tests/shared/test_scope.py, tests/shared/test_joining.py, tests/shared/test_handover.py
 """
 
 from __future__ import annotations

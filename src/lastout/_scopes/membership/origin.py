@@ -1,4 +1,7 @@
-"""ProcessOrigin: which process joined, as whom, and from where it saw its scope."""
+"""ProcessOrigin: which process joined, as whom, and from where it saw its scope.
+
+Tested by: tests/shared/test_dropped_privileges.py, tests/shared/test_handover.py
+"""
 
 from __future__ import annotations
 

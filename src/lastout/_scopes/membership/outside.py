@@ -1,4 +1,7 @@
-"""Outside: which scopes the processes that a thread starts right now have no part in."""
+"""Outside: which scopes the processes that a thread starts right now have no part in.
+
+Tested by: tests/shared/test_helpers.py
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
 """JournalWriter: what a member writes in its journal.
 
 It is the hot path: one line for each thing that is made, and no lock is taken meanwhile.
+
+Tested by: tests/shared/test_scope.py, tests/shared/test_faults.py
 """
 
 from __future__ import annotations

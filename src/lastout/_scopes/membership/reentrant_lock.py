@@ -1,4 +1,7 @@
-"""Guard: of the threads of one process, one at a time joins or leaves a scope."""
+"""Guard: of the threads of one process, one at a time joins or leaves a scope.
+
+Tested by: tests/shared/test_races.py, tests/shared/test_busy.py
+"""
 
 from __future__ import annotations
 

@@ -4,6 +4,8 @@ Whoever releases holds the scope while it makes sure that nobody else has done
 so, and claims what it is going to clean by a "begun" in the journal.  What is
 one's own is then cleaned without holding the scope, for it may take long; what is not
 takes the turn of those who clean (see `turn`).
+
+Tested by: tests/shared/test_release.py
 """
 
 from __future__ import annotations

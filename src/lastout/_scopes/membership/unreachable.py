@@ -1,4 +1,7 @@
-"""Unreachable: leaving a scope that cannot be held, by what its own journal says."""
+"""Unreachable: leaving a scope that cannot be held, by what its own journal says.
+
+Tested by: tests/shared/test_removed_root.py, tests/shared/test_dropped_privileges.py
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Waiting for the other members to leave."""
+"""Waiting for the other members to leave.
+
+Tested by: tests/shared/test_joining.py, tests/shared/test_faults.py
+"""
 
 from __future__ import annotations
 

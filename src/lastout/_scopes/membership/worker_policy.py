@@ -1,4 +1,7 @@
-"""WorkerPolicy: whether the workers of this process end with it, and how."""
+"""WorkerPolicy: whether the workers of this process end with it, and how.
+
+Tested by: tests/shared/test_orphans.py
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Workers: processes of a pool that join a scope, and are of no use without their parent."""
+"""Workers: processes of a pool that join a scope, and are of no use without their parent.
+
+Tested by: tests/shared/test_orphans.py, tests/shared/test_joining.py
+"""
 
 from __future__ import annotations
 

@@ -9,6 +9,8 @@ So their parent looks now and then, when it forks again:
                                    some --> is nobody at the scope? bury those that are dead
 
 It looks the less often the more of them live, so that forking stays as quick as it is.
+
+Tested by: tests/shared/test_burial.py
 """
 
 from __future__ import annotations

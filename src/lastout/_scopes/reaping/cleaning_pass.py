@@ -1,6 +1,8 @@
 """Run: clean artifacts in the order given, and write down what became of them.
 
 begun  -->  clean()  -->  done     in the journal that the artifact stands in
+
+Tested by: tests/shared/test_run.py, tests/shared/test_reaper.py
 """
 
 from __future__ import annotations

@@ -14,6 +14,8 @@ parent and its grace, so that others can end it, by SIGKILL too.  The guardian d
 job "orphans"), or who reaps (both `end_in`); so does the parent itself when it ends by a signal
 (`end_own`), before it leaves: where the rest of its cgroup is killed with it, nobody else can.
 A worker that the first way ends says so (`terminates_itself`), and is only killed by the second.
+
+Tested by: tests/shared/test_orphans.py
 """
 
 from __future__ import annotations

@@ -4,6 +4,8 @@
 
 The scope is held all the while, but for what has to be waited for (see `turn`); so one
 process at a time cleans, and whoever is killed in the middle frees it for the next.
+
+Tested by: tests/shared/test_reaper.py, tests/shared/test_turn.py
 """
 
 from __future__ import annotations

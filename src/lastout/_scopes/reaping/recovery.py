@@ -1,4 +1,7 @@
-"""Recovery: clean up after the dead without being a member."""
+"""Recovery: clean up after the dead without being a member.
+
+Tested by: tests/shared/test_recovery.py
+"""
 
 from __future__ import annotations
 

@@ -7,6 +7,8 @@
 What is waited for may be a member, or become one: it must not have to wait for
 whoever waits for it.  So nothing is ended, called or waited for while the scope is
 held; the turn is, and nobody else cleans.  The kernel frees it with its process.
+
+Tested by: tests/shared/test_turn.py
 """
 
 from __future__ import annotations

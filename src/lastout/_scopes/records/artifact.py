@@ -3,6 +3,8 @@
 A value that can be compared, copied and pickled.  It holds nothing open: what
 it can do (`release`, `keep`) it does through the scope that this process
 joined, which it looks up each time.
+
+Tested by: tests/shared/test_artifact.py
 """
 
 from __future__ import annotations

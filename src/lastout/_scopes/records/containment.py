@@ -6,6 +6,8 @@
 
 No kind is asked, so one that a newer version recorded keeps its directory as well: nobody
 here could say what becomes of it when the directory goes.
+
+Tested by: tests/shared/test_containment.py, tests/properties/test_containment.py
 """
 
 from __future__ import annotations

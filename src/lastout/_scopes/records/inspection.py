@@ -3,6 +3,8 @@
 Looking joins nothing, cleans nothing and keeps nothing alive.  The scope is
 held only while its journals are read: how big things are, and what processes
 run, is asked afterwards.
+
+Tested by: tests/shared/test_inspection.py, tests/cli/test_keeping.py
 """
 
 from __future__ import annotations

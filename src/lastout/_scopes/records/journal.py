@@ -21,6 +21,8 @@ anything else is damage, and counted.
 
 Of a mark the numbers count, and of "begun" which process made it: that may wait for
 what it began to end or call.  When it was is for people.  Early journals do not say.
+
+Tested by: tests/shared/test_journal.py, tests/properties/test_journal.py
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 The guardian looks at the first bytes of journals, and is too small to load what
 `journal` needs for all of them.
+
+Tested by: tests/shared/test_head.py
 """
 
 from __future__ import annotations

@@ -3,6 +3,9 @@
 Both rules are functions of plain values.  What reads the values for the first stands below
 it, for the second in the guardian, which sees less: the beginning of a journal, and what the
 kernel tells it.  Whatever is dead by the first wakes the second.
+
+Tested by: tests/shared/test_reaper.py, tests/properties/test_liveness.py,
+    tests/shared/test_watch.py
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Members: who is in a scope, as values to look at."""
+"""Members: who is in a scope, as values to look at.
+
+Tested by: tests/shared/test_inspection.py, tests/shared/test_scope.py
+"""
 
 from __future__ import annotations
 

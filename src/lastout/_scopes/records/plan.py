@@ -4,6 +4,8 @@ must go first                        |  otherwise
 -------------------------------------+----------------------------------
 what `after=` names                  |  the last one made goes first,
 what lies inside a directory         |  over all members
+
+Tested by: tests/shared/test_plan.py, tests/properties/test_plan.py
 """
 
 from __future__ import annotations

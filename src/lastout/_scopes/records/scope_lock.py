@@ -1,4 +1,7 @@
-"""ScopeRef: a scope by its name; one process at a time locks it, no thread twice."""
+"""ScopeRef: a scope by its name; one process at a time locks it, no thread twice.
+
+Tested by: tests/shared/test_scope.py, tests/shared/test_recovery.py
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Survey: who is in a scope that is held, who of them is dead, and what they have left."""
+"""Survey: who is in a scope that is held, who of them is dead, and what they have left.
+
+Tested by: tests/shared/test_survey.py, tests/shared/test_reaper.py
+"""
 
 from __future__ import annotations
 

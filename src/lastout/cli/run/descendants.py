@@ -3,6 +3,8 @@
 It takes that this process adopts orphans: then no descendant can get away, by a
 double fork, a session or an environment of its own, and what ended is waited for
 here.
+
+Tested by: tests/cli/test_run.py, tests/cli/test_run_faults.py
 """
 
 from __future__ import annotations

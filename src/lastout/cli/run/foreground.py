@@ -8,6 +8,8 @@
 The command has a process group of its own, so that no signal reaches it twice.
 If nobody else is in ours, it gets the terminal at once; in a pipeline it gets it
 when it asks, which is when the kernel stops it for reading.
+
+Tested by: tests/cli/test_foreground.py, tests/cli/test_run_terminal.py
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Interruptible wait: things are waited for while they are ended, until a signal comes."""
+"""Interruptible wait: things are waited for while they are ended, until a signal comes.
+
+Tested by: tests/cli/test_interruptible_wait.py
+"""
 
 from __future__ import annotations
 

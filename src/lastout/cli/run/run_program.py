@@ -5,6 +5,8 @@ join a scope ==> start the command, a member that goes with this process
              ==> end what it left running, but for what the scope has in its order
              ==> leave, which cleans that in order
              ==> end what is still there
+
+Tested by: tests/cli/test_run.py, tests/cli/test_run_faults.py
 """
 
 from __future__ import annotations

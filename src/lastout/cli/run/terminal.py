@@ -1,4 +1,7 @@
-"""The terminal that a command was started at, and lending it to another process group."""
+"""The terminal that a command was started at, and lending it to another process group.
+
+Tested by: tests/cli/test_run_terminal.py, tests/cli/test_foreground.py
+"""
 
 from __future__ import annotations
 

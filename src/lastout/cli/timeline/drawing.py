@@ -3,6 +3,8 @@
 Drawn by matplotlib, because one drawing gives a small SVG with real text that needs
 no browser, no script and no network; plotly, the other well-kept one, puts four
 megabytes of script into each page, and a browser behind each SVG.
+
+Tested by: tests/cli/test_picture.py, tests/cli/test_timeline.py
 """
 
 from __future__ import annotations

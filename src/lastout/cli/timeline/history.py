@@ -5,6 +5,8 @@
 
 A member that was killed writes nothing: it died between its last record and the
 moment in which somebody else began to clean up after it.
+
+Tested by: tests/cli/test_history.py
 """
 
 from __future__ import annotations

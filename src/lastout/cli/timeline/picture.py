@@ -1,4 +1,7 @@
-"""The picture of a scope in a file: an SVG, or a page with it and a table of all events."""
+"""The picture of a scope in a file: an SVG, or a page with it and a table of all events.
+
+Tested by: tests/cli/test_timeline.py
+"""
 
 from __future__ import annotations
 

@@ -3,6 +3,8 @@
 Whoever leaves with nothing left takes its journal along, and the last one out all
 of them.  An open file can be read without its name, and what is written into it
 later as well: so each journal is opened as soon as it is there.
+
+Tested by: tests/cli/test_recorder.py, tests/cli/test_timeline.py
 """
 
 from __future__ import annotations

@@ -1,1 +1,4 @@
-"""What a test leaves behind, for `--lastout-leaks`."""
+"""What a test leaves behind, for `--lastout-leaks`.
+
+Tested by: tests/pytest_plugin/test_leaks.py
+"""

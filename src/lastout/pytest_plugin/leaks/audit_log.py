@@ -6,6 +6,8 @@ guessed from what lies in /tmp or /dev/shm, where others make things meanwhile.
 
 Children write into the same nameless file.  A program that is started anew, by
 exec or spawn, does not: what it makes is not seen.
+
+Tested by: tests/pytest_plugin/test_faults.py, tests/pytest_plugin/test_leaks.py
 """
 
 from __future__ import annotations

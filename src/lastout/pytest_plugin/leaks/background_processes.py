@@ -1,4 +1,7 @@
-"""Background processes: what libraries keep while this process lives, so no test has left it."""
+"""Background processes: what libraries keep while this process lives, so no test has left it.
+
+Tested by: tests/pytest_plugin/test_leaks.py
+"""
 
 from __future__ import annotations
 

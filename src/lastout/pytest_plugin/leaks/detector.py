@@ -10,6 +10,8 @@ shared memory, scopes  the same
 What is made while a fixture of a wider scope is set up belongs to the session,
 and is looked for when that ends.  So other workers, and other programs of this
 user, are never taken for the test.
+
+Tested by: tests/pytest_plugin/test_leaks.py, tests/pytest_plugin/test_faults.py
 """
 
 from __future__ import annotations

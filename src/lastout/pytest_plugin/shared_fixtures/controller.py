@@ -3,6 +3,8 @@
 It joins the scope of the run as soon as there is one, writes into the run state which
 workers there are, and leaves last.  Where no fixture is shared it never joins,
 and loads nothing of scopes.
+
+Tested by: tests/pytest_plugin/test_crashes.py, tests/pytest_plugin/test_faults.py
 """
 
 from __future__ import annotations

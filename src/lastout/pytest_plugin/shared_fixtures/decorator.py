@@ -1,4 +1,7 @@
-"""shared_fixture: what users of shared fixtures write."""
+"""shared_fixture: what users of shared fixtures write.
+
+Tested by: tests/pytest_plugin/test_shared.py, tests/pytest_plugin/test_bad_input.py
+"""
 
 from __future__ import annotations
 

@@ -10,6 +10,8 @@ It waits until
 and then finishes it.  When the whole run is cut short, the workers have ten
 seconds from xdist, which sends them a SIGINT in the middle of it; so nobody is
 waited for longer than `_HURRY`, and tearing down is not interrupted the first time.
+
+Tested by: tests/pytest_plugin/test_crashes.py, tests/pytest_plugin/test_faults.py
 """
 
 from __future__ import annotations

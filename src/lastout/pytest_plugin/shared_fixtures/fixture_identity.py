@@ -10,6 +10,8 @@ Workers mean the same fixture if these are the same for them:
 
 pytest tells all that by its hooks.  What is asked for by `request.getfixturevalue`
 is known too late, when it has been done: then it can only be compared.
+
+Tested by: tests/pytest_plugin/test_fixture_identity.py
 """
 
 from __future__ import annotations

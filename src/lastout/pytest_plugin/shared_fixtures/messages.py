@@ -1,6 +1,8 @@
 """Messages: what the processes of a run tell each other, as values.
 
 They are kept in the run state.  Light, because the controller always loads them.
+
+Tested by: tests/pytest_plugin/test_shared.py
 """
 
 from __future__ import annotations

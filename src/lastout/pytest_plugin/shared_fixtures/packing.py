@@ -1,4 +1,7 @@
-"""Packing: values and errors of shared fixtures, on their way to other workers."""
+"""Packing: values and errors of shared fixtures, on their way to other workers.
+
+Tested by: tests/pytest_plugin/test_crashes.py, tests/pytest_plugin/test_faults.py
+"""
 
 from __future__ import annotations
 

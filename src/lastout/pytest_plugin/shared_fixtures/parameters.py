@@ -1,6 +1,8 @@
 """Parameters: what fixtures were asked for with, by numbers that are the same in all workers.
 
 They go to the others as they are, pickled; two are the same if they are equal.
+
+Tested by: tests/pytest_plugin/test_fixture_identity.py, tests/pytest_plugin/test_faults.py
 """
 
 from __future__ import annotations

@@ -7,6 +7,8 @@ run in which nobody shares anything costs the controller nothing.
 
     worker      join, and write the placeholder if there is none
     controller  join under its own lock, and say in the placeholder that it has left
+
+Tested by: tests/pytest_plugin/test_crashes.py, tests/pytest_plugin/test_faults.py
 """
 
 from __future__ import annotations

@@ -8,6 +8,8 @@
     workers                 what the controller knows of all workers, in JSON
 
 They lie in the scope's directory, so they go with it, and nobody else can write there.
+
+Tested by: tests/pytest_plugin/test_shared.py, tests/pytest_plugin/test_crashes.py
 """
 
 from __future__ import annotations

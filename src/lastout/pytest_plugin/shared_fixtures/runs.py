@@ -2,6 +2,8 @@
 
 SingleProcessRun   no pytest-xdist: session fixtures, and a scope for what they make
 XdistWorkerRun     one of several processes that share them, through a scope and the run state
+
+Tested by: tests/pytest_plugin/test_shared.py, tests/pytest_plugin/test_crashes.py
 """
 
 from __future__ import annotations

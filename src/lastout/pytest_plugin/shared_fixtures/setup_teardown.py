@@ -2,6 +2,8 @@
 
 set_up()       the function up to its `yield`, or to its `return`
 tear_down()    what stands behind the `yield`
+
+Tested by: tests/pytest_plugin/test_shared.py, tests/pytest_plugin/test_bad_input.py
 """
 
 from __future__ import annotations
