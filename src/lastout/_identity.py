@@ -105,11 +105,11 @@ def comparable(who: Identity) -> bool:
 
 
 def running_process(who: Identity) -> ProcessFacts | None:
-    """What the system says of the process of `who`; `None` unless that is running.
+    """The facts about the process of `who`; `None` unless it is running.
 
-    Fails closed: one that cannot be told apart from it counts as running.  One
-    whose pid means nothing here (another boot or pid namespace, or none was
-    recorded) counts as not running, because its lock is all there is to ask.
+    Fails closed: a process that may be the recorded process counts as running.  A
+    process whose pid has no meaning here (another boot or pid namespace, or no pid was
+    recorded) counts as not running, because only its lock can say so.
     """
     if not comparable(who):
         return None
@@ -118,12 +118,12 @@ def running_process(who: Identity) -> ProcessFacts | None:
     if facts is None or facts.ending:
         return None
     if None not in (who.started, facts.started) and who.started != facts.started:
-        return None  # the pid was handed out again
+        return None  # the pid was reused
     return facts
 
 
 def has_executed(who: Identity, facts: ProcessFacts) -> bool:
-    """Whether its process has replaced its program by `exec`, as far as that is known."""
+    """Whether the process of `who` has replaced its program by `exec`, as far as is known."""
     return bool(who.image and facts.image and who.image != facts.image)
 
 
@@ -133,5 +133,5 @@ def is_running(who: Identity) -> bool:
 
 
 def has_ended(who: Identity) -> bool:
-    """Whether the process of `who` has surely ended, rather than being out of sight."""
+    """Whether the process of `who` has certainly ended, and is not just out of sight."""
     return comparable(who) and not is_running(who)

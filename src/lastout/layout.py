@@ -1,8 +1,8 @@
-"""Layout: the names of what lies on disk, stands in the environment, or is seen of processes.
+"""Layout: the names on disk, in the environment and in the command lines of processes.
 
-Other versions of lastout meet there, and people look there, so a name that was ever given
-means the same for good.  What each is for stands in `docs/reference/journal.md`.  What only
-the processes of one test run tell each other is named in their `run_state.py`.
+Different versions of lastout meet by these names, and people read them, so a name keeps its
+meaning for good.  `docs/reference/journal.md` explains each.  The names that only the
+processes of one test run use are in their `run_state.py`.
 
 Tested by: tests/test_layout.py
 """

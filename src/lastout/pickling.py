@@ -79,7 +79,7 @@ def module_can_be_imported(name: str) -> bool:
 
 
 class _FunctionPickler(by_value.CodePickler):
-    """dill's pickler, which by itself takes only `__main__` for what others cannot import."""
+    """dill's pickler, which treats every module that cannot be imported like `__main__`."""
 
     def __init__(self, file: BytesIO, strictly: bool) -> None:
         # `recurse`: only the globals that a function uses, not all globals of its module.

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class CodePickler(dill.Pickler):  # type: ignore[misc]
-    """dill's pickler, but for code: dill 0.4.1 asks for a `co_lnotab`, which 3.15 has no more."""
+    """dill's pickler, with another way for code: dill 0.4.1 reads `co_lnotab`, gone in 3.15."""
 
     dispatch = dill.Pickler.dispatch.copy()
 

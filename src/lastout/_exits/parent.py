@@ -26,8 +26,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# Who is waited for already, and whether this process was sent the signal; with its pid,
-# because a forked child has nobody who waits, and nothing was sent to it.
+# The waits of this process for another, and whether it was sent the signal.  Both hold the pid
+# of this process, because a forked child has no waiting thread and was not sent a signal.
 _awaited: set[tuple[int, int]] = set()
 _signalled: dict[int, object] = {}
 
@@ -92,12 +92,12 @@ def _end_after(wait: Callable[[], object]) -> None:
 
 
 def terminate_once() -> None:
-    """Send this process SIGTERM, unless it was sent one because of whoever else has ended.
+    """Send this process SIGTERM, unless this function has sent it before.
 
-    A second one would kill it in the middle of its handlers.
+    Only once, because a second SIGTERM would kill the process in the middle of its handlers.
     """
     mine = object()
-    # In one step, as threads that wait for two parents may come here at once.
+    # In one step, because threads that wait for two parents may call this at once.
     if _signalled.setdefault(os.getpid(), mine) is mine:
         os.kill(os.getpid(), signal.SIGTERM)
 

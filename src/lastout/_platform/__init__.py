@@ -138,7 +138,7 @@ def safe_repr(value: object) -> str:
 
 
 def _unraisable_arguments(fields: tuple[object, ...]) -> Any:
-    # The default hook takes nothing but this type, which has no public name.
+    # The default hook accepts only this type, which has no public name.
     types: list[Any] = tuple.__subclasses__()
     return next(one for one in types if one.__name__ == "UnraisableHookArgs")(fields)
 
@@ -159,7 +159,7 @@ def prepare_to_die() -> None:
         from _ctypes import FUNCFLAG_CDECL, FUNCFLAG_PYTHONAPI, CFuncPtr, dlopen, dlsym
 
         class CFunction(CFuncPtr):
-            _flags_ = FUNCFLAG_CDECL | FUNCFLAG_PYTHONAPI  # it keeps the interpreter lock
+            _flags_ = FUNCFLAG_CDECL | FUNCFLAG_PYTHONAPI  # call with the interpreter lock held
 
         this_program = dlopen(None)  # type: ignore[arg-type,unused-ignore]
         _set_handler = CFunction(dlsym(this_program, "PyOS_setsig"))

@@ -62,12 +62,12 @@ def file_system_of(descriptor: int, mounts: str = "/proc/self/mountinfo") -> str
     number = f"{os.major(device)}:{os.minor(device)}"
     by_device = ""
     for its_mount, its_number, its_type in _mounted(mounts):
-        # A subvolume of btrfs has a device number that its mount has not.
+        # By the mount first, as a subvolume of btrfs has another device number than its mount.
         if its_mount == mount:
             return its_type
         if its_number == number:
             by_device = its_type
-    # In a chroot that is no mount itself, its own mount is not listed.
+    # In a chroot that is not itself a mount, the table does not list the mount of the root.
     return by_device or _by_magic(descriptor)
 
 

@@ -1,7 +1,7 @@
-"""The ends of processes that a descriptor (pidfd) holds: waiting for them, and asking for them.
+"""Ends of processes by descriptors (pidfds): waiting for an end, and asking for it.
 
-A descriptor is of one process for good, so none of this can mean another one that was
-given the same number.  `pids.open_pidfd` makes one.
+A pidfd belongs to one process for good, so these functions never reach a later process with
+the same pid.  `pids.open_pidfd` opens a pidfd.
 
 Tested by: tests/test_process_ends.py
 """
@@ -23,14 +23,14 @@ select = UnpatchedModule("select")
 
 
 def hold_if(pid: int, is_meant: Callable[[], bool]) -> int | None:
-    """A descriptor of a process; `None` if it has ended, or its number is another one's by now.
+    """A pidfd of a process; `None` if it has ended, or its pid was reused.
 
     Args:
-        pid: its number.
-        is_meant: whether whoever has that number now is the process that was meant.
+        pid: the pid of the process.
+        is_meant: whether the pid now belongs to the process that was meant.
 
     Raises:
-        OSError: there are no descriptors left, or the system forbids it.
+        OSError: no descriptors are left, or the system forbids it.
     """
     try:
         held = pids.open_pidfd(pid)
@@ -38,7 +38,7 @@ def hold_if(pid: int, is_meant: Callable[[], bool]) -> int | None:
         return None
     found = False
     try:
-        # Only now, while its number cannot become another one's unseen.
+        # Only now, because from now on the pidfd means one process, whatever becomes of its pid.
         found = not has_ended(held) and is_meant()
     finally:
         if not found:
@@ -47,11 +47,11 @@ def hold_if(pid: int, is_meant: Callable[[], bool]) -> int | None:
 
 
 def wait_for_an_end(held: Iterable[int], seconds: float | None) -> set[int]:
-    """Wait until one of these processes has ended; the descriptors of those that have.
+    """Wait until one of these processes has ended; returns the pidfds of ended processes.
 
     Args:
-        held: their descriptors; without any, only the time passes.
-        seconds: how long at most; `None` for as long as it takes.
+        held: their pidfds; if empty, only the time passes.
+        seconds: how long at most; `None` for no limit.
     """
     poll = select.poll()
     for descriptor in held:
@@ -63,11 +63,11 @@ def wait_for_an_end(held: Iterable[int], seconds: float | None) -> set[int]:
 
 
 def wait_for_ends(held: Iterable[int], seconds: float | None) -> bool:
-    """Wait until all of these processes have ended; whether they have.
+    """Wait until all of these processes have ended; returns whether they have.
 
     Args:
-        held: their descriptors.
-        seconds: how long at most; `None` for as long as it takes.
+        held: their pidfds.
+        seconds: how long at most; `None` for no limit.
     """
     left, began = set(held), monotonic()
     pause = seconds
@@ -81,16 +81,16 @@ def wait_for_ends(held: Iterable[int], seconds: float | None) -> bool:
 
 
 def has_ended(held: int) -> bool:
-    """Whether the process that a descriptor holds has ended, waited for or not."""
+    """Whether the process of a pidfd has ended, waited for or not."""
     return wait_for_ends([held], 0)
 
 
 def wait_for_child(pid: int, seconds: float | None) -> bool:
-    """Wait until a child has ended; whether it has.  `Popen.wait` only looks now and then."""
+    """Wait until a child has ended, without the pauses of `Popen.wait`; returns whether it has."""
     try:
         held = pids.open_pidfd(pid)
     except ProcessLookupError:
-        return True  # somebody has waited for it: gevent's loop, or SIGCHLD is ignored
+        return True  # gevent's loop has waited for it, or SIGCHLD is ignored
     try:
         return wait_for_ends([held], seconds)
     finally:
@@ -98,15 +98,15 @@ def wait_for_child(pid: int, seconds: float | None) -> bool:
 
 
 def ask_to_end(held: int, pid: int) -> None:
-    """Send SIGTERM, but not to one that ends by a signal already: that would cut its handlers off.
+    """Send SIGTERM, unless the process unwinds already: a second one would cut off its handlers.
 
     Args:
-        held: a descriptor of the process.
-        pid: its number.
+        held: a pidfd of the process.
+        pid: the pid of the process.
     """
     if not pids.unwinds(pid):
         send(held, signal.SIGTERM)
-    send(held, signal.SIGCONT)  # one that is stopped would not hear it
+    send(held, signal.SIGCONT)  # because a stopped process handles no SIGTERM
 
 
 def send(held: int, signum: int) -> None:
@@ -114,4 +114,4 @@ def send(held: int, signum: int) -> None:
     try:
         pids.signal_held(held, signum)
     except (ProcessLookupError, PermissionError):
-        return  # whoever waits for its end sees whether it came
+        return  # the wait for its end tells whether it has ended

@@ -1,7 +1,7 @@
 """The protocol of a backend, where members meet: it provides names, bytes and locks.
 
-    Backend --lock_scope(scope)--> LockedScope: one at a time; looks at members, cleans after them
-       `----publish(member)--> JournalLock: a journal of one's own, whose lock says "alive"
+    Backend --lock_scope(scope)--> LockedScope: one at a time; reads and changes journals
+       `----publish(member)--> JournalLock: the member's own journal, whose lock says "alive"
 
 `local` implements it in a directory; `memory` is the reference that tests compare it with.
 
@@ -147,7 +147,7 @@ if TYPE_CHECKING:
         def lock_scope(
             self, scope: str, deadline: Deadline, create: bool = False
         ) -> LockedScope | None:
-            """The scope, locked; `None` if there is none and none is to be made.
+            """Lock a scope; `None` if it does not exist and is not to be created.
 
             Raises:
                 ScopeBusy: another process had it locked until the deadline.

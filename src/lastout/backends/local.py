@@ -58,7 +58,7 @@ class LocalBackend:
     def lock_scope(
         self, scope: str, deadline: Deadline, create: bool = False
     ) -> LockedDirectory | None:
-        """The scope, locked; see `Backend`."""
+        """Lock a scope; see `Backend`."""
         path = os.path.join(self.place, scope)
         root = open_root(self.place, create)
         if root is None:

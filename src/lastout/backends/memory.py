@@ -40,7 +40,7 @@ class MemoryBackend:
     def lock_scope(
         self, scope: str, deadline: Deadline, create: bool = False
     ) -> LockedMemory | None:
-        """The scope, locked; see `Backend`."""
+        """Lock a scope; see `Backend`."""
         left = deadline.left()
         if not self._lock.acquire(timeout=-1 if left is None else left):
             raise ScopeBusy(f"the scope {scope!r} is held by another thread", path=scope)

@@ -5,9 +5,8 @@
         `==> reap             ==> tables, json_output       clean up, or say what it would do
              timeline/ picture ==> history                  the picture, of a scope or a run
 
-All that is printed goes through `output`.  Rich, matplotlib and argcomplete are
-loaded only where they are used; without them all is plain text, and says what is
-missing.
+All output goes through `output`.  Rich, matplotlib and argcomplete are loaded only
+when they are used; without them output is plain text, and says which is missing.
 
 Tested by: tests/cli/test_list_show.py
 """

@@ -1,4 +1,4 @@
-"""What can be said on the command line, and the help that explains it.
+"""The arguments of the command line, and the help that explains them.
 
 Tested by: tests/cli/test_list_show.py, tests/cli/test_run.py
 """
@@ -70,7 +70,7 @@ def make_parser() -> ArgumentParser:
 
 
 def parse_arguments(top: ArgumentParser, argv: Sequence[str] | None) -> Namespace:
-    """What was asked for; ends the program with status 2 if that makes no sense."""
+    """Parse the arguments; ends the program with status 2 if they are wrong."""
     options = top.parse_args(argv)
     if options.action == "run":
         if options.command[:1] == ["--"]:

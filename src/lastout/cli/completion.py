@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def print_script(options: Namespace) -> int:
-    """Print what teaches a shell to complete; the exit status.
+    """Print the script by which a shell completes; returns the exit status.
 
     Raises:
         UsageError: argcomplete is not installed.
@@ -34,7 +34,7 @@ def print_script(options: Namespace) -> int:
 
 
 def answer_shell(parser: ArgumentParser) -> None:
-    """Answer the shell, which asks for what could come next, and end."""
+    """Answer a shell that asks for completions, and end."""
     if interpreter_has("argcomplete"):
         import argcomplete
 
@@ -42,7 +42,7 @@ def answer_shell(parser: ArgumentParser) -> None:
 
 
 def scope_names(parsed_args: Namespace, **_: object) -> list[str]:
-    """The scopes that there are."""
+    """The names of the existing scopes."""
     try:
         return LocalBackend(getattr(parsed_args, "root", None)).scopes()
     except LastoutError:

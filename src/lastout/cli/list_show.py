@@ -1,4 +1,4 @@
-"""`lastout list` and `show`: what there is, without touching it.
+"""`lastout list` and `show`: print scopes without changing them.
 
 Tested by: tests/cli/test_list_show.py, tests/cli/test_keeping.py
 """
@@ -75,7 +75,7 @@ def list_or_show(options: Namespace) -> int:
 
 
 def inspect_scopes(backend: Backend, closely: bool = False) -> list[ScopeView]:
-    """All scopes there are."""
+    """All existing scopes."""
     views = (inspect(backend, name, closely) for name in backend.scopes())
     return [view for view in views if view]
 
@@ -94,7 +94,7 @@ def require_scope(backend: Backend, name: str, closely: bool = False) -> ScopeVi
 
 
 def print_list(backend: LocalBackend, views: Sequence[ScopeView], as_json: bool) -> None:
-    """Print what scopes there are."""
+    """Print all scopes."""
     if as_json:
         json_output.print_document(
             backend.place, [json_output.scope_as_json(view) for view in views]
@@ -127,7 +127,7 @@ def scopes_table(views: Sequence[ScopeView]) -> TextTable:
 
 
 def _helpers(views: Sequence[ScopeView]) -> Iterator[str]:
-    """A line for each process that holds something and does not count as alive."""
+    """A line for each process that holds a journal and does not count as a living member."""
     for view in views:
         for one in view.members:
             if one.helper and one.member.alive and one.member.unresolved:
@@ -138,7 +138,7 @@ def _helpers(views: Sequence[ScopeView]) -> Iterator[str]:
 
 
 def scope_parts(view: ScopeView) -> list[TextTable | str]:
-    """One scope, its members, and its artifacts in the order in which they would go."""
+    """One scope, its members, and its artifacts in the order in which they would be cleaned."""
     parts: list[TextTable | str] = [
         f"{view.name}: {view.state}, {view.living} alive, {view.dead} dead",
         view.path,
@@ -159,14 +159,14 @@ def scope_parts(view: ScopeView) -> list[TextTable | str]:
 
 
 def warn_problems(views: Sequence[ScopeView]) -> None:
-    """Say what keeps scopes from being read or cleaned."""
+    """Print the problems that keep scopes from being read or cleaned."""
     for view in views:
         for problem in view.problems:
             print_error(f"{view.name}: {problem}")
 
 
 def warn_strays(backend: LocalBackend, only: str | None = None) -> None:
-    """Say what lies among the scopes and is none, so that nobody waits for it to go."""
+    """Print files and links among the scopes, because lastout will never remove them."""
     for name in backend.strays():
         if only in (None, name):
             path = os.path.join(backend.place, name)
@@ -175,12 +175,12 @@ def warn_strays(backend: LocalBackend, only: str | None = None) -> None:
 
 
 def describe_artifact(view: ArtifactView) -> str:
-    """What an artifact is, for people: its place, or the command line."""
+    """An artifact described for people: its place, or the command line."""
     return described(view.artifact)
 
 
 def _kept(view: ScopeView) -> str:
-    """Why the scope is still there."""
+    """The reason why the scope still exists."""
     if not view.living:
         return "kept by nobody: the next to join it, or `lastout reap`, cleans up"
     whoever = "it" if view.living == 1 else "the last of them"
@@ -188,7 +188,7 @@ def _kept(view: ScopeView) -> str:
 
 
 def _member(view: MemberView) -> Iterator[tuple[str, ...]]:
-    """A row for each process by which it is alive; one for a member of which none is seen."""
+    """A row for each process that keeps the member alive; one row if none can be seen."""
     member = view.member
     for process in view.processes or (None,):
         pid = process.pid if process else member.pid if view.here else None
@@ -205,7 +205,7 @@ def _member(view: MemberView) -> Iterator[tuple[str, ...]]:
 
 
 def _program(view: MemberView, process: Process | None) -> str:
-    """What a member runs, and what else has to be known of that process."""
+    """The command of a member's process, with remarks about that process."""
     member = view.member
     text = shorten_command(process.argv) if process else ""
     if view.helper or not text:

@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             return _work(parse_arguments(arguments, argv))
         finally:
-            flush()  # whether it is read, or has room, is known only now
+            flush()  # only this tells whether the output is read, or has room
     except BrokenPipeError:
         return 128 + signal.SIGPIPE
     except KeyboardInterrupt:

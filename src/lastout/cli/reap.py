@@ -1,4 +1,4 @@
-"""`lastout reap`: clean up after the dead, or say what there is to clean.
+"""`lastout reap`: clean up after dead members, or print what a reap would clean.
 
 Tested by: tests/cli/test_reap.py
 """
@@ -69,7 +69,7 @@ def _say_if_there_is_none(options: Namespace, found: Collection[object]) -> None
 
 @contextmanager
 def _progress(views: list[ScopeView]) -> Iterator[Clean]:
-    """How things are cleaned; on a terminal, with how far it is."""
+    """The function that cleans artifacts; on a terminal it shows the progress."""
     total = sum(len(view.due) for view in views)
     if not is_rich(sys.stderr) or not total:
         yield clean

@@ -1,8 +1,7 @@
 """Tables: with rich on a terminal, as plain aligned text everywhere else.
 
-Nothing is ever cut off, but what processes run.  Where a terminal is too narrow for a
-table, first its columns that can be spared go; where that does not help, each row becomes a
-block of lines.
+Only commands of processes are ever cut off.  If a terminal is too narrow for a table, the
+spare columns are left out first; if that is not enough, each row becomes a block of lines.
 
 Tested by: tests/cli/test_tables.py, tests/cli/test_narrow.py
 """
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 _GAP: Final = 2  # between two columns
-_LEAST: Final = 24  # what a long column has at least: narrower, a path is a ribbon
+_LEAST: Final = 24  # the least width of a long column, because paths in a narrower one break often
 _BEGIN: Final = 48  # letters of a long command line that are shown: its begin, and its end
 _END: Final = 20
 
@@ -33,11 +32,11 @@ class TableColumn:
     """A column of a table.
 
     Args:
-        title: what stands above it.
+        title: the heading of the column.
         right: whether it is aligned to the right, as numbers are.
-        long: whether it may be broken where there is little room.
-        spare: whether it may be left out where there is little room, the lowest first;
-            0 is never.
+        long: whether its cells may be broken if there is little room.
+        spare: the order in which columns are left out if there is little room, the lowest
+            first; 0 is never.
     """
 
     __slots__ = ("long", "right", "spare", "title")
@@ -53,7 +52,7 @@ class TextTable:
     """Rows below titles.
 
     Args:
-        columns: what stands in each row.
+        columns: the columns.
         rows: the cells, as text.
         heading: a line above it.
     """
@@ -158,7 +157,7 @@ def print_tables(parts: Sequence[TextTable | str]) -> None:
     """Print tables and lines, with an empty line between any two."""
     with printing() as out:
         if isinstance(out, TextIOWrapper):
-            out.reconfigure(errors="backslashreplace")  # a letter that its encoding lacks
+            out.reconfigure(errors="backslashreplace")  # for characters that its encoding lacks
         if is_rich(out):
             from rich.console import Console
 
@@ -197,7 +196,7 @@ def escape_unprintable(text: str) -> str:
 
 
 def shorten_command(words: Sequence[str]) -> str:
-    """What a process runs, in a line: where that is long, its begin and its end."""
+    """The command of a process in one line; of a long command the begin and the end."""
     program, *others = words or [""]
     if program.startswith("/") and not any(map(str.isspace, program)):  # else it may be a title
         program = os.path.basename(program)

@@ -1,4 +1,4 @@
-"""`lastout watch`: the list, or one scope, again whenever something happens.
+"""`lastout watch`: print the list, or one scope, again after each change.
 
 Tested by: tests/cli/test_watch.py
 """
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
     Views = Sequence[ScopeView]
 
-_TICK: Final = 1.0  # how often it looks where nothing happens: ages grow
-_REST: Final = 0.1  # between two looks, however much happens
+_TICK: Final = 1.0  # seconds between two looks without a change, because ages grow
+_REST: Final = 0.1  # seconds between two looks, at least
 
 
 def watch_scopes(options: Namespace) -> int:
@@ -47,7 +47,7 @@ def watch_scopes(options: Namespace) -> int:
     if name is not None:
         require_scope(backend, name)
     for signum in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(signum, _end)  # else the terminal would stay as it is
+        signal.signal(signum, _end)  # so that the terminal is restored
     live = is_rich(sys.stdout) and not options.json
     show = _live if live else partial(_print, options.json)
     with (
@@ -63,9 +63,9 @@ def _end(signum: int, _: object) -> NoReturn:
 
 
 def _looks(backend: Backend, name: str | None, changes: DirectoryChanges) -> Iterator[Views]:
-    """What there is, at once and after each change, but not more often than can be read."""
+    """The views, at once and after each change, but not more often than can be read."""
     while True:
-        # Followed before the look: what happens in between wakes us.
+        # Followed before the look, so that a change in between is noticed.
         followed = backend.scopes() if name is None else [name]
         changes.follow([backend.place, *(f"{backend.place}/{scope}" for scope in followed)])
         if name is None:
@@ -86,7 +86,7 @@ def _live(backend: Backend, name: str | None, looks: Iterator[Views]) -> None:
 
 
 class _ScreenPage:
-    """What does not fit on the screen is counted: rich would leave it out without a word."""
+    """A page that counts the lines that do not fit, which rich would silently leave out."""
 
     def __init__(self, parts: Any) -> None:
         self._parts = parts
@@ -105,7 +105,7 @@ class _ScreenPage:
 
 
 def _print(as_json: bool, backend: Backend, name: str | None, looks: Iterator[Views]) -> None:
-    """For a pipe: again only if more than the ages has changed."""
+    """Print for a pipe: again only if more than the ages has changed."""
     before: object = None
     for views in looks:
         now = [_without_ages(json_output.scope_as_json(view)) for view in views]

@@ -126,7 +126,7 @@ class _Joining:
     def __call__(self) -> None:
         member = pickle.loads(self._pickled)._membership()
         member.workers.outlive_parent(member.journal)
-        reap(*self._place)  # a forked process is a member already, and has not looked around
+        reap(*self._place)  # a forked process is a member already, so joining did not clean
 
 
 def _check_scope(scope: object) -> Scope:

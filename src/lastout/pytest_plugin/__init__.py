@@ -1,14 +1,14 @@
-"""What pytest loads of lastout: shared fixtures, scopes for tests, and a leak report.
+"""The pytest plugin: shared fixtures, scopes for tests, and a leak report.
 
 shared_fixture     set up once for all workers of pytest-xdist   shared_fixtures/ decorator, runs
                    which fixture is the same for all of them     fixture_identity
 lastout_run        the scope that they share                     controller
 lastout_scope      a scope for one test
 exit_registry      exit handlers that run at the end of a test   exits
---lastout-leaks    what did a test leave behind?                 leaks/ detector
+--lastout-leaks    things that a test leaves behind              leaks/ detector
 
-It is loaded in every test run where lastout is installed, so it loads next to
-nothing before a test asks for it.
+Every test run loads this plugin if lastout is installed, so it loads next to nothing
+before a test asks for it.
 
 Tested by: tests/pytest_plugin/test_loading.py, tests/pytest_plugin/test_bad_input.py
 """
@@ -30,7 +30,7 @@ __all__ = ["shared_fixture"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add our options, and the same as lines of the configuration file."""
+    """Add the options of lastout, for the command line and the configuration file."""
     what = "processes, temporary directories, shared memory and scopes that a test left behind"
     group = parser.getgroup("lastout")
     group.addoption("--lastout-leaks", choices=["off", "warn", "error"], help=f"look for {what}")
@@ -41,7 +41,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Look for leaks, if that is wanted; in a worker of pytest-xdist, follow its fixtures."""
+    """Look for leaks, if an option says so; in a worker of pytest-xdist, follow its fixtures."""
     if hasattr(config, "workerinput"):
         from .shared_fixtures.fixture_identity import FIXTURE_IDENTITY, FixtureIdentity
 
@@ -63,7 +63,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_setupnodes(config: pytest.Config) -> None:
-    """This is the main process of pytest-xdist, about to start its workers."""
+    """In the main process of pytest-xdist, which is about to start workers, be its controller."""
     from .shared_fixtures.controller import XdistController
 
     config.pluginmanager.register(XdistController(config))
@@ -71,7 +71,7 @@ def pytest_xdist_setupnodes(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session")
 def lastout_run(request: pytest.FixtureRequest) -> Scope:
-    """The scope of this test run, with all workers in it; the last process out cleans it."""
+    """The scope of this test run, with all workers in it; the last member to leave cleans it."""
     from .shared_fixtures.runs import run_of_session
 
     return run_of_session(request).join()
@@ -79,10 +79,10 @@ def lastout_run(request: pytest.FixtureRequest) -> Scope:
 
 @pytest.fixture
 def lastout_scope(request: pytest.FixtureRequest) -> Iterator[Scope]:
-    """A scope for this test: what is made in it is cleaned when the test ends.
+    """A scope for this test, whose artifacts are cleaned when the test ends.
 
-    What cannot be cleaned is an error of the test.  If the worker is killed, the
-    main process cleans; if that is killed too, the next run.
+    An artifact that cannot be cleaned is an error of the test.  If the worker is killed,
+    the main process cleans; if that is killed too, the next run does.
     """
     from .shared_fixtures.runs import run_of_session
 
@@ -97,15 +97,15 @@ def lastout_scope(request: pytest.FixtureRequest) -> Iterator[Scope]:
 def exit_registry() -> Iterator[ExitRegistry]:
     """A registry of exit handlers for this test; they run at its end.
 
-    It has the functions of `lastout`; and while the test runs, those of `lastout`
-    act on it too, so that code which registers there can be tested::
+    It has the functions of `lastout`.  While the test runs, the functions of `lastout`
+    itself act on it too, so that code which registers there can be tested::
 
         def test_close(exit_registry):
             connection = connect()            # calls lastout.register(self.close)
             assert exit_registry.unwind().ok  # as at the end of the process
             assert connection.closed
 
-    What a handler raises at the end of the test is an error of the test.
+    An exception of a handler at the end of the test is an error of the test.
     """
     from .exits import isolated_registry
 

@@ -53,12 +53,12 @@ _NOT_FOR_US: Final = ("SIGINT", "SIGQUIT", "SIGTSTP", "SIGHUP", "SIGTERM", "SIGT
 
 
 class GuardianLoop:
-    """Waits for the members of one scope, and has the dead reaped.
+    """Waits for the members of one scope, and has dead members reaped.
 
     Args:
         path: the path of the scope.
-        directory: a descriptor of it.
-        jobs: what starts a job.
+        directory: a descriptor of the scope.
+        jobs: starts the jobs.
     """
 
     def __init__(self, path: str, directory: int, jobs: GuardianJobs) -> None:
@@ -75,7 +75,7 @@ class GuardianLoop:
         self._failed: dict[str, int] = {}
 
     def run(self) -> None:
-        """Watch until the scope is gone, or nobody is left in it and no more can be done."""
+        """Watch until the scope is removed, or no member is left and no more can be done."""
         while True:
             self._let_go_of_lock()
             if self._look_at is not None and self._look_at <= monotonic():
@@ -127,11 +127,12 @@ class GuardianLoop:
         here = {
             name[: -len(JOURNAL)] for name in names if name.endswith(JOURNAL) and name[0] != "."
         }
-        # Their states only: a process that left is followed on, as it may be a parent of workers.
+        # Only states go: a process that left is still followed, as it may be a parent of workers.
         self._states = {token: state for token, state in self._states.items() if token in here}
         self._pids = {token: pid for token, pid in self._pids.items() if token in here}
         for token in here:
-            # The end of the one is an event; judged again, the other would be reaped for ever.
+            # Not FOLLOWED, because its end is an event; not DEAD, because an artifact that cannot
+            # be cleaned would be tried for ever.
             if self._states.get(token) not in (WatchState.FOLLOWED, WatchState.DEAD):
                 self._look_at_member(token)
         self._wait_for_a_lock()
@@ -153,24 +154,25 @@ class GuardianLoop:
         named, before = who is not None, self._states.get(token)
         follows = who is not None and self._follow_member(token, who)
         state = watch_state(named=named, follows=follows, before=before, locked=True)
-        # Asked last, as that takes the lock for a moment: a silent member may be about to.
+        # Asked last, because the question takes the lock for a moment, which a silent member may
+        # be about to take.
         if state is WatchState.LOCKED and _is_free(journal):
             state = watch_state(named=named, follows=follows, before=before, locked=False)
         self._enter(token, state)
 
     def _enter(self, token: str, state: WatchState) -> None:
-        """Nothing else sets a state, so none is without what has to come of it."""
+        """Set the state of a member, and start what it requires; nothing else sets states."""
         self._states[token] = state
         if state is WatchState.DEAD:
             self._want("reap")
         elif state is WatchState.SILENT:
-            self._look_soon(_ANSWER)  # that it writes who it is, is no event
+            self._look_soon(_ANSWER)  # because no event tells that a member writes its identity
 
     def _all_in(self, state: WatchState) -> list[str]:
         return [token for token, other in self._states.items() if other is state]
 
     def _follow_member(self, token: str, who: Identity) -> bool:
-        # Once: one that has ended and nobody has waited for is seen by some systems as there.
+        # Only once, because some systems show a zombie as a running process.
         if token in self._pids or not who.pid or not comparable(who) or not self._follow(who):
             return False
         self._pids[token] = who.pid
@@ -186,10 +188,10 @@ class GuardianLoop:
             return None
 
     def _wait_for_a_lock(self) -> None:
-        """Wait for one of those of whom only a lock is known.
+        """Wait for one member of which only the lock is known.
 
-        One at a time is enough: whoever has not said who it is has made
-        nothing, so what counts is when the last of them is gone.
+        One at a time is enough, because a member that has not recorded its identity has made
+        no artifacts, so only the end of the last of them matters.
         """
         locked = self._all_in(WatchState.LOCKED)
         if locked and not self._waited_for:
@@ -211,10 +213,10 @@ class GuardianLoop:
             os.close(journal)
             self._waited_for, self._is_free = None, False
             if self._states.get(token) is WatchState.DEAD:
-                # A job that looked meanwhile has seen our lock, and taken the member for
-                # alive: so it is judged anew, and found dead once more.
+                # Judged anew, because a job that looked meanwhile saw the lock of this process,
+                # and took the member for alive.
                 self._enter(token, WatchState.LOCKED)
-            # One that has said meanwhile who it is stays followed: its process tells.
+            # A member that has recorded its identity meanwhile stays FOLLOWED.
             self._look_at = 0.0
 
     def _take_note_of_end(self, pid: int) -> None:
@@ -223,7 +225,7 @@ class GuardianLoop:
             return
         for token in self._all_in(WatchState.FOLLOWED):
             if self._pids[token] == pid:
-                # Not dead yet: a child of it may have the lock from it.
+                # Not dead yet, because a child may have inherited its lock.
                 self._enter(token, WatchState.ENDED)
             elif self._is_worker_of(token, pid):
                 self._want("orphans")
@@ -232,7 +234,7 @@ class GuardianLoop:
         try:
             journal = self._open(token)
         except OSError:
-            return True  # it cannot be told: the job knows better
+            return True  # unknown, so let the job find out
         if journal is None:
             return False
         try:
@@ -284,30 +286,30 @@ def _is_free(journal: int) -> bool:
 def main(path: str, lock: str, *paths: str) -> None:
     """Be the guardian of the scope at `path`.
 
-    The process that calls this ends, as soon as it is clear that there will be
-    a guardian; that is a child of it, and so nobody's that could be waited for.
+    The process that calls this forks the guardian and ends once that cannot fail any more, so
+    no process can wait for the guardian as its child.
 
     Args:
         path: the path of the scope.
-        lock: the descriptor by which the guardian is known to live, locked.
-        paths: where to find what cleaning imports.
+        lock: the descriptor of the guardian's lock, locked.
+        paths: entries of `sys.path` for the modules that cleaning imports.
     """
     try:
         directory = os.open(path, _READ_ONLY | os.O_DIRECTORY)
     except FileNotFoundError:
         os._exit(0)  # its starter was killed, and everything is cleaned already
     os.set_inheritable(int(lock), False)
-    marks.take_mark_off()  # whoever started it may be of a tree that is ended
+    marks.take_mark_off()  # else it is ended with the process tree of its starter
     jobs = GuardianJobs(int(lock), paths)
     jobs.prepare()
     if os.fork():
         os._exit(0)
     os.setsid()
-    # All but SIGKILL is meant for the members, and once they are gone it ends by
-    # itself.  Handlers, because what is ignored stays so in all that its jobs start.
+    # These signals are meant for the members, after whose end the guardian ends by itself.
+    # Handlers, because jobs and their programs would inherit an ignored signal.
     for name in _NOT_FOR_US:
         signal.signal(getattr(signal, name), lambda *_: None)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    os.dup2(0, 2)  # it told its starter of errors, up to here
+    os.dup2(0, 2)  # up to here errors go to the starter
     GuardianLoop(path, directory, jobs).run()
     os._exit(0)

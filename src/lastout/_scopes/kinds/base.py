@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     Thing = TypeVar("Thing", covariant=True)
 else:
 
-    class _Subscriptable:  # `typing` loads slowly, and only types need its own
+    class _UntypedGeneric:  # `typing` loads slowly, and only types need its own
         def __class_getitem__(cls, _: object) -> type:
             return cls
 
-    Generic, Thing = _Subscriptable, None
+    Generic, Thing = _UntypedGeneric, None
 
 
 AnyPath = str | bytes | os.PathLike[str] | os.PathLike[bytes]
@@ -67,7 +67,7 @@ class Recipe(Generic[Thing]):
 
 
 class Size:
-    """How many bytes something has; `complete` is false if there may be more."""
+    """The size of an artifact in bytes; `complete` is false if there may be more."""
 
     __slots__ = ("bytes", "complete")
 

@@ -1,4 +1,4 @@
-"""Enter: the way into a scope, which begins with reaping the dead.
+"""Entering: join a scope, after cleaning up after its dead members.
 
 Tested by: tests/shared/test_joining.py
 """
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def enter_scope(scope: ScopeRef, clean: Clean) -> tuple[JournalLock, Report]:
-    """Clean up after the dead, then publish a journal of one's own; that, and what was cleaned.
+    """Clean up after dead members, then publish a new journal; returns both.
 
     Raises:
         JournalTooNew: a newer lastout is in the scope.
@@ -40,7 +40,7 @@ def enter_scope(scope: ScopeRef, clean: Clean) -> tuple[JournalLock, Report]:
                 cleaned += reaped.outcomes
                 _refuse_newer(cleaned)
                 if reaped.swept:
-                    continue  # the dead were the last ones: that scope is no more
+                    continue  # the scope was removed, because only dead members were in it
             return _publish(held), Report(cleaned)
 
 
@@ -51,7 +51,7 @@ def _refuse_newer(outcomes: list[Outcome]) -> None:
 
 
 def _publish(held: LockedScope) -> JournalLock:
-    # It joined itself: to go on as another program is still to be here.
+    # Without an image, because a process that joined by itself stays a member after an `exec`.
     who = here()
     who.image = 0
     token = liveness.new_helper_token() if is_forkserver() else new_token()
@@ -59,6 +59,6 @@ def _publish(held: LockedScope) -> JournalLock:
 
 
 def reap_dead(scope: ScopeRef, clean: Clean) -> Report | None:
-    """Clean up after the dead; what was cleaned, and `None` if there is no such scope."""
+    """Clean up after dead members and report it; `None` if there is no such scope."""
     with scope.lock() as held:
         return Report(reap(held, scope.path, clean, Deadline()).outcomes) if held else None

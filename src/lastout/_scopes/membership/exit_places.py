@@ -1,8 +1,8 @@
-"""Places: where, among the exit handlers of a process, it leaves its scopes.
+"""Places: the places, among the exit handlers of a process, at which it leaves its scopes.
 
-A scope that is made at module level is left after the handlers that are registered later, which
-may use it.  A fork server joins nothing and runs no handlers, but its children have its handlers
-before they join: so it keeps a place for each scope between them.
+A process leaves a scope of module level after the handlers that are registered later, because
+they may use it.  A fork server joins no scope and runs no handlers, but its children have its
+handlers before they join, so the server keeps a place for each scope among the handlers.
 
 Tested by: tests/shared/test_forkserver.py
 """
@@ -24,13 +24,13 @@ class ExitPlace:
     """An exit handler that leaves a scope, once this process has joined it.
 
     Attributes:
-        leave: what it calls then.
+        leave: the function to call then.
     """
 
     leave: Callable[[], None] | None = None
 
     def __call__(self) -> None:
-        """Leave."""
+        """Leave the scope, if this process has joined it."""
         if self.leave:
             self.leave()
 
@@ -40,17 +40,17 @@ _places: dict[str, ExitPlace] = {}
 
 
 def keep_place(path: str) -> None:
-    """In a fork server: its children are to leave that scope at this place in the order."""
-    load_all(path)  # once, for all of them
+    """In a fork server, have its children leave the scope at this place in the order."""
+    load_all(path)  # here, so that the children need not
     if path not in _places:
         _places[path] = ExitPlace()
         registry.register(_places[path])
 
 
 def register_leaving(path: str, leave: Callable[[], None]) -> None:
-    """Have that called when the process ends, before what was registered earlier."""
+    """Have `leave` called when the process ends, before handlers that were registered earlier."""
     if is_forkserver():
-        return  # which runs no handlers: this one would be its children's
+        return  # because it runs no handlers, and its children would inherit this handler
     place = _places.get(path)
     if place:
         place.leave = leave
@@ -59,18 +59,18 @@ def register_leaving(path: str, leave: Callable[[], None]) -> None:
 
 
 def unregister_leaving(path: str, leave: Callable[[], None]) -> None:
-    """That scope was left."""
+    """Take the handler away, because the process has left the scope."""
     if not is_forkserver():
         registry.unregister(_places.pop(path, leave))
 
 
 def forget_place(path: str) -> None:
-    """In a forked child: that place was among the handlers of its parent."""
+    """In a forked child, forget a place among its parent's handlers."""
     _places.pop(path, None)
 
 
 def show_failures(outcomes: Iterable[Outcome], handler: Callable[[], None]) -> None:
-    """Show what this exit handler could not clean."""
+    """Show the failed outcomes as failures of this exit handler."""
     for outcome in outcomes:
         if outcome.failure:
             error = outcome.failure.exception

@@ -1,4 +1,4 @@
-"""Joining: how a process comes into a scope, and which scopes it is in.
+"""Joining: how a process joins a scope, and the scopes that it is in.
 
 Tested by: tests/shared/test_joining.py, tests/shared/test_scope.py
 """
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def enter(backend: Backend, name: str, holder: MembershipHolder) -> Membership:
-    """Join that scope, or be in it for one more holder.
+    """Join the scope unless this process is in it, and add a holder.
 
     Raises:
         JournalTooNew, ScopeBusy, SystemRefused, RootRefused: it cannot be joined.
@@ -38,7 +38,7 @@ def enter(backend: Backend, name: str, holder: MembershipHolder) -> Membership:
         membership = joined.setdefault(path, Membership(scope, clean))
         with membership.guarded(PATIENCE):
             if joined.get(path) is not membership:
-                continue  # it came to its end just now
+                continue  # another thread has ended this membership just now
             try:
                 membership.join()
             finally:
@@ -49,7 +49,7 @@ def enter(backend: Backend, name: str, holder: MembershipHolder) -> Membership:
 
 
 def latest() -> Membership | None:
-    """The scope that this process joined last and is still in."""
+    """The membership that this process joined last and is still in."""
     return next((one for one in reversed(list(joined.values())) if one.joined), None)
 
 
@@ -57,7 +57,7 @@ def named_by_environment() -> tuple[str, str] | None:
     """Root and name of the scope that `$LASTOUT_SCOPE` names.
 
     Raises:
-        UsageError: what stands there cannot be a scope.
+        UsageError: the value cannot be a scope.
     """
     value = os.environ.get(SCOPE_VARIABLE, "")
     if not value:

@@ -1,4 +1,4 @@
-"""Leave: the way out of a scope, which is reaping oneself.
+"""Leaving: a member leaves a scope by reaping itself.
 
 Tested by: tests/shared/test_scope.py, tests/shared/test_busy.py
 """
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from .recording import JournalWriter
 
     class LeavingMember(Protocol):
-        """What leaving asks of a membership."""
+        """The part of a membership that leaving uses."""
 
         clean: Clean
         patience: float | None
@@ -46,10 +46,11 @@ class ScopeLeaver:
     """Takes one member out of its scope.
 
     Args:
-        member: that member.
+        member: the member that leaves.
 
     Attributes:
-        is_out: whether it is, or is about to be: from then on others take it for gone.
+        is_out: whether the member is out, or is about to be: other members may count it as
+            gone from then on.
     """
 
     def __init__(self, member: LeavingMember) -> None:
@@ -59,10 +60,10 @@ class ScopeLeaver:
         self.is_out = False
 
     def leave(self, deadline: Deadline) -> Report:
-        """Wait, clean, go; no cleanup that fails comes out of here.
+        """Wait, clean, go; failed cleanups are reported, not raised.
 
         Raises:
-            ScopeBusy: another thread makes or releases something, until the time is over.
+            ScopeBusy: another thread makes or releases an artifact, until the time is over.
         """
         outcomes: list[Outcome] = []
         began = monotonic()
@@ -94,7 +95,7 @@ class ScopeLeaver:
         return ()
 
     def _clean_own(self, deadline: Deadline) -> Iterator[Outcome]:
-        """What goes with this member; the scope is free meanwhile, for it may take long."""
+        """Clean the artifacts of this member, without the scope's lock, as it may take long."""
         journal = self._journal
         if not journal.owns_things or journal.lost:
             return
@@ -102,21 +103,21 @@ class ScopeLeaver:
             survey = ScopeSurvey(held, self._path)
             written = survey.journal(journal.token)
             if written.begun - written.gone and held.is_taken(CLEANER_LOCK):
-                # Perhaps by one that releases it just now.
+                # Another process may be releasing one of them just now.
                 come_to_turn(held, self._path, _patience(deadline))
                 survey = ScopeSurvey(held, self._path)
             mine = survey.journal(journal.token).unresolved()
             due = [artifact for artifact in mine if artifact.lifetime == "member"]
             ordered, edges = survey.plan(due)
             if ordered:
-                # From here on nobody else will release them.
+                # So that no other process releases them from here on.
                 journal.append(journals.mark("begun", [artifact.number for artifact in ordered]))
         yield from CleaningPass(
             lambda _, records: journal.append(records), self._member.clean, deadline
         )(ordered, edges)
 
     def _clean_unlocked(self, deadline: Deadline) -> Iterable[Outcome]:
-        """Where the scope cannot be locked any more: what may be cleaned all the same."""
+        """Clean without the scope, which cannot be locked any more, as far as that is safe."""
         if not self._member.origin.finds_things():
             return ()
         return clean_own(self._journal, self._member.clean, deadline)
@@ -132,14 +133,15 @@ class ScopeLeaver:
             patience = _patience(deadline)
             reaped = reap(held, self._path, clean, deadline, journal.token, patience=patience)
             yield from reaped.outcomes
-            if not journal.lost:  # something of ours stays
+            if not journal.lost:  # an artifact of this member stays
                 journal.append(journals.left(monotonic_ns()))
-            # Before the scope is unlocked: the next process that decides sees this one gone.
+            # Before the scope is unlocked, so that the next process that decides sees this
+            # member gone.
             self.is_out = True
             journal.lock.give_up()
 
     def _say_so(self, _: Deadline) -> Iterable[Outcome]:
-        """Where the scope could not be locked, at least nobody waits for us while we run on."""
+        """Record that this member left, so that none waits for it if the scope was not locked."""
         if not self._journal.lost:
             self.is_out = True
             self._journal.append(journals.left(monotonic_ns()))
@@ -147,5 +149,5 @@ class ScopeLeaver:
 
 
 def _patience(deadline: Deadline) -> Deadline:
-    """For how long to wait for others, threads or processes."""
+    """How long to wait for other threads or processes."""
     return Deadline(deadline.share(False, PATIENCE))

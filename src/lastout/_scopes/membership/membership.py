@@ -1,12 +1,12 @@
-"""Membership: that this process is in a scope; from joining to leaving.
+"""Membership: this process in a scope, from joining to leaving.
 
-    join():   reap the dead, then publish a journal     (the scope locked)
-    record(): one line in it, before the thing is made  (no lock taken; see `recording`)
-    leave():  what is this member's own, then           (no lock taken)
-              reap the dead and oneself                 (the scope locked)
+    join():   reap the dead, then publish a journal         (the scope locked)
+    record(): write a line, before the artifact is made     (no lock taken; see `recording`)
+    leave():  clean the artifacts of this member, then      (no lock taken)
+              reap the dead and this member                 (the scope locked)
 
-There is one for each scope that this process joined, however many `Scope`
-objects stand for it; the last of them to leave ends it.
+A process has one membership for each scope that it joined, whatever the number of `Scope`
+objects; it ends when the last of them leaves.
 
 Tested by: tests/shared/test_scope.py, tests/shared/test_joining.py, tests/shared/test_handover.py
 """
@@ -61,21 +61,21 @@ class Membership:
     """This process in one scope.
 
     Args:
-        scope: which one.
-        clean: how an artifact is removed.
+        scope: the scope.
+        clean: the function that removes an artifact.
 
     Attributes:
-        holders: for whom this process is in.
-        joined: whether it is.
-        token: its name in the scope.
-        journal: what it writes down there.
-        origin: the process that is in, as it was when it joined.
-        counted_out: whether it is on its way out, and a child would come too late.
-        patience: seconds to wait, on leaving, for all others to leave first.
-        report: what was cleaned when it joined; when it has left, on leaving.
-        busy: what other threads do in it, and leaving has to wait for.
-        guardian: how it sees to it that the scope has one, if it wants one.
-        workers: how processes end that are of no use without this one.
+        holders: the holders that keep this process in the scope.
+        joined: whether this process is in the scope.
+        token: the name of this member in the scope.
+        journal: the journal of this member.
+        origin: the process that joined, as it was then.
+        counted_out: whether this member is on its way out, and a child would come too late.
+        patience: seconds to wait, on leaving, for all other members to leave first.
+        report: the report of joining; after leaving, the report of leaving.
+        busy: the work of other threads that leaving has to wait for.
+        guardian: starts a guardian for the scope, if it wants one.
+        workers: the policy for processes that are of no use without this one.
     """
 
     journal: JournalWriter
@@ -92,7 +92,7 @@ class Membership:
         self._new_process()
 
     def _new_process(self) -> None:
-        """Nobody in it is in the middle of anything."""
+        """Begin anew, because no thread of this process is in the middle of anything."""
         self._guard = ReentrantLock(self.path)
         self.busy = ScopeActivity(self.path)
         self.origin = ProcessOrigin()
@@ -104,7 +104,7 @@ class Membership:
     # Joining.
 
     def join(self) -> None:
-        """Join, unless that was done; clean up after the dead in either case.
+        """Join, unless this process has joined; clean up after the dead in either case.
 
         Raises:
             JournalTooNew: a newer lastout is in the scope.
@@ -124,12 +124,12 @@ class Membership:
             self.guardian.look()
 
     def _write_in(self, journal_lock: JournalLock) -> None:
-        """Be the member that has this journal, from now on."""
+        """Become the member that owns this journal."""
         self.token = journal_lock.member
         self.journal = JournalWriter(self.scope, journal_lock)
 
     def _catch_up(self) -> None:
-        """What a forked child did not do when it became a member, because a fork has to be fast."""
+        """Clean up after the dead in a forked child, which did not, as a fork has to be fast."""
         if self._handed_over:
             self._handed_over = False
             report = reap_dead(self.scope, self.clean)
@@ -145,7 +145,7 @@ class Membership:
         after: tuple[str, ...],
         data: Mapping[str, Any],
     ) -> Artifact:
-        """Write down something that is about to be made; see `JournalWriter.record`."""
+        """Record an artifact that is about to be made; see `JournalWriter.record`."""
         if not self.joined or self.origin.pid != os.getpid():
             self.check()
         now = monotonic_ns()
@@ -165,13 +165,13 @@ class Membership:
             )
 
     def release(self, artifact: Artifact) -> None:
-        """Clean it now; see `Artifact.release`."""
+        """Clean an artifact now; see `Artifact.release`."""
         self.check()
         with self.busy:
             ArtifactReleaser(self.journal, self.clean).release(artifact)
 
     def keep(self, artifact: Artifact) -> None:
-        """Forget it; see `Artifact.keep`."""
+        """Forget an artifact; see `Artifact.keep`."""
         self.check()
         ArtifactReleaser(self.journal, self.clean).keep(artifact)
         table.forget(artifact.kind, artifact.location, artifact.data)
@@ -179,9 +179,9 @@ class Membership:
     # Leaving.
 
     def give_up(self, holders: AbstractSet[MembershipHolder], timeout: float | None) -> Report:
-        """These need it no more: leave, if they are the last.  See `leave`.
+        """Remove these holders, and leave if they are the last; see `leave`.
 
-        Where leaving raises, they hold it as before.
+        If leaving raises, they hold the membership as before.
         """
         if self.holders.are_among(holders):
             return self.leave(timeout)
@@ -189,14 +189,14 @@ class Membership:
         return Report()
 
     def leave(self, timeout: float | None = None) -> Report:
-        """Leave: clean what is one's own, and the rest if nobody is left.
+        """Leave: clean this member's artifacts, and the rest if no other member is left.
 
-        Nothing that fails comes out of here: it is in the report, and what
-        could not be cleaned stays recorded.
+        Failures are in the report and are not raised, and an artifact that could not be
+        cleaned stays recorded.
 
         Args:
             timeout: seconds for all cleaning together; `None` for no limit but
-                the one that each artifact has.
+                the limit of each artifact.
 
         Raises:
             ScopeBusy: another thread is leaving, making or releasing, for longer than that.
@@ -204,7 +204,7 @@ class Membership:
         if not self.origin.is_here():
             return Report()
         with self.guarded(PATIENCE if timeout is None else timeout):
-            # A cleanup may ask for it, in the middle of it.
+            # Checked, because a cleanup may call `leave` in the middle of leaving.
             if self.joined and not self._leaving:
                 self._leaving = True
                 leaver = ScopeLeaver(self)
@@ -218,7 +218,7 @@ class Membership:
             return self.report
 
     def is_in(self) -> bool:
-        """Whether its scope is still there: a helper's may have ended, and is left then."""
+        """Whether this process is still in the scope; a helper leaves a scope that has ended."""
         if self.joined and liveness.is_helper(self.token) and self.journal.lost:
             self.end()
         return self.joined
@@ -227,17 +227,17 @@ class Membership:
         """Leave because the process ends, after its children; each failure is shown."""
         if begun and self.origin.is_here():
             show_failures(self.workers.end_own(self.journal), self.leave_at_exit)
-        # Those that multiprocessing still has to end may be members.
+        # Put off, because children that multiprocessing still has to end may be members.
         if not ending.put_off(self.leave_at_exit):
             show_failures(self.leave(), self.leave_at_exit)
 
     def _stay(self) -> None:
-        """Leaving came to nothing: what is not cleaned yet can be used, and left again."""
+        """Go on after a failed leave: artifacts that remain can be used, and left again."""
         self.counted_out = False
         self.busy.open()
 
     def end(self) -> None:
-        """It has left, or its scope was ended by others: this process can join it anew."""
+        """End the membership, which has left or whose scope has ended; it can be joined anew."""
         self.journal.lock.give_up()
         self.joined = False
         self.holders.clear()
@@ -245,11 +245,11 @@ class Membership:
         liveness.ours.discard(self.token)
         keep_here(self.path, None)
         unregister_leaving(self.path, self.leave_at_exit)
-        # Last: from here on another thread can join anew, and what it sets stays.
+        # Last, because from here on another thread may join anew, and must keep its settings.
         joined.pop(self.path, None)
 
     def guarded(self, seconds: float) -> AbstractContextManager[None]:
-        """No other thread joins or leaves meanwhile; see `ReentrantLock.taken`."""
+        """Keep other threads from joining or leaving; see `ReentrantLock.taken`."""
         return self._guard.taken(seconds)
 
     # Forks; see `handover`.
@@ -257,27 +257,27 @@ class Membership:
     def can_hand_over(self) -> bool:
         """Whether a child that is forked now is a member from its first moment.
 
-        Not a helper's: it does not keep the scope until the child has begun.  The child joins
-        by itself then, as a spawned one does.
+        A helper's child is not, because a helper does not keep the scope until the child has
+        begun.  That child joins by itself, as a spawned child does.
         """
         return self.joined and not self.counted_out and not liveness.is_helper(self.token)
 
     def exclude_from_forks(self) -> None:
-        """From here on a forked child is outside: whoever is last may have been decided."""
-        # Not in the middle of a fork by another thread: its child counts.
+        """Keep children forked from here on outside: the last member may be decided already."""
+        # Not in the middle of a fork by another thread, because its child counts.
         locked_out = descriptors.lock_out_forks()
         self.counted_out = True
         descriptors.let_in_forks(locked_out)
 
     def stay_outside(self) -> None:
-        """This process was forked, and is no member."""
+        """In a forked child that is no member, forget the membership."""
         liveness.ours.discard(self.token)
         self.joined = False
         joined.pop(self.path, None)
         keep_here(self.path, None)
 
     def become_child(self, journal_lock: JournalLock) -> None:
-        """This process was forked, and is a member of its own by `journal_lock`."""
+        """In a forked child, become a member of its own by `journal_lock`."""
         self._forget_parent()
         self._handed_over = True
         self._write_in(journal_lock)
@@ -286,7 +286,7 @@ class Membership:
         self.journal.append(journals.join(monotonic_ns(), here()))
 
     def join_late(self) -> None:
-        """This process was forked, and nothing could be handed over."""
+        """In a forked child for which the parent could make no journal, join now."""
         parents = self.journal.lock
         self._forget_parent()
         self.joined = False

@@ -1,4 +1,4 @@
-"""ProcessOrigin: which process joined, as whom, and from where it saw its scope.
+"""ProcessOrigin: the process that joined, with its user and root directory at that time.
 
 Tested by: tests/shared/test_dropped_privileges.py, tests/shared/test_handover.py
 """
@@ -9,7 +9,7 @@ import os
 
 
 class ProcessOrigin:
-    """The process that makes it, as it is now.
+    """The process that creates this object, as it is then.
 
     Attributes:
         pid: its process id.
@@ -22,20 +22,20 @@ class ProcessOrigin:
         self._user, self._root = os.geteuid(), _root()
 
     def is_here(self) -> bool:
-        """Whether this is that process: not after a fork that lastout was not told of."""
+        """Whether this process is that process.  False in a child forked without hooks."""
         return self.pid == os.getpid()
 
     def can_reach(self) -> bool:
-        """Whether this process can still get to the scope: not after it gave up root."""
+        """Whether this process can still reach the scope.  False after it gave up root."""
         return self._user == os.geteuid() and self.finds_things()
 
     def finds_things(self) -> bool:
-        """Whether a path still means what it did: not after it changed its root directory."""
+        """Whether paths keep their meaning.  False after the process changed its root directory."""
         return self._root == _root()
 
 
 def _root() -> tuple[int, ...]:
-    """Where paths begin."""
+    """Device and inode of the root directory."""
     try:
         found = os.stat("/")
     except OSError:

@@ -1,6 +1,6 @@
-"""JournalWriter: what a member writes in its journal.
+"""JournalWriter: writes the journal of a member.
 
-It is the hot path: one line for each thing that is made, and no lock is taken meanwhile.
+Recording is the hot path: it writes one line for each artifact, and takes no lock.
 
 Tested by: tests/shared/test_scope.py, tests/shared/test_faults.py
 """
@@ -32,12 +32,12 @@ class JournalWriter:
     """The journal of one member, from joining to leaving.
 
     Args:
-        scope: where the journal lies.
+        scope: the scope that the journal lies in.
         lock: the journal, locked by this member.
 
     Attributes:
         token: the name of the member.
-        owns_things: whether anything goes with this member.
+        owns_things: whether an artifact is to be cleaned when this member leaves.
         resolved: the numbers of its artifacts that it released or kept.
     """
 
@@ -53,7 +53,7 @@ class JournalWriter:
 
     @property
     def lost(self) -> bool:
-        """Whether its lock is held no more: others may take this member for dead."""
+        """Whether the journal's lock is lost, so that this member may be taken for dead."""
         return self.lock.lost
 
     def record(
@@ -65,11 +65,11 @@ class JournalWriter:
         data: Mapping[str, Any],
         made_ns: int,
     ) -> Artifact:
-        """Write down something that is about to be made.
+        """Record an artifact that is about to be made.
 
         Raises:
-            UsageError: there would be no order any more.
-            SystemRefused: it could not be written; nothing may be made.
+            UsageError: the artifact would make the order of cleaning a cycle.
+            SystemRefused: the record could not be written, so the artifact must not be made.
         """
         number = self._next_number()
         new = Artifact(
@@ -90,18 +90,18 @@ class JournalWriter:
         return new
 
     def add(self, artifact: Artifact, more: Mapping[str, Any]) -> Artifact:
-        """Write down what is known of it now that it is made."""
+        """Record data of an artifact that is known only after it was made."""
         self.append(journals.more(artifact.number, more))
         return artifact.with_data(more)
 
     def append(self, records: bytes) -> None:
-        """Add to the journal of this member."""
+        """Append to the journal of this member."""
         self.lock.append(records)
-        # Threads may lose a count, and then a release looks closer than it need.
+        # Without a lock: if two threads lose a count, a release only does a slower check.
         self._written += len(records)
 
     def alone_wrote(self) -> bool:
-        """Whether nobody else has marked anything in this journal."""
+        """Whether no other process has written to this journal."""
         return self.lock.size() == self._written
 
     def publish_for_another(self, token: str = "", more: bytes = b"") -> JournalLock:
@@ -116,7 +116,7 @@ class JournalWriter:
         self.append(journals.worker(parent, grace, terminates_itself))
 
     def unresolved(self) -> list[Artifact]:
-        """What this member made and nobody has cleaned, by this journal alone."""
+        """The artifacts of this member that are still to be cleaned, by this journal alone."""
         return journals.parse(self.token, self.lock.read(), self.scope.path).unresolved()
 
     def _check_order(self, new: Artifact) -> None:
@@ -131,10 +131,10 @@ class JournalWriter:
 
     @contextmanager
     def lock_scope(self, deadline: Deadline | None = None) -> Iterator[LockedScope]:
-        """Lock the scope, of which this journal is a part.
+        """Lock the scope that this journal lies in.
 
         Raises:
-            ScopeGone: somebody removed it.
+            ScopeGone: the scope was removed.
         """
         with self.scope.lock(deadline) as held:
             if held is None or self.lost:
@@ -147,10 +147,10 @@ class JournalWriter:
 
     @contextmanager
     def undisturbed(self) -> Iterator[bool]:
-        """Let a helper record and make in here: nobody ends the scope meanwhile.
+        """Keep the scope from ending while a helper records and makes artifacts in the block.
 
-        A member keeps it by being one.  A helper keeps nothing, so it has to lock it.  False
-        if somebody has just ended it.
+        An ordinary member keeps the scope by its membership.  A helper does not, so it locks
+        the scope.  Gives `False` if the scope has just ended.
         """
         with self.scope.lock() as held:
             self._locked_scope = held

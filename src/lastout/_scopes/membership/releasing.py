@@ -1,9 +1,9 @@
-"""Release: clean one artifact before its time, or keep it for good.
+"""Releasing: clean one artifact before its time, or keep it for good.
 
-Whoever releases holds the scope while it makes sure that nobody else has done
-so, and claims what it is going to clean by a "begun" in the journal.  What is
-one's own is then cleaned without holding the scope, for it may take long; what is not
-takes the turn of those who clean (see `turn`).
+A member locks the scope while it checks that no other process has cleaned the artifact,
+and claims it by a "begun" in the journal.  Then it cleans an artifact of its own without
+the lock, because that may take long; for an artifact of another member it takes the turn
+of cleaning processes (see `turn`).
 
 Tested by: tests/shared/test_release.py
 """
@@ -33,11 +33,11 @@ if TYPE_CHECKING:
 
 
 class ArtifactReleaser:
-    """Releases artifacts for one member; several threads may have one each.
+    """Releases artifacts for one member; each thread uses its own.
 
     Args:
-        journal: that of the member.
-        clean: how an artifact is removed.
+        journal: the journal of the member.
+        clean: the function that removes an artifact.
     """
 
     def __init__(self, journal: JournalWriter, clean: Clean) -> None:
@@ -46,7 +46,7 @@ class ArtifactReleaser:
         self._clean = clean
 
     def release(self, artifact: Artifact) -> None:
-        """Clean it and what must go before it; see `Artifact.release`."""
+        """Clean an artifact and those that must go before it; see `Artifact.release`."""
         journal = self._journal
         with journal.lock_scope() as held, CleaningTurn(held, self._path) as turn:
             ordered = self._claim(held, artifact)
@@ -60,7 +60,7 @@ class ArtifactReleaser:
         self._run(ordered, lambda _, records: journal.append(records))
 
     def keep(self, artifact: Artifact) -> None:
-        """Forget it; see `Artifact.keep`."""
+        """Forget an artifact; see `Artifact.keep`."""
         journal, record = self._journal, journals.mark("kept", [artifact.number])
         if artifact.member == journal.token:
             journal.append(record)
@@ -73,7 +73,7 @@ class ArtifactReleaser:
                 held.append(artifact.member, record)
 
     def _claim(self, held: LockedScope, artifact: Artifact) -> Sequence[Artifact]:
-        """What there is to clean, in order; nothing if that was done."""
+        """The artifacts to clean, in order; none if it was cleaned already."""
         if self._is_resolved(artifact):
             return []
         is_own = artifact.member == self._journal.token
@@ -81,7 +81,7 @@ class ArtifactReleaser:
         if simple and not (flags(artifact.kind).contains and _something_inside(held, artifact)):
             return [artifact]
         if artifact.member not in held.members():
-            return []  # all that it made was cleaned
+            return []  # its journal was removed, because all its artifacts were cleaned
         survey = ScopeSurvey(held, self._path)
         journal = survey.journal(artifact.member)
         known = survey.unresolved()
@@ -105,7 +105,7 @@ class ArtifactReleaser:
             )
 
     def _is_resolved(self, artifact: Artifact) -> bool:
-        """Whether this member released or kept it; another thread may be cleaning it just now."""
+        """Whether this member released or kept it; a thread may be cleaning it just now."""
         mine = self._journal
         return artifact.member == mine.token and artifact.number in mine.resolved
 
@@ -146,7 +146,7 @@ def _numbers(artifacts: Iterable[Artifact]) -> list[int]:
 
 
 def _begin(held: LockedScope, ordered: Sequence[Artifact]) -> None:
-    """Claim what belongs to others, of whom some may live: they wait, once we let go."""
+    """Claim artifacts of other members, so that living owners wait once the scope is let go."""
     for member in {one.member for one in ordered if flags(one.kind).may_need_scope}:
         numbers = [one.number for one in ordered if one.member == member]
         held.append(member, journals.mark("begun", numbers))

@@ -1,4 +1,4 @@
-"""Unreachable: leaving a scope that cannot be held, by what its own journal says.
+"""Unreachable: leaving a scope that cannot be locked, by the member's own journal alone.
 
 Tested by: tests/shared/test_removed_root.py, tests/shared/test_dropped_privileges.py
 """
@@ -30,9 +30,10 @@ _GUARDS: Final = f"{GUARDIAN_LOCK} (deleted)"  # that file, when it has lost its
 
 
 def clean_own(journal: JournalWriter, clean: Clean, deadline: Deadline) -> Iterator[Outcome]:
-    """This process has given up root, or its root directory: clean what it may of its own.
+    """Clean this member's artifacts as far as allowed after giving up root or the root directory.
 
-    The rest stays recorded.  It has left then, so its parent does that, or root's next reap.
+    The rest stays recorded.  This member has left then, so its parent cleans the rest, or the
+    next reap by root.
     """
     if not journal.owns_things or journal.lost:
         return
@@ -64,14 +65,14 @@ def _may_clean(artifact: Artifact) -> bool:
 def go_without_scope(
     journal: JournalWriter, is_gone: bool, clean: Clean, deadline: Deadline
 ) -> Iterator[Outcome]:
-    """Somebody removed the scope: clean what nobody else can use, and say what stays.
+    """Clean, in a removed scope, artifacts that no other process can use; report the rest.
 
     Args:
-        journal: that of the member that leaves.
-        is_gone: whether nothing is there, nor has that journal a name; else the scope was moved,
-            or made anew, or only that journal was taken.
-        clean: how an artifact is removed.
-        deadline: for all of it.
+        journal: the journal of the member that leaves.
+        is_gone: whether the scope and the journal were removed; else the scope was moved, or
+            made anew, or only the journal was taken.
+        clean: the function that removes an artifact.
+        deadline: for all cleaning together.
     """
     left, path = journal.unresolved(), journal.scope.path
     alone = is_gone and any(one.lifetime == "scope" for one in left) and _is_alone(journal)
@@ -89,15 +90,15 @@ def go_without_scope(
 
 
 def _is_alone(journal: JournalWriter) -> bool:
-    """Whether it is sure that no other member lives: each has its journal locked."""
+    """Whether certainly no other member lives, because each living member locks its journal."""
     locked = locks.locked_beside(journal.lock.fileno())
     if locked is None:
         return False
-    # A scope whose directory is called otherwise is another one.
+    # Only locked files in a directory with this scope's name belong to this scope.
     beside = [path for path in locked if os.path.dirname(path).endswith(journal.scope.name)]
     return all(_only_serves(os.path.basename(path)) for path in beside)
 
 
 def _only_serves(name: str) -> bool:
-    """Whether who has that file locked keeps no scope from ending."""
+    """Whether the holder of this lock file, a guardian or helper, keeps no scope from ending."""
     return name == _GUARDS or is_helper(name.partition(".")[0])

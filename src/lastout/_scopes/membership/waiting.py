@@ -1,4 +1,4 @@
-"""Waiting for the other members to leave.
+"""Waiting: wait for all other members to leave.
 
 Tested by: tests/shared/test_joining.py, tests/shared/test_faults.py
 """
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from ...deadline import Deadline
     from .recording import JournalWriter
 
-# A member that leaves and lives on wakes nobody, so look again.
+# By looks, because no event tells of a member that leaves and lives on.
 _FIRST_LOOK: Final = 0.005
 _LONGEST_LOOK: Final = 0.1
 
 
 def wait_until_alone(journal: JournalWriter, deadline: Deadline) -> bool:
-    """Wait until no other member is alive; whether that came before the deadline."""
+    """Wait until no other member is alive; `False` if the deadline passed."""
     look = _FIRST_LOOK
     while True:
         with journal.lock_scope() as held:

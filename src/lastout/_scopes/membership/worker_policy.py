@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 
 class WorkerPolicy:
-    """What one member wants of processes that are of no use without it.
+    """Whether, and how, the workers of one member end with it.
 
     Args:
         guardian: the guardian of its scope.
 
     Attributes:
-        wanted: whether they end with it; `None`: if the scope has a guardian.
-        seconds: how long they have to end by themselves.
+        wanted: whether workers end with the member; `None`: only if the scope has a guardian.
+        seconds: how long workers have to end by themselves.
     """
 
     def __init__(self, guardian: GuardianClient) -> None:
@@ -36,24 +36,24 @@ class WorkerPolicy:
         self.seconds = 0.0
 
     def grace(self) -> float | None:
-        """Seconds that workers have when this process has ended; `None` if nobody ends them."""
+        """Seconds that workers have when this process has ended; `None` if they are not ended."""
         wanted = self.wanted
         if wanted is None:
             wanted = self._guardian.wanted and pids.has_pidfds()
         return self.seconds if wanted else None
 
     def outlive_parent(self, journal: JournalWriter) -> None:
-        """This process goes on without its parent, though that had it down as a worker."""
+        """Have this process outlive its parent, which recorded it as a worker."""
         grace = self.grace()
         if grace is not None:
-            journal.will_end_with(here(), grace)  # with itself, that is
+            journal.will_end_with(here(), grace)  # itself as parent, which cannot have ended
 
     def end_own(self, journal: JournalWriter) -> Iterable[Outcome]:
-        """End the workers of this process, if they are to end with it; what became of them."""
+        """End the workers of this process, if they are to end with it; returns the outcomes."""
         if self.grace() is None:
             return []
         try:
-            # Loaded before, where `worker` was asked for.
+            # Loaded already when `worker` was used, because later may be too late.
             orphans = load("lastout._scopes.reaping.orphans")
             return orphans.end_own(journal)  # type: ignore[no-any-return]
         except (LastoutError, OSError) as error:

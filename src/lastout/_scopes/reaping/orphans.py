@@ -56,14 +56,14 @@ if TYPE_CHECKING:
 
 
 def end_in(held: LockedScope, scope: str) -> tuple[list[Outcome], bool]:
-    """End the orphans of a scope, which is let go of; what became of them, and whether all ended.
+    """End the orphans of a scope, unlocked meanwhile; returns outcomes, and whether all ended.
 
-    One process does so at a time: a second SIGTERM would cut short the handlers of a worker.
-    Another one that does is waited for, unless it may wait for this process.
+    One process does so at a time, because a second SIGTERM would cut short the handlers of a
+    worker.  A second process waits for the first, unless that may wait for it.
 
     Raises:
-        ScopeGone, ScopeBusy: the scope could not be held again.
-        OSError: there are no descriptors left to hold them by.
+        ScopeGone, ScopeBusy: the scope could not be locked again.
+        OSError: no descriptors are left for pidfds.
     """
     every = orphans(held, scope)
     found = [one for one in every if one.who.pid != os.getpid()]
@@ -76,7 +76,7 @@ def end_in(held: LockedScope, scope: str) -> tuple[list[Outcome], bool]:
         if wait_until_free(held, scope, ORPHANS_LOCK, Deadline(longest)):
             return [], True
     lock = _take(held)
-    held.let_go()  # they have to be able to leave
+    held.let_go()  # because the orphans have to be able to leave
     try:
         ended = end(found)
     finally:
@@ -89,27 +89,27 @@ def _take(held: LockedScope) -> Lock | None:
     try:
         return held.take(ORPHANS_LOCK)
     except (LastoutError, OSError):
-        return None  # no room for a file: two may do it then
+        return None  # no room for the lock file, so two processes may end orphans at once
 
 
 def orphans(held: LockedScope, scope: str) -> list[Journal]:
-    """The workers in a scope whose parent has ended and who have not, oldest first."""
+    """The living workers in a scope whose parent has ended, oldest first."""
     return _workers(held, scope, has_ended)
 
 
 def _workers(held: LockedScope, scope: str, of: Callable[[Identity], bool]) -> list[Journal]:
-    """The living workers in a scope of those parents, oldest first."""
+    """The living workers in a scope whose parent fulfils `of`, oldest first."""
     found = []
     for member in held.members():
         try:
             data = held.read(member)
-            # Journals can be long, and few are those of orphans.
+            # The header first, because journals can be long, and few belong to orphans.
             parent = identity_in_header(data, b"worker")
             if parent is None or not of(parent):
                 continue
             journal = journals.parse(member, data, scope)
         except (LastoutError, OSError):
-            continue  # whoever reaps reports it
+            continue  # the next reap reports it
         if journal.parent and of(journal.parent) and _can_be_ended(journal):
             found.append(journal)
     return sorted(found, key=lambda one: one.joined_ns)
@@ -120,13 +120,13 @@ def _can_be_ended(journal: Journal) -> bool:
 
 
 def end_own(journal: OwnJournal) -> list[Outcome]:
-    """End the workers of this process but for those that multiprocessing ends; what became of them.
+    """End the workers of this process, except workers that multiprocessing ends.
 
     Raises:
-        ScopeGone, ScopeBusy: the scope could not be held.
-        OSError: there are no descriptors left to hold them by.
+        ScopeGone, ScopeBusy: the scope could not be locked.
+        OSError: no descriptors are left for pidfds.
     """
-    spared = daemons() | {os.getpid()}  # a worker for itself outlives its parent
+    spared = daemons() | {os.getpid()}  # this process names itself if it outlives its parent
     with journal.lock_scope() as held:
         found = _workers(held, journal.scope.path, _is_this_process)
     return end([one for one in found if one.who.pid not in spared], ask_all=True)
@@ -137,14 +137,15 @@ def _is_this_process(who: Identity) -> bool:
 
 
 def end(workers: Iterable[Journal], ask_all: bool = False) -> list[Outcome]:
-    """End these processes, each with the grace that it asked for; what became of them.
+    """End these processes, each with the grace that it asked for; returns the outcomes.
 
     Args:
-        workers: their journals.
-        ask_all: also those that ask themselves, once their parent has ended.
+        workers: the journals of the processes.
+        ask_all: whether to send SIGTERM even to workers that terminate themselves once their
+            parent has ended.
 
     Raises:
-        OSError: there are no descriptors left to hold them by.
+        OSError: no descriptors are left for pidfds.
     """
     began = monotonic()
     held: list[tuple[Journal, int]] = []
@@ -177,7 +178,7 @@ def _ask_to_end(journal: Journal, process: int, ask_all: bool) -> None:
 
 
 def _hold(journal: Journal) -> int | None:
-    """A descriptor of the process of this worker; `None` if it has ended."""
+    """A pidfd of the process of this worker; `None` if it has ended."""
     assert journal.who.pid is not None
     return hold_if(journal.who.pid, lambda: is_running(journal.who))
 

@@ -1,8 +1,9 @@
-"""Whether a member is dead: the whole rule, and the one by which a guardian wakes.
+"""Liveness: the whole rule when a member is dead, and the rule by which a guardian wakes.
 
-Both rules are functions of plain values.  What reads the values for the first stands below
-it, for the second in the guardian, which sees less: the beginning of a journal, and what the
-kernel tells it.  Whatever is dead by the first wakes the second.
+Both rules are functions of plain values.  The functions below read the values for the whole
+rule.  The guardian reads the values for its own rule, and sees less: the beginning of a
+journal, and the kernel's events.  Every member that is dead by the whole rule wakes the
+guardian.
 
 Tested by: tests/shared/test_reaper.py, tests/properties/test_liveness.py,
     tests/shared/test_watch.py
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from ...backends.base import LockedScope
     from .journal import Journal
 
-# The members that this interpreter is; see `_is_ours`.
+# The tokens of this interpreter's own memberships; see `_is_ours`.
 ours: set[str] = set()
 
 
@@ -40,12 +41,12 @@ def counts_as_dead(
     otherwise                   dead
 
     Args:
-        locked: whether somebody holds its lock.
-        left: whether it wrote that it left.
+        locked: whether a process holds its lock.
+        left: whether it recorded that it left.
         is_ours: whether this interpreter knows that it is this member; `None` if the member
-            is of another one.
-        runs: whether its process runs, as far as that can be told from here.
-        executed: whether that has replaced its program by `exec`.
+            belongs to another interpreter.
+        runs: whether its process runs, as far as can be known from here.
+        executed: whether its process has replaced its program by `exec`.
         made: whether it ever recorded an artifact.
     """
     if locked:
@@ -54,13 +55,13 @@ def counts_as_dead(
         return True
     if is_ours is not None:
         return not is_ours
-    # A forked child that only went on to run another program, as `preexec_fn`
-    # makes them, has no part in the scope; one that made something has.
+    # A forked child that only executed another program, as with `preexec_fn`, does not use the
+    # scope; a member that made an artifact does.
     return not runs or (executed and not made)
 
 
 class WatchState(Enum):
-    """What a guardian waits for, to learn that a member is dead."""
+    """The event that a guardian waits for, to learn that a member is dead."""
 
     FOLLOWED = "the end of its process"
     SILENT = "a moment, in which it is to say who it is"
@@ -72,16 +73,16 @@ class WatchState(Enum):
 def watch_state(
     *, named: bool, follows: bool, before: WatchState | None, locked: bool
 ) -> WatchState:
-    """The guardian's rule: what it is to wait for, as seen by one look.
+    """The guardian's rule: the event to wait for, as seen by one look.
 
-    It sees neither "left" nor what was made, so it takes more for alive than the whole rule
-    does, but nothing whose process has ended and whose lock is free.
+    A guardian sees neither "left" nor artifacts, so it takes more members for alive than the
+    whole rule does, but no member whose process has ended and whose lock is free.
 
     Args:
-        named: whether the journal says which process the member is.
-        follows: whether that runs, and its end is an event.
+        named: whether the journal names the member's process.
+        follows: whether that process runs, and its end is an event.
         before: the state up to now; `None` at the first look.
-        locked: whether somebody holds its lock; true where nobody has asked.
+        locked: whether a process holds its lock; true if not known.
     """
     if follows:
         return WatchState.FOLLOWED
@@ -96,10 +97,10 @@ def find_dead(held: LockedScope, token: str, read: Callable[[str], Journal]) -> 
     Args:
         held: the scope, held.
         token: the member.
-        read: reads its journal; not called where the lock tells, as that may be long, or damaged.
+        read: reads its journal; not called for a locked one, which may be long or damaged.
 
     Raises:
-        LastoutError, OSError: it cannot be told.
+        LastoutError, OSError: it is not known whether the member is dead.
     """
     if held.is_held(token):
         return None
@@ -114,7 +115,7 @@ def is_dead(journal: Journal) -> bool:
         OSError: the system does not say whether its process runs.
     """
     mine = _is_ours(journal)
-    # Not asked where that decides nothing: it can fail.
+    # Only asked if it decides, because it can fail.
     process = None if journal.left or mine is not None else running_process(journal.who)
     return counts_as_dead(
         locked=False,
@@ -127,29 +128,29 @@ def is_dead(journal: Journal) -> bool:
 
 
 def _is_ours(journal: Journal) -> bool | None:
-    """Whether this interpreter knows that it is that member; `None` if that is another one."""
+    """Whether this interpreter is that member; `None` if the member is another interpreter."""
     who = journal.who
     if who.pid != os.getpid() or not comparable(who) or who.interpreter != interpreter_id():
         return None
-    # Else it is this very process, before an exec or before it joined anew.
+    # False for a membership of this very process before an exec, or before it joined anew.
     return journal.token in ours
 
 
 def is_orphan(journal: Journal) -> bool:
-    """Whether its process was to end with another one that has ended."""
+    """Whether the member was to end with a process that has ended."""
     return journal.parent is not None and has_ended(journal.parent)
 
 
 def new_helper_token(what: str = "") -> str:
-    """A name for a member that keeps no scope from ending: a fork server, or what else it is."""
+    """A token for a member that keeps no scope from ending: a fork server, or `what` it is."""
     return f"{new_token()}{what and '-'}{what}{HELPER}"
 
 
 def is_helper(token: str) -> bool:
-    """Whether a member only serves others: once they have left, it keeps nothing."""
+    """Whether a member only serves other members, and does not keep the scope without them."""
     return token.endswith(HELPER)
 
 
 def helps_as(token: str) -> str:
-    """What a helper is."""
+    """The role of a helper, such as `fork server`."""
     return token.removesuffix(HELPER).partition("-")[2] or "fork server"

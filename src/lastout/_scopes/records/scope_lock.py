@@ -1,4 +1,4 @@
-"""ScopeRef: a scope by its name; one process at a time locks it, no thread twice.
+"""ScopeRef: a scope by its name, which one process at a time locks, and no thread twice.
 
 Tested by: tests/shared/test_scope.py, tests/shared/test_recovery.py
 """
@@ -35,11 +35,11 @@ _locked = _LockedByThread()
 
 
 class ScopeRef:
-    """A scope by its name, whether or not there is one.
+    """A scope by its name, whether or not it exists.
 
     Args:
-        backend: where members meet.
-        name: the scope.
+        backend: the backend that the scope is in.
+        name: the name of the scope.
 
     Attributes:
         path: the path of the scope.
@@ -56,15 +56,15 @@ class ScopeRef:
     def lock(
         self, deadline: Deadline | None = None, create: bool = False
     ) -> Iterator[LockedScope | None]:
-        """Lock the scope until the end of the block; `None` if there is none.
+        """Lock the scope until the end of the block; `None` if it does not exist.
 
         Args:
             deadline: until when to wait for another process; a minute if `None`.
-            create: whether to make the scope if there is none.
+            create: whether to create the scope if it does not exist.
 
         Raises:
             ScopeBusy: another process had it locked until the deadline.
-            UsageError: this thread has it locked already: a cleanup of the scope asks.
+            UsageError: this thread has locked it already, and runs a cleanup of the scope.
             RootRefused, SystemRefused: it cannot be used.
         """
         if self.path in _locked.paths:

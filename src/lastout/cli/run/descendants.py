@@ -1,8 +1,7 @@
-"""Ending all that came of this process and is still running, whoever started it.
+"""Descendants: end all running descendants of this process, whichever process started them.
 
-It takes that this process adopts orphans: then no descendant can get away, by a
-double fork, a session or an environment of its own, and what ended is waited for
-here.
+This process has to adopt orphans: then no descendant can escape by a double fork, a session
+or an environment of its own, and this process waits for those that ended.
 
 Tested by: tests/cli/test_run.py, tests/cli/test_run_faults.py
 """
@@ -27,7 +26,7 @@ class DescendantGroup(ProcessGroup):
     """All descendants of this process, while they are being ended; a context manager.
 
     Args:
-        spared: whether one is to be left alone, by its pid.
+        spared: whether a descendant is to be left alone, by its pid.
     """
 
     def __init__(self, spared: Callable[[int], bool]) -> None:
@@ -35,9 +34,9 @@ class DescendantGroup(ProcessGroup):
         self._spared = spared
 
     def end_all(self, grace: float, deadline: Deadline) -> list[int]:
-        """As `end`, until there are no more; who remains."""
+        """As `end`, repeated until there are no more; returns the pids of those that remain."""
         left = self.end(grace, deadline)
-        # Whoever was moved to its new parent during the look was not seen in it.
+        # Again, because a look misses a process that gets its new parent meanwhile.
         while wait_for_zombies() and not left:
             left = self.end(grace, deadline)
         return left
@@ -48,11 +47,11 @@ class DescendantGroup(ProcessGroup):
     def _is_member(self, pid: int) -> bool:
         if not pids.descends_from(pid, os.getpid()) or self._spared(pid):
             return False
-        return not is_guardian(pid)  # it ends with its scope
+        return not is_guardian(pid)  # a guardian ends with its scope
 
 
 def wait_for_zombies() -> int:
-    """Wait for all children that have ended; how many those were."""
+    """Wait for all children that have ended; returns their number."""
     buried = 0
     while True:
         try:

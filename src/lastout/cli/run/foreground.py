@@ -1,13 +1,13 @@
 """Running a command in the foreground, as a shell does.
 
-    signal to us                  --> the command                    once, whoever sent it
+    signal to lastout             --> the command                    once, from any sender
     Ctrl-C, Ctrl-Z, a new size    --> its whole group                as the terminal would
-    the command stops             --> we stop as well, so the shell takes over
-    the shell continues us        --> its whole group, with the terminal if we have that
+    the command stops             --> lastout stops as well, so the shell takes over
+    the shell continues lastout   --> its whole group, with the terminal if lastout has that
 
-The command has a process group of its own, so that no signal reaches it twice.
-If nobody else is in ours, it gets the terminal at once; in a pipeline it gets it
-when it asks, which is when the kernel stops it for reading.
+The command has a process group of its own, so that no signal reaches it twice.  If lastout
+is alone in its group, the command gets the terminal at once; in a pipeline it gets the
+terminal when it asks, which is when the kernel stops it for reading.
 
 Tested by: tests/cli/test_foreground.py, tests/cli/test_run_terminal.py
 """
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from ...deadline import Deadline
 
-# Nobody can pass these on, or they are about this process and no other.
+# Signals that cannot be passed on, or are about this process alone.
 _NOT_PASSED_ON: Final = {
     signal.SIGKILL,
     signal.SIGSTOP,
@@ -44,7 +44,7 @@ _NOT_PASSED_ON: Final = {
 }
 _KEYS: Final = {signal.SIGINT, signal.SIGQUIT}
 _ASKS: Final = {signal.SIGTTIN, signal.SIGTTOU}
-# Until the command runs these do what they always do.
+# Until the command runs these keep their usual effect.
 _JOB_CONTROL: Final = {signal.SIGTSTP, signal.SIGCONT, *_ASKS}
 
 
@@ -79,7 +79,7 @@ class ForegroundCommand:
         """
         ignored = {n for n in signal.valid_signals() if signal.getsignal(n) is signal.SIG_IGN}
         passed_on = signal.valid_signals() - _NOT_PASSED_ON - ignored
-        # Its default is to be ignored, but who ignores it cannot wait for children.
+        # Not ignored, because a process that ignores SIGCHLD cannot wait for children.
         before = {signal.SIGCHLD: signal.signal(signal.SIGCHLD, signal.SIG_DFL)}
         for caught in passed_on - _JOB_CONTROL:
             before[caught] = signal.signal(caught, self._note)
@@ -87,7 +87,7 @@ class ForegroundCommand:
         mask: set[int] = signal.pthread_sigmask(signal.SIG_BLOCK, ())
         try:
             process = self.process = self._start()
-            # Only now: what is blocked would be so in the command too.
+            # Only now, because the command would inherit blocked signals.
             signal.pthread_sigmask(signal.SIG_BLOCK, waited_for)
             in_front = self._terminal is not None and self._terminal.is_ours()
             for early in self._early:
@@ -130,7 +130,7 @@ class ForegroundCommand:
             self._obey(came, process)
 
     def _look(self, process: Popen[Any]) -> int | None:
-        """What became of the command; orphans that have ended are waited for."""
+        """The status of the command if it has ended; waits for ended orphans on the way."""
         while ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
             if ended.si_pid == process.pid:
                 return process.poll()
@@ -141,22 +141,22 @@ class ForegroundCommand:
         return None
 
     def _stop_too(self, signum: int, group: int, terminal: ControllingTerminal) -> None:
-        """The command was stopped: so must we be, for the shell to see it."""
+        """Stop this process because the command was stopped, so that the shell notices."""
         if signal.SIGCONT in signal.sigpending():
-            return  # the shell continues us just now, and we it
-        # It may have asked just before it was given it.
+            return  # the shell is continuing this process, which will continue the command
+        # The command may have asked for the terminal just before it was lent.
         if signum in _ASKS and (terminal.is_ours() or terminal.is_with(group)):
             terminal.lend(group)
             self._send(signal.SIGCONT, group=True)
             return
         terminal.take_back(group)
-        # Who shares our group would have been stopped by the terminal, with us.
+        # The whole group stops, because the terminal would have stopped it with this process.
         told, self._group_was_told = self._group_was_told, False
         os.kill(os.getpid() if told or signum == signal.SIGSTOP else 0, signum)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signum})
         signal.pthread_sigmask(signal.SIG_BLOCK, {signum})
-        # In a group that nobody could continue, the kernel does not stop us: the
-        # command alone would stand still for ever.
+        # The kernel does not stop an orphaned group, which no shell could continue.  Then the
+        # command goes on, because it alone would stand still for ever.
         if signum == signal.SIGTSTP and signal.SIGCONT not in signal.sigpending():
             self._on_continue(group)
 
@@ -168,7 +168,7 @@ class ForegroundCommand:
 
     def _obey(self, came: signal.struct_siginfo, process: Popen[Any]) -> None:
         signum = came.si_signo
-        from_terminal = came.si_code > 0  # the kernel's own
+        from_terminal = came.si_code > 0  # sent by the kernel
         if signum == signal.SIGCONT:
             self._on_continue(process.pid)
         elif signum == signal.SIGCHLD or signum in _ASKS:
@@ -177,7 +177,7 @@ class ForegroundCommand:
             self._pass_on(signum, from_terminal)
 
     def _pass_on(self, signum: int, from_terminal: bool) -> None:
-        """As it came: the terminal signals a whole group, `kill` one process."""
+        """Pass a signal on to as many: from the terminal to the group, else to one process."""
         self._ctrl_c |= from_terminal and signum == signal.SIGINT
         self._group_was_told = from_terminal and signum == signal.SIGTSTP
         self._send(signum, group=from_terminal)
@@ -185,9 +185,9 @@ class ForegroundCommand:
     def _send(self, signum: int, group: bool = False) -> None:
         assert self.process is not None
         try:
-            # Nobody has waited for it yet: its number is its own.
+            # The pid cannot be reused yet, because only this process waits for the command.
             (os.killpg if group else os.kill)(self.process.pid, signum)
         except ProcessLookupError:
-            return  # its group is empty: it has ended, and that is seen next
+            return  # its group is empty, so the command has ended: the next look sees that
         except PermissionError:
             print_error(f"signal {signum} was not passed on: the program is another user's")

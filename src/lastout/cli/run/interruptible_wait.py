@@ -1,4 +1,4 @@
-"""Interruptible wait: things are waited for while they are ended, until a signal comes.
+"""Interruptible wait: wait for processes that are being ended, until a signal comes.
 
 Tested by: tests/cli/test_interruptible_wait.py
 """
@@ -19,13 +19,13 @@ _WHY: Final = "interrupted by a signal"  # a cleanup that it ends is reported wi
 
 
 class WaitInterrupted(Exception):
-    """A signal came while something was waited for; no error, so it is not called one."""
+    """A signal came during a wait; not named an error, because it is none."""
 
 
 class InterruptibleWait:
-    """While this context manager is entered, a signal ends no process, but the waiting.
+    """A context manager in which a signal ends a wait, and not this process.
 
-    What comes while nothing is waited for counts for the next wait.
+    A signal that comes outside of a wait counts for the next wait.
     """
 
     def __init__(self) -> None:

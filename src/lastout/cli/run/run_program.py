@@ -1,4 +1,4 @@
-"""`lastout run`: a program in a scope, and nothing of it left afterwards.
+"""`lastout run`: run a program in a scope, and leave nothing of it behind.
 
 join a scope ==> start the command, a member that goes with this process
              ==> wait for it (see `foreground`)
@@ -46,7 +46,7 @@ NOT_FOUND: Final = 127
 
 
 def run_program(options: Namespace) -> int:
-    """Run the command; the status that a shell would show of it."""
+    """Run the command; returns the status that a shell would show for it."""
     if options.timeline:
         from ..timeline.picture import check_picture
 
@@ -71,14 +71,14 @@ def run_program(options: Namespace) -> int:
             _end(scope, running.process, options.grace, wait)
             running.close()
     if running.interrupted:
-        # A shell script that runs us is to stop as well: it looks for this.
+        # By the signal itself, because a shell script around lastout stops only then.
         _platform.die_of(signal.SIGINT)
     return status
 
 
 @contextmanager
 def _picture(scope: Scope, path: str | None, title: str) -> Iterator[None]:
-    """Draw what happens meanwhile, if that is wanted."""
+    """Draw a picture of the block's events, if a path is given."""
     if path is None:
         yield
         return
@@ -115,7 +115,7 @@ def _status(running: ForegroundCommand, options: Namespace) -> int:
 
 def _start(scope: Scope, command: Sequence[str], grace: float) -> Popen[Any]:
     options: dict[str, Any] = {
-        "lifetime": "member",  # with us, who wait for it
+        "lifetime": "member",  # because this member waits for it
         "grace": grace,
         "member": True,
         "tree": True,
@@ -127,7 +127,7 @@ def _start(scope: Scope, command: Sequence[str], grace: float) -> Popen[Any]:
     except OSError as error:
         found = shutil.which(command[0])
         if error.errno == ENOEXEC and found:
-            # A script that does not say what runs it is the shell's.
+            # As shells do, run a script without `#!` by `/bin/sh`.
             return scope.popen(["/bin/sh", found, *command[1:]], **options)
         if error.errno == ENOENT and found:
             why = "what its first line names to run it is not there"
@@ -152,7 +152,7 @@ def _end(scope: Scope, process: Popen[Any] | None, grace: float, wait: Interrupt
             print_error(f"not cleaned: {outcome.name}: {outcome.failure.exception}")
     if not report.ok:
         print_error(f"`lastout reap {scope.name}` tries again")
-    # Others may be in the scope still, and use what stays in it.
+    # Artifacts are spared if the scope still exists, because its other members may use them.
     _end_descendants(spared if os.path.exists(scope.path) else _nobody, grace, wait)
 
 
@@ -168,7 +168,7 @@ def _end_descendants(spared: Callable[[int], bool], grace: float, wait: Interrup
 
 
 def _artifacts_of(scope: Scope, command: Popen[Any] | None) -> Callable[[int], bool]:
-    """Whether a process, by its pid, is an artifact of the scope, which goes in its own time."""
+    """A test whether a process, by its pid, is an artifact, which the scope cleans in its order."""
     ours = scope.artifact_of(command) if command else None
     try:
         every = scope.artifacts()

@@ -14,8 +14,8 @@ from ..._scopes.kinds.process_groups import group_of
 class ControllingTerminal:
     """The terminal that controls this process.
 
-    Whoever calls has SIGTTOU blocked: else the terminal would stop who lends it
-    while it is lent.
+    Callers block SIGTTOU, because otherwise the terminal would stop this process when it
+    takes the terminal back.
 
     Args:
         descriptor: the terminal, open for reading and writing.
@@ -50,7 +50,7 @@ class ControllingTerminal:
         self._put_in_front(group)
 
     def take_back(self, group: int) -> None:
-        """Put our group into the foreground again, unless a third group that lives is there."""
+        """Put the own group into the foreground again, unless a third living group is there."""
         front = self._in_front()
         if self.lent and front != os.getpgrp() and (front == group or not _lives(front)):
             self._put_in_front(os.getpgrp())
@@ -73,7 +73,7 @@ class ControllingTerminal:
 
 
 def is_alone_in_group() -> bool:
-    """Whether nobody else is in this process's group: it is no part of a pipeline."""
+    """Whether this process is alone in its group, and so no part of a pipeline."""
     others = (pid for pid in pids.process_ids() if pid != os.getpid())
     return not any(group_of(pid) == os.getpgrp() for pid in others)
 

@@ -1,8 +1,8 @@
-"""The picture as an SVG: a lane for each process, and on it what it made and cleaned.
+"""The picture as an SVG: a lane for each process, with the artifacts it made and cleaned.
 
-Drawn by matplotlib, because one drawing gives a small SVG with real text that needs
-no browser, no script and no network; plotly, the other well-kept one, puts four
-megabytes of script into each page, and a browser behind each SVG.
+matplotlib draws it, because one drawing gives a small SVG with real text that needs no
+browser, script or network; plotly, the alternative, puts four megabytes of script into each
+page, and needs a browser to make an SVG.
 
 Tested by: tests/cli/test_picture.py, tests/cli/test_timeline.py
 """
@@ -38,9 +38,9 @@ _OTHER: Final = "#808080"
 _INK: Final = "#1f2328"
 _BAR: Final = "#b8c4d0"
 _DEATH: Final = "#cf3b3b"
-# Its own, because nobody knows what it will lie on: a page may be light for who likes it dark.
+# A background of its own, because a page may be light for a reader who prefers it dark.
 PAPER: Final = "#fdfdfd"
-# What has these colours changes them where the reader likes it dark.
+# Elements with these colours change them for readers who prefer dark pages.
 DARK: Final = {_INK: "#e6edf3", _BAR: "#4a5663", PAPER: "#14171b"}
 _BINS: Final = 400  # marks of the same kind that are nearer than this are drawn as one
 _LONGEST: Final = 46  # letters of a lane's label
@@ -49,7 +49,7 @@ _TITLE: Final = 80  # letters of the title
 
 def draw_history(title: str, past: ScopeHistory) -> str:
     """The history as an SVG, with tips that are seen under the pointer."""
-    # Where it cannot keep its list of fonts, it would say so each time.
+    # Silent, because matplotlib warns each time if it cannot store its list of fonts.
     getLogger("matplotlib").setLevel(ERROR)
     import matplotlib as mpl
     from matplotlib.figure import Figure
@@ -103,7 +103,7 @@ def _draw_lane(
 
 
 def _gathered(past: ScopeHistory) -> Iterable[tuple[int, list[ArtifactEvent]]]:
-    """Events of one kind that would lie on each other, together, and how many kinds are below."""
+    """Groups of events of one kind that would overlap, and how many kinds are below each."""
     width = max(1, (past.end - past.begin) // _BINS)
     found: dict[tuple[object, ...], dict[str, list[ArtifactEvent]]] = {}
     for event in past.events:
@@ -119,7 +119,7 @@ def _draw_events(
     when, color = seconds_since_begin(first.ns, past), _COLORS.get(first.kind, _OTHER)
     made = first.verb == "made"
     look = {"marker": "^", "mfc": color} if made else {"marker": "s", "mfc": "none"}
-    # What is made stands above the lane, what is cleaned below it.
+    # Makes are above the lane, cleanups below it.
     height = first.lane + (-1 if made else 1) * (0.24 + 0.18 * below)
     [mark] = axes.plot([when], [height], ms=6, mec=color, mew=1.4, ls="", zorder=3, **look)
     for other in {event.owner for event in events} - {first.lane}:
@@ -167,7 +167,7 @@ def _draw_frame(axes: Any, title: str, past: ScopeHistory) -> None:
 
 
 def seconds_since_begin(ns: int, past: ScopeHistory) -> float:
-    """How long after the first member joined something was, in seconds."""
+    """Seconds from the joining of the first member to `ns`."""
     return (ns - past.begin) / 1e9
 
 

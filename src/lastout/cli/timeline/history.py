@@ -1,10 +1,10 @@
-"""What happened in scopes, read from their journals.  Pure: bytes in, values out.
+"""The history of scopes, read from their journals by pure functions.
 
     journals of a process ==> ProcessLane: joined ... left, or died, or alive still
-    each of their records ==> ArtifactEvent: made it, cleaned it; on the lane of who did it
+    each of their records ==> ArtifactEvent: made, or cleaned; on the lane of the acting process
 
-A member that was killed writes nothing: it died between its last record and the
-moment in which somebody else began to clean up after it.
+A killed member does not record its end: it died between its last record and the moment in
+which another process began to clean up after it.
 
 Tested by: tests/cli/test_history.py
 """
@@ -27,15 +27,15 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class ProcessLane:
-    """One process: a member, of one scope or several, or one that only cleaned.
+    """One process: a member of one scope or several, or a process that only cleaned.
 
     Attributes:
-        label: what it is called.
-        pid: its process; `None` if that is not known.
+        label: its name in the picture.
+        pid: its pid; `None` if unknown.
         begin: when it joined, in nanoseconds.
-        end: when it was out, or was found to be.
+        end: when it was out, or was found to be out.
         seen: its last sign of life.
-        how: `"out"` is a member of which is not known how it ended.
+        how: how it ended; `"out"` if that is unknown.
     """
 
     label: str
@@ -48,17 +48,17 @@ class ProcessLane:
 
 @dataclass(frozen=True, slots=True)
 class ArtifactEvent:
-    """Something that was done to an artifact.
+    """One action on an artifact.
 
     Attributes:
-        verb: what was done.
-        ns: when that was over.
+        verb: the action.
+        ns: when it was over.
         since: when it began.
-        lane: the number of the lane of who did it.
-        owner: the number of the lane of who made the artifact.
-        artifact: its id.
-        kind: its kind.
-        what: where it is, or its command line.
+        lane: the number of the acting process's lane.
+        owner: the number of the lane of the process that made the artifact.
+        artifact: the id of the artifact.
+        kind: the kind of the artifact.
+        what: the location or the command line of the artifact.
     """
 
     verb: Verb
@@ -85,14 +85,14 @@ class ScopeHistory:
 
     @property
     def end(self) -> int:
-        """The last moment that is known of."""
+        """The last known moment."""
         ends = [lane.end for lane in self.lanes] + [event.ns for event in self.events]
         return max(ends, default=0)
 
 
 @dataclass(slots=True)
 class _ToldByJournal:
-    """What stands in one journal."""
+    """The content of one journal."""
 
     token: str
     pid: int | None = None
@@ -113,14 +113,14 @@ def read_history(
     gone: Mapping[str, int] | None = None,
     names: Mapping[int, str] | None = None,
 ) -> ScopeHistory:
-    """What the journals of a scope tell.
+    """The history that the journals of a scope record.
 
     Args:
-        journals: by the token of the member.
-        now: the time of the look, in nanoseconds of the monotonic clock.
-        living: the tokens of those that are alive.
-        gone: when those that are out were found to be, if that was looked for.
-        names: what processes are called, by their pid.
+        journals: the journals, by the token of the member.
+        now: the present, in nanoseconds of the monotonic clock.
+        living: the tokens of living members.
+        gone: when members were found to be out, by their token, if that was observed.
+        names: the names of processes, by their pid.
     """
     told = {token: _read(token, data) for token, data in journals.items()}
     _name_programs(journals, told)
@@ -163,7 +163,7 @@ def _read(token: str, data: bytes) -> _ToldByJournal:
 
 
 def _name_programs(journals: Mapping[str, bytes], told: Mapping[str, _ToldByJournal]) -> None:
-    """Programs that are members without knowing it are told of by those that started them."""
+    """Complete programs without lastout, whose starters recorded them as members."""
     for data in journals.values():
         started: dict[int, tuple[int, str]] = {}
         for record in records(data):
@@ -199,10 +199,10 @@ _SURE: Final = ("out", "left", "died", "alive")
 
 
 def _merge(lane: ProcessLane, other: ProcessLane) -> None:
-    """Another membership of the same process."""
+    """Add another membership of the same process to its lane."""
     lane.label = max(lane.label, other.label, key=len)
     lane.begin, lane.seen = min(lane.begin, other.begin), max(lane.seen, other.seen)
-    # How it ended is known best by the one of which most is known.
+    # The membership of which most is known says best how the process ended.
     lane.how, lane.end = max(
         (lane.how, lane.end), (other.how, other.end), key=lambda one: (_SURE.index(one[0]), one[1])
     )
@@ -221,7 +221,7 @@ def _how_it_ended(
         return "died", min(*by_others, gone.get(one.token, now))
     cleaned = {number for verb, number, _, _ in one.marks if verb != "begun"}
     if one.made and cleaned >= set(one.made):
-        return "left", one.seen  # it cleaned all that it had
+        return "left", one.seen  # because it cleaned all its artifacts
     if one.token in gone:
         return "out", gone[one.token]
     return "died", now
@@ -235,7 +235,7 @@ def _made(one: _ToldByJournal) -> list[ArtifactEvent]:
 
 
 def _marked(one: _ToldByJournal, lanes: list[ProcessLane]) -> list[ArtifactEvent]:
-    """What became of its artifacts; who cleans without being a member gets a lane as well."""
+    """The cleanups of a member's artifacts; adds lanes for processes that are no members."""
     events, begun = [], dict[int, int]()
     for verb, number, ns, by in one.marks:
         if verb == "begun" or number not in one.made:
@@ -254,7 +254,7 @@ def _marked(one: _ToldByJournal, lanes: list[ProcessLane]) -> list[ArtifactEvent
 
 
 def _lane_of(pid: int, owner: int, ns: int, lanes: list[ProcessLane]) -> int:
-    """The number of the lane of a process; the owner's, if a pid was handed out again."""
+    """The number of the lane of a process; the owner's if the pid was reused."""
     if lanes[owner].pid == pid:
         return owner
     for number, lane in enumerate(lanes):

@@ -1,8 +1,8 @@
 """Recorder: keeps journals readable until a picture is drawn of them.
 
-Whoever leaves with nothing left takes its journal along, and the last one out all
-of them.  An open file can be read without its name, and what is written into it
-later as well: so each journal is opened as soon as it is there.
+A member that leaves no artifacts removes its journal, and the last member removes all
+journals.  An open file can be read after its name is removed, with records that are written
+later, so the recorder opens each journal as soon as it appears.
 
 Tested by: tests/cli/test_recorder.py, tests/cli/test_timeline.py
 """
@@ -27,16 +27,16 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Final, Self
 
-_LOOK: Final = 0.1  # seconds, where no event came
-_REST: Final = 0.005  # between two looks, however many events come
+_LOOK: Final = 0.1  # seconds between two looks without an event
+_REST: Final = 0.005  # seconds between two looks, at least
 
 
 class JournalRecorder:
-    """Follows one scope, and those that descendants of this process join, while entered.
+    """Follows one scope, and scopes that descendants of this process join, while entered.
 
     Args:
-        root: the directory that they lie in.
-        scope: the name of the one.
+        root: the directory that the scopes lie in.
+        scope: the name of the one scope.
 
     Attributes:
         gone: when a member was found to be out, by its token: its process had ended, or
@@ -55,7 +55,7 @@ class JournalRecorder:
 
     def __enter__(self) -> Self:
         self._look()
-        # Signals are the main thread's: it waits for them.
+        # Signals are blocked, because the main thread waits for them.
         with AllBlocked():
             self._thread.start()
         return self
@@ -73,13 +73,13 @@ class JournalRecorder:
         self._open.clear()
 
     def stop(self) -> None:
-        """Follow no more; what is open can still be read."""
+        """Stop following; open journals can still be read."""
         self._over.set()
         self._thread.join()
         self._look()
 
     def journals(self) -> dict[str, bytes]:
-        """What stands in each journal that there has been, by the token of its member."""
+        """The content of each journal that was ever seen, by the token of its member."""
         return {
             token: read_all(number)
             for token, (scope, number) in self._open.items()
@@ -113,12 +113,12 @@ class JournalRecorder:
             try:
                 self._open[token] = scope, os.open(f"{self._root}/{scope}/{name}", flags)
             except OSError:
-                return  # it was removed just now, or there are no descriptors
+                return  # it was removed just now, or no descriptors are left
         if scope not in self._ours and pids.descends_from(self._who(token).pid or 0, os.getpid()):
             self._ours.add(scope)
 
     def _who(self, token: str) -> Identity:
-        """Who a member is; without a pid as long as it has not said so."""
+        """The identity of a member; without a pid until it has recorded it."""
         if token not in self._known:
             try:
                 who = parse(token, read_all(self._open[token][1])).who
@@ -131,8 +131,8 @@ class JournalRecorder:
 
 
 def _names(directory: str) -> list[str]:
-    """What lies in a directory, but for what is not meant to be seen."""
+    """The names in a directory, except hidden names."""
     try:
         return [name for name in os.listdir(directory) if not name.startswith((".", GARBAGE))]
     except OSError:
-        return []  # it is swept, or no directory
+        return []  # it was swept, or is no directory

@@ -1,4 +1,4 @@
-"""What a test leaves behind, for `--lastout-leaks`.
+"""Leaks: find things that a test leaves behind, for `--lastout-leaks`.
 
 Tested by: tests/pytest_plugin/test_leaks.py
 """

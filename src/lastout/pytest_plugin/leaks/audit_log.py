@@ -1,11 +1,11 @@
-"""Audit log: what this process and its forked children have made, told by Python itself.
+"""Audit log: the things that this process and its forked children make, by an audit hook.
 
-An audit hook sees each temporary directory, each piece of shared memory and each
-scope at the moment when it is made, and in which process.  So nothing has to be
-guessed from what lies in /tmp or /dev/shm, where others make things meanwhile.
+The hook sees each temporary directory, shared memory and scope at the moment when it is
+made, and in which process.  So nothing has to be guessed from the content of /tmp or
+/dev/shm, where other programs make things meanwhile.
 
-Children write into the same nameless file.  A program that is started anew, by
-exec or spawn, does not: what it makes is not seen.
+Forked children write into the same nameless file.  A program that is started by exec or
+spawn does not, so the log misses the things that it makes.
 
 Tested by: tests/pytest_plugin/test_faults.py, tests/pytest_plugin/test_leaks.py
 """
@@ -29,7 +29,7 @@ _SHARED_MEMORY_IN: Final = shared_memory_file("") or "\0"
 
 
 class AuditLog:
-    """What was made since the last `take`."""
+    """The things that were made since the last `take`."""
 
     def __init__(self) -> None:
         self._log = scratch_file()
@@ -37,17 +37,17 @@ class AuditLog:
         self._read = 0
 
     def note(self, event: str, args: tuple[Any, ...]) -> None:
-        """Write down an event of this process, or of a child that was forked from it."""
+        """Log an event of this process, or of a child that was forked from it."""
         kind, path = _seen(event, args)
         try:
-            # A child that closed all it had may have another file of that number.
+            # A child that closed all descriptors may have another file under that number.
             if path and os.fstat(self._log).st_ino == self._inode:
                 os.write(self._log, os.fsencode(f"{kind}\0{path}\0"))
         except OSError:
-            return  # it has closed it: then nobody can be told
+            return  # the child has closed the log, so the event is lost
 
     def take(self) -> set[tuple[str, str]]:
-        """Kind and path of what was made since this was asked last."""
+        """Kind and path of each thing made since the last call."""
         told = os.pread(self._log, os.fstat(self._log).st_size - self._read, self._read)
         self._read += len(told)
         words = os.fsdecode(told).split("\0")[:-1]
@@ -76,11 +76,11 @@ _hooked = False
 
 
 def follow_events(audit_log: AuditLog | None) -> AuditLog | None:
-    """Note events in this log from now on, in none for `None`; the log that had them before."""
+    """Note events in this log from now on; returns the former log.  `None` is no log."""
     global _followed, _hooked
     former, _followed = _followed, audit_log
     if audit_log is not None and not _hooked:
-        _hooked = True  # a hook cannot be taken away
+        _hooked = True  # only once, because a hook cannot be removed
         sys.addaudithook(_hook)
     return former
 

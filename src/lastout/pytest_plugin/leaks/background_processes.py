@@ -1,4 +1,4 @@
-"""Background processes: what libraries keep while this process lives, so no test has left it.
+"""Background processes: libraries keep them while this process lives, so no test left them.
 
 Tested by: tests/pytest_plugin/test_leaks.py
 """
@@ -37,15 +37,15 @@ def _is_fork_server(pid: int) -> bool:
     parent = parent_of(pid)
     if parent is None or not runs_fork_server(pid) or runs_fork_server(parent):
         return False
-    # A child whose server was killed looks like one, but for its parent: one that ends just
-    # now, and then another one.
+    # By the parent, because a child whose server was killed otherwise looks like a server: its
+    # parent is ending, and then changes.
     facts = process_facts(parent)
     return facts is not None and not facts.ending and descends_from(pid, os.getpid())
 
 
 def kept_directories() -> set[str]:
-    """Where multiprocessing and multiprocess have their sockets."""
+    """The directories in which multiprocessing and multiprocess have their sockets."""
     loaded = [sys.modules.get(f"{name}.process") for name in ("multiprocessing", "multiprocess")]
-    # `get_temp_dir` of their `util` would make one.
+    # Not by `get_temp_dir` of their `util`, which would make a directory.
     found = [one.current_process()._config.get("tempdir") for one in loaded if one]
     return {path for path in found if path}

@@ -1,15 +1,14 @@
-"""Leaks: what a test leaves behind, for `--lastout-leaks`.
+"""Detector: find the things that a test leaves behind, for `--lastout-leaks`.
 
-what                   whose it is
-processes              the test's: they run with its mark in their environment,
-                       or are children of this process or of its fork server, and
-                       came during the test
-temporary directories  the test's: this process or a forked child made them in it
+thing                  belongs to the test if
+processes              they run with its mark in their environment, or are children
+                       of this process or of its fork server, and came during the test
+temporary directories  this process or a forked child made them during the test
 shared memory, scopes  the same
 
-What is made while a fixture of a wider scope is set up belongs to the session,
-and is looked for when that ends.  So other workers, and other programs of this
-user, are never taken for the test.
+Things made while a fixture of a wider scope is set up belong to the session, at whose
+end the detector looks for them.  So things of other workers, and of other programs of this
+user, never count as the test's.
 
 Tested by: tests/pytest_plugin/test_leaks.py, tests/pytest_plugin/test_faults.py
 """
@@ -48,19 +47,19 @@ if TYPE_CHECKING:
 PROCESS: Final = "process"
 KINDS: Final = (PROCESS, DIRECTORY, SHARED_MEMORY, SCOPE)
 MARKER: Final = "lastout_may_leave"
-_GRACE: Final = 1.0  # seconds for what is just about to go
+_GRACE: Final = 1.0  # seconds for things that are about to go
 _LOOK: Final = 0.02
 
 
 class LeakOwner:
-    """A test or the session: what was made for it.
+    """A test or the session, with the things that were made for it.
 
     Args:
-        session: what all marks of this session begin with.
+        session: the prefix of all marks of this session.
 
     Attributes:
-        mark: what stands in the environment of its processes.
-        paths: kind and path of what was made.
+        mark: the mark in the environment of its processes.
+        paths: kind and path of each thing that was made.
     """
 
     def __init__(self, session: str) -> None:
@@ -72,7 +71,7 @@ class LeakDetector:
     """Watches over the tests of one process.
 
     Args:
-        error: whether what a test leaves is an error of it, and not just a warning.
+        error: whether a leak is an error of the test, and not just a warning.
     """
 
     def __init__(self, error: bool) -> None:
@@ -81,11 +80,11 @@ class LeakDetector:
         self._audit_log = AuditLog()
         self._marks = new_token()
         self._session = self._test = LeakOwner(self._marks)
-        self._pids: set[int] = set()  # those that are none of the test's
+        self._pids: set[int] = set()  # processes that do not belong to the test
         self._left: list[str] = []
         self._before = os.environ.get(LEAKS_VARIABLE)
         self._make_owner(self._session)
-        self._outer = follow_events(self._audit_log)  # that of a pytest in which this one runs
+        self._outer = follow_events(self._audit_log)  # the log of a pytest around this pytest
 
     def _make_owner(self, owner: LeakOwner) -> None:
         os.environ[LEAKS_VARIABLE] = owner.mark
@@ -94,7 +93,7 @@ class LeakDetector:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_setup(self) -> Generator[None, None, None]:
-        """What is made from now on belongs to this test."""
+        """Count things that are made from now on as this test's."""
         self._session.paths |= self._audit_log.take()
         self._test = LeakOwner(self._marks)
         self._pids = set(process_ids()) if self._sees_processes else set()
@@ -105,7 +104,7 @@ class LeakDetector:
     def pytest_fixture_setup(
         self, fixturedef: pytest.FixtureDef[Any]
     ) -> Generator[None, object, object]:
-        """What a fixture of a wider scope makes belongs to the session."""
+        """Count things that a fixture of a wider scope makes as the session's."""
         if fixturedef.scope == "function" or os.environ.get(LEAKS_VARIABLE) == self._session.mark:
             return (yield)
         self._test.paths |= self._audit_log.take()
@@ -120,7 +119,7 @@ class LeakDetector:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None, None, None]:
-        """Look what is left when all that the test had is torn down."""
+        """Look for leaks when the fixtures of the test are torn down."""
         recorded = _looked_after()  # the last test's teardown leaves the scope of the run
         try:
             result = yield
@@ -148,7 +147,7 @@ class LeakDetector:
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, None, None]:
-        """Look what is left when all fixtures are torn down."""
+        """Look for leaks when all fixtures are torn down."""
         result = yield
         follow_events(self._outer)
         self._session.paths |= self._audit_log.take()
@@ -159,7 +158,7 @@ class LeakDetector:
             os.environ[LEAKS_VARIABLE] = self._before
         self._pids = set()
         own = [f"{kind}: {what}" for kind, what in self._stays(self._session)]
-        output = getattr(session.config, "workeroutput", None)  # what pytest-xdist passes on
+        output = getattr(session.config, "workeroutput", None)  # pytest-xdist passes this on
         if output is not None:
             output["lastout_leaks"] = own
         else:
@@ -170,12 +169,12 @@ class LeakDetector:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
-        """A worker of pytest-xdist has ended: this is what it found at its end."""
+        """Take over the leaks that a worker of pytest-xdist found at its end."""
         self._left += getattr(node, "workeroutput", {}).get("lastout_leaks", [])
 
     @pytest.hookimpl
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
-        """Say what the fixtures of wider scopes have left."""
+        """Print the leaks of fixtures of wider scopes."""
         if self._left:
             terminalreporter.section("left behind by fixtures of wider scopes")
             for line in self._left:
@@ -189,14 +188,14 @@ class LeakDetector:
         allowed: frozenset[str] = frozenset(),
         recorded: Collection[str] = (),
     ) -> list[tuple[str, str]]:
-        """What is still there after a little while, and is not to be cleaned by a scope."""
+        """The things that remain after a little while, and that no scope will clean."""
         owner.paths = {(kind, path) for kind, path in owner.paths if path not in recorded}
         left = self._found(owner, allowed)
         if left:
-            gc.collect()  # what its objects remove when they go
+            gc.collect()  # because objects may remove things when they are collected
         end = monotonic() + _GRACE
         while left and monotonic() < end:
-            sleep(_LOOK)  # nothing tells that a directory goes
+            sleep(_LOOK)  # because no event tells that a directory goes
             left = self._found(owner, allowed)
         return left
 
@@ -221,10 +220,11 @@ class LeakDetector:
             yield from (pid for pid in set(process_ids()) - self._pids if self._is_child(pid))
 
     def _is_child(self, pid: int) -> bool:
-        """Whether it is one of this process or its fork server, and not the session's."""
+        """Whether it is a child of this process or its fork server, and not the session's."""
         if parent_of(pid) == os.getpid():
             return not has_in_environment(pid, f"{LEAKS_VARIABLE}={self._session.mark}".encode())
-        # What a fork server has forked has the mark of whoever needed that first.
+        # By the mark of any test, because children of a fork server have the mark of the first
+        # test that needed the server.
         mark = f"{LEAKS_VARIABLE}={self._marks}.".encode()
         marked = any(entry.startswith(mark) for entry in environment_of(pid))
         return marked and runs_fork_server(pid) and not is_background_process(pid)
@@ -235,7 +235,7 @@ def _is_left(kind: str, path: str) -> bool:
         mine = not os.path.basename(path).startswith(PYTEST_RUN)  # the run's goes last
         return mine and os.path.exists(os.path.join(path, SCOPE_LOCK))
     if kind == DIRECTORY:
-        # What lies deeper belongs to the directory it lies in, or to pytest's own.
+        # Deeper paths are left out, because they belong to a directory around them, or pytest's.
         inside = os.path.realpath(os.path.dirname(path))
         right_there = inside == os.path.realpath(tempfile.gettempdir()) and os.path.isdir(path)
         return right_there and path not in kept_directories()
@@ -243,7 +243,7 @@ def _is_left(kind: str, path: str) -> bool:
 
 
 def _looked_after() -> set[str]:
-    """What the scopes that this process is in are going to clean."""
+    """The things that the scopes of this process are going to clean."""
     if "lastout._scopes.scope" not in sys.modules:
         return set()
     from ..._scopes.membership.membership import joined
@@ -255,7 +255,7 @@ def _looked_after() -> set[str]:
             with membership.journal.lock_scope() as held:
                 found |= {one.location for one in ScopeSurvey(held, membership.path).unresolved()}
         except (LastoutError, OSError):
-            continue  # a scope that a test has broken: it is not going to clean anything
+            continue  # a test has broken the scope, which cannot clean anything
     return found | {shared_memory_file(location) or "" for location in found}
 
 

@@ -1,8 +1,8 @@
 """Controller: the main process of pytest-xdist, which alone knows all workers.
 
-It joins the scope of the run as soon as there is one, writes into the run state which
-workers there are, and leaves last.  Where no fixture is shared it never joins,
-and loads nothing of scopes.
+The controller joins the scope of the run as soon as it exists, writes the list of workers
+into the run state, and leaves last.  If no fixture is shared it never joins, and loads
+nothing of scopes.
 
 Tested by: tests/pytest_plugin/test_crashes.py, tests/pytest_plugin/test_faults.py
 """
@@ -31,7 +31,7 @@ _WAIT: Final = 5.0  # seconds for workers that xdist has just ended
 
 
 class XdistController:
-    """What this plugin does in the main process of pytest-xdist."""
+    """The part of this plugin for the main process of pytest-xdist."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._most_crashes = _most_crashes(config)
@@ -44,11 +44,11 @@ class XdistController:
         self._notes: list[str] = []
         self._unclean: list[Outcome] = []
 
-    # What xdist tells.
+    # Hooks of xdist.
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
-        """A worker is about to be started: tell it where to meet."""
+        """Tell a worker that is about to be started where to meet."""
         node.workerinput["lastout"] = {
             "root": self._root,
             "scope": self._name,
@@ -62,7 +62,7 @@ class XdistController:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any, error: object) -> None:
-        """A worker has finished, or crashed, and then may be replaced."""
+        """Record that a worker has finished, or crashed, and then may be replaced."""
         self._workers.down.append(node.gateway.id)
         if error:
             self._crashes += 1
@@ -72,7 +72,7 @@ class XdistController:
 
     @pytest.hookimpl
     def pytest_runtest_logreport(self) -> None:
-        """Something was run, and may have shared something for the first time."""
+        """Join the scope if a test was the first to share a fixture."""
         if self._scope is None and os.path.isdir(self._path):
             self._tell()
 
@@ -90,7 +90,7 @@ class XdistController:
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, None, None]:
-        """Nothing will be run any more: see the workers off, and leave after them."""
+        """Wait for the workers, because no more tests will run, and leave after them."""
         self._workers.over = True
         self._tell()
         try:
@@ -128,7 +128,7 @@ class XdistController:
 
     @pytest.hookimpl
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
-        """Say what did not go as it should."""
+        """Print the problems of the run."""
         unclean = {(one.name, str(one.failure and one.failure.exception)) for one in self._unclean}
         lines = [*self._notes, *(f"not cleaned: {name}: {why}" for name, why in sorted(unclean))]
         if lines:

@@ -1,4 +1,4 @@
-"""shared_fixture: what users of shared fixtures write.
+"""shared_fixture: the decorator for users of shared fixtures.
 
 Tested by: tests/pytest_plugin/test_shared.py, tests/pytest_plugin/test_bad_input.py
 """
@@ -49,11 +49,11 @@ def shared_fixture(
 ) -> Any:
     """Declare a fixture that all workers of a pytest-xdist run share.
 
-    The first worker that needs it sets it up, while the others wait; each gets a
-    copy of its value.  It is torn down once, when no worker has anything left to
-    run, in reverse order of set-up over all workers.  If setting it up fails, it
-    fails in all workers with that error.  Without pytest-xdist it is a session
-    fixture like any other::
+    The first worker that needs the fixture sets it up, while other workers wait; each
+    gets a copy of its value.  It is torn down once, when no worker has tests left to
+    run, in reverse order of set-up over all workers.  If its set-up fails, it fails in
+    all workers with that error.  Without pytest-xdist it is a session fixture like any
+    other::
 
         @shared_fixture
         def database(tmp_path_factory):
@@ -61,9 +61,9 @@ def shared_fixture(
             yield server.address  # picklable: it goes to the other workers
             server.stop()         # in the worker that started it
 
-    What stands behind the `yield` is lost if that worker is killed by SIGKILL.
-    What the function makes in `lastout_run`, and what `teardown=` names, is
-    cleaned all the same, by the last process out::
+    The code after the `yield` does not run if that worker is killed by SIGKILL.
+    Artifacts that the function makes in `lastout_run`, and the value of a fixture with
+    `teardown=`, are cleaned all the same, by the last process of the run::
 
         @shared_fixture
         def database(lastout_run):
@@ -72,8 +72,8 @@ def shared_fixture(
 
     Args:
         func: the function, where it is decorated without options.
-        teardown: called with the value in the end, by the worker that set it up
-            or else by whoever cleans up after it.  The function must then return.
+        teardown: called with the value in the end, by the worker that set it up, or by
+            the process that cleans up after that worker.  The function must then return.
         params: as for `pytest.fixture`; each is set up on its own, and kept to the end.
         autouse: as for `pytest.fixture`.
         ids: as for `pytest.fixture`.
@@ -81,7 +81,7 @@ def shared_fixture(
 
     Raises:
         UsageError: the function is a coroutine, or yields although there is a `teardown`.
-        TypeError: something not callable is decorated.
+        TypeError: the decorated object is not callable.
     """
 
     def decorate(func: Callable[..., Any]) -> Any:
@@ -120,7 +120,7 @@ def _check(func: Callable[..., Any], teardown: Callable[..., object] | None) -> 
 
 
 def _provider(definition: FixtureDefinition) -> Callable[..., Iterator[Any]]:
-    """What pytest takes for the fixture function; it asks for `request` besides."""
+    """The fixture function for pytest, which asks for `request` besides."""
     func = definition.func
     signature = inspect.signature(func)
     asks = "request" in signature.parameters

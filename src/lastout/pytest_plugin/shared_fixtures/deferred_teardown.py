@@ -1,15 +1,15 @@
-"""Deferred teardown: when a worker tears down what it set up, in reverse order over all workers.
+"""Deferred teardown: workers tear down shared fixtures in reverse order over all workers.
 
-A worker whose tests have all run does not end yet if it has set something up.
+A worker whose tests have all run does not end yet if it has set up a shared fixture.
 It waits until
 
-    every other worker is down, or waits like this one     nobody uses anything
-    no crashed worker is about to be replaced              nobody will
-    nothing newer is still up, whoever set that up         last in, first out
+    every other worker is down, or waits like this worker  no worker uses a fixture
+    no crashed worker is about to be replaced              no worker will
+    no newer fixture of any worker is still up             last in, first out
 
-and then finishes it.  When the whole run is cut short, the workers have ten
-seconds from xdist, which sends them a SIGINT in the middle of it; so nobody is
-waited for longer than `_HURRY`, and tearing down is not interrupted the first time.
+and then tears it down.  When the whole run is cut short, xdist gives the workers ten
+seconds, and sends them a SIGINT in the middle of it; so a worker waits no longer than
+`_HURRY`, and the first SIGINT does not interrupt a teardown.
 
 Tested by: tests/pytest_plugin/test_crashes.py, tests/pytest_plugin/test_faults.py
 """
@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from .run_state import RunState
 
 _HURRY: Final = 2.0
-# The controller joins when the first report comes, and starts a new worker at
-# once; so long it is believed to be about to.
+# The controller joins at the first report, and replaces a crashed worker at once.  For so long
+# this worker expects that it will.
 _PATIENCE: Final = 30.0
 
 _FIRST_LOOK: Final = 0.005
@@ -46,14 +46,14 @@ _LONGEST_LOOK: Final = 0.05
 
 
 class DeferredTeardown:
-    """The teardown of one shared fixture, by the worker that set it up, when nobody needs it.
+    """The teardown of one shared fixture, by the worker that set it up, once it is not needed.
 
     Args:
-        scope: that of the run.
-        run_state: what its processes tell each other.
+        scope: the scope of the run.
+        run_state: the run state.
         controller: the main process of the run.
-        state: what the others know of the fixture.
-        finish: tears it down.
+        state: the state of the fixture.
+        finish: tears the fixture down.
     """
 
     def __init__(
@@ -73,13 +73,13 @@ class DeferredTeardown:
         self._last_call = float("inf")
 
     def __call__(self) -> None:
-        """Wait, and tear down; Ctrl-C makes it hurry, and is raised after that.
+        """Wait, and tear down; Ctrl-C shortens the wait, and is raised after the teardown.
 
         Raises:
-            BaseException: what tearing down raised.
+            BaseException: the teardown raised it.
         """
         if os.getpid() != self._pid:
-            return  # a forked child that came out of its test
+            return  # in a forked child that returned from its test
         interrupted = self._wait()
         with _first_interrupt_ignored(self._last_call < float("inf")):
             self._tear_down()
@@ -99,7 +99,7 @@ class DeferredTeardown:
                     self._hurry()
 
     def _look_until_it_is_time(self) -> None:
-        # Other workers tell by files, which wake nobody: so look again.
+        # By looks, because other workers write files, which are no events.
         pause = _FIRST_LOOK
         while not self._is_time() and monotonic() < self._last_call:
             sleep(pause)
@@ -113,7 +113,7 @@ class DeferredTeardown:
         newer = [state for state in self._run_state.states() if state.made > self._state.made]
         if any(state.has_turn and state.member in living for state in newer):
             return False
-        # In this order: whoever waits no more has said so before it tears down.
+        # In this order, because a worker that stops waiting says so before it tears down.
         waiting = self._run_state.waiting()
         workers = self._run_state.workers()
         if is_running(self._controller) and not (workers and workers.over):
@@ -144,7 +144,7 @@ class DeferredTeardown:
             raise BaseExceptionGroup(f"while {self._state.fixture} was torn down", problems)
 
     def _release_newer(self, problems: list[BaseException]) -> None:
-        """What the run has made since goes first: what killed workers have set up, for one."""
+        """Release newer artifacts of the run first, for example fixtures of killed workers."""
         for artifact in reversed(self._scope.artifacts()):
             if artifact.made_ns > self._state.made and artifact.lifetime == "scope":
                 try:
@@ -155,7 +155,7 @@ class DeferredTeardown:
 
 @contextmanager
 def _first_interrupt_ignored(wanted: bool) -> Iterator[None]:
-    """For the block, only the second SIGINT raises: the first may be xdist's, not the user's."""
+    """Ignore the first SIGINT in the block, because xdist may have sent it, not the user."""
     here = threading.current_thread() is threading.main_thread()
     if not (wanted and here) or signal.getsignal(signal.SIGINT) is None:
         yield

@@ -1,15 +1,15 @@
-"""Fixture identity: what a shared fixture is made from, as one worker sees it.
+"""Fixture identity: the function, names and parameters that a shared fixture depends on.
 
 Workers mean the same fixture if these are the same for them:
 
-    where it stands in the source       the same function
+    its place in the source             the same function
     its name, and module or class       the same fixture: one function may make many
-    which fixtures it asks for, which   another file or class may put others in their place
-    those ask for, and so on
+    the fixtures that it asks for,      another file or class may override them
+    and the fixtures that these ask for
     the parameters of all these
 
-pytest tells all that by its hooks.  What is asked for by `request.getfixturevalue`
-is known too late, when it has been done: then it can only be compared.
+pytest tells all that by its hooks.  A fixture that is asked for by `request.getfixturevalue`
+is known only after the set-up, when it can only be compared.
 
 Tested by: tests/pytest_plugin/test_fixture_identity.py
 """
@@ -37,23 +37,23 @@ class FixtureIdentity:
     """The session's fixtures that are set up in this worker, in that order."""
 
     def __init__(self) -> None:
-        self._asked: dict[Fixture, dict[str, None]] = {}  # each, and what it was seen to ask for
+        self._asked: dict[Fixture, dict[str, None]] = {}  # each, and the names that it asked for
         self._being_set_up: list[Fixture] = []
         self._item: pytest.Item | None = None
 
-    # What pytest tells.
+    # Hooks of pytest.
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
-        """Fixtures are set up for this test from now on."""
+        """Record that fixtures are set up for this test from now on."""
         self._item = item
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_fixture_setup(
         self, fixturedef: Fixture, request: pytest.FixtureRequest
     ) -> Generator[None, object, object]:
-        """See what this one asks for, until it is set up."""
-        if fixturedef.scope != "session":  # a shared one can ask for no others
+        """Record the fixtures that this fixture asks for, until it is set up."""
+        if fixturedef.scope != "session":  # a shared fixture can only ask for session fixtures
             return (yield)
         asked = self._asked[fixturedef] = {}
         ask = request.getfixturevalue
@@ -62,7 +62,7 @@ class FixtureIdentity:
             asked[argname] = None
             return ask(argname)
 
-        # No hook tells when it asks for one that is up already.
+        # Wrapped, because no hook tells when it asks for a fixture that is up already.
         request.getfixturevalue = getfixturevalue  # type: ignore[method-assign]
         self._being_set_up.append(fixturedef)
         try:
@@ -73,31 +73,31 @@ class FixtureIdentity:
 
     @pytest.hookimpl
     def pytest_fixture_post_finalizer(self, fixturedef: Fixture) -> None:
-        """This one is not up any more."""
+        """Forget a fixture that is not up any more."""
         self._asked.pop(fixturedef, None)
 
     # Of the fixture that is being set up.
 
     def key(self, numbers: Mapping[str, int]) -> str:
-        """The same in all workers for the same fixture, and for no other.
+        """A key that all workers have for the same fixture, and for no other fixture.
 
         Args:
-            numbers: those of the parameters of what it is known to rest on.
+            numbers: the numbers of the parameters of the fixtures that it depends on.
         """
         places = [_place(one) for one in self._rests_on(False)[0]]
         text = json.dumps([places, sorted(numbers.items())])
         return sha256(text.encode()).hexdigest()[:16]
 
     def known(self) -> set[str]:
-        """Its name, and those of all that it rests on, as far as arguments tell."""
+        """Its name, and the names of all fixtures that it depends on by arguments."""
         return self._rests_on(False)[1]
 
     def seen(self) -> set[str]:
-        """The names of what it asked for besides, itself or through others."""
+        """The names of fixtures that it, or a fixture behind it, asked for besides."""
         return self._rests_on(True)[1] - self.known()
 
     def params(self, names: set[str]) -> dict[str, object]:
-        """With which parameters the fixtures of these names are up; most have none."""
+        """The parameters with which the fixtures of these names are up; most have none."""
         params = getattr(getattr(self._item, "callspec", None), "params", {})
         return {name: params[name] for name in names if name in params}
 
@@ -114,12 +114,12 @@ class FixtureIdentity:
         return found, names
 
     def _behind(self, name: str, asking: Fixture) -> Fixture | None:
-        """The fixture that one gets by this name: the nearest to the test, or the next one."""
+        """The fixture that `asking` gets by this name: the nearest to the test, or the next."""
         assert self._item is not None
         depths = {node.nodeid: depth for depth, node in enumerate(self._item.listchain())}
         there = [one for one in self._asked if one.argname == name and _home(one) in depths]
         there.sort(key=lambda one: depths[_home(one)])
-        if asking in there:  # it stands in the place of another one, and asks for that
+        if asking in there:  # it overrides a fixture of the same name, and asks for that
             there = there[: there.index(asking)]
         return there[-1] if there else None
 

@@ -1,6 +1,6 @@
-"""Messages: what the processes of a run tell each other, as values.
+"""Messages: the values in the run state, by which the processes of a run communicate.
 
-They are kept in the run state.  Light, because the controller always loads them.
+The module imports nothing, because the controller always loads it.
 
 Tested by: tests/pytest_plugin/test_shared.py
 """
@@ -18,19 +18,19 @@ GONE = "gone"
 
 
 class FixtureState:
-    """What is known of one shared fixture (with one parameter).
+    """The state of one shared fixture (with one parameter).
 
     Attributes:
         fixture: its name and place, for messages.
-        worker: who set it up, as xdist calls it.
-        member: the same, as a member of the scope.
+        worker: xdist's name of the worker that set it up.
+        member: the token of that worker in the scope.
         begun: when its set-up began, on the machine's monotonic clock, in nanoseconds.
-        made: when it was done; 0 before that.
+        made: when its set-up was done; 0 before that.
         status: "setting up", "up", "failed" or "gone".
-        finishes: whether something stands behind its `yield`.
+        finishes: whether its function has code after the `yield`.
         teardown: whether it has a `teardown=`.
-        asked: what it asked for in the middle, and the number of the parameter that it got of
-            each; `None` where there was none, -1 where it has no number.
+        asked: the fixtures that it asked for during set-up, with the number of the parameter of
+            each; `None` for no parameter, -1 for a parameter without a number.
     """
 
     __slots__ = (
@@ -84,9 +84,9 @@ class WorkersState:
     """What the controller knows of the workers.
 
     Attributes:
-        announced: those that it has started, by name.
-        down: those of them that have finished, or crashed.
-        awaited: how many crashed ones are about to be replaced.
+        announced: the names of all workers that it has started.
+        down: the names of workers that have finished, or crashed.
+        awaited: how many crashed workers are about to be replaced.
         over: whether there will be no more tests.
     """
 

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from .messages import FixtureState
     from .setup_teardown import FixtureDefinition
 
-# What a set-up fails with; anything else interrupts the run, and says nothing of the set-up.
-# The first that fits is meant: an xfail is a fail as well.
+# The exceptions of a failed set-up; any other interrupts the run, and says nothing of the set-up.
+# The first match counts, because an xfail is a fail as well.
 _OUTCOMES: Final = {
     "skip": pytest.skip.Exception,
     "xfail": pytest.xfail.Exception,
@@ -30,7 +30,7 @@ FAILURES: Final[tuple[type[BaseException], ...]] = (Exception, *_OUTCOMES.values
 
 
 def pickled_copy(definition: FixtureDefinition, value: object, what: str) -> tuple[bytes, Any]:
-    """The value as it is pickled, and as every worker gets it."""
+    """The pickled value, and the copy that every worker gets."""
     try:
         pickled = pickling.dumps(value, strictly=True)
         return pickled, pickling.loads(pickled)
@@ -43,11 +43,11 @@ def pickled_copy(definition: FixtureDefinition, value: object, what: str) -> tup
 
 
 def pickle_error(error: BaseException, state: FixtureState) -> bytes:
-    """An error that a set-up failed with, or what stands for one that cannot be pickled."""
+    """Pickle the error of a set-up, or a substitute if it cannot be pickled."""
     text = "".join(traceback.format_exception(error))
     for kind, outcome in _OUTCOMES.items():
         if isinstance(error, outcome):
-            # These say that they are built-in, and so cannot be pickled.
+            # By their fields, because these classes name a wrong module and cannot be pickled.
             told: Any = error
             return pickling.dumps((kind, (told.msg, told.pytrace), text))
     try:
@@ -72,6 +72,6 @@ def unpickle_error(pickled: bytes, state: FixtureState) -> BaseException:
         message, pytrace = error
         error = _OUTCOMES[kind](message, pytrace=pytrace)
     assert isinstance(error, BaseException)
-    if kind not in ("skip", "xfail"):  # which are told in one line
+    if kind not in ("skip", "xfail"):  # which pytest prints in one line
         error.add_note(f"This is how {state.fixture} failed in the worker {state.worker}:\n{text}")
     return error

@@ -1,6 +1,6 @@
-"""Parameters: what fixtures were asked for with, by numbers that are the same in all workers.
+"""Parameters: the parameters of fixtures, by numbers that are the same in all workers.
 
-They go to the others as they are, pickled; two are the same if they are equal.
+Workers exchange the pickled parameters; equal parameters have the same number.
 
 Tested by: tests/pytest_plugin/test_fixture_identity.py, tests/pytest_plugin/test_faults.py
 """
@@ -29,8 +29,8 @@ class ParameterNumbers:
     """The parameters of one run, by numbers.
 
     Args:
-        run_state: what its processes tell each other.
-        fixture_identity: what the fixtures of this worker are made from.
+        run_state: the run state.
+        fixture_identity: the fixtures of this worker and their dependencies.
     """
 
     def __init__(self, run_state: RunState, fixture_identity: FixtureIdentity) -> None:
@@ -38,32 +38,32 @@ class ParameterNumbers:
         self._fixture_identity = fixture_identity
 
     def known(self, definition: FixtureDefinition) -> dict[str, int]:
-        """The numbers for the fixture that is being set up, and for all that its arguments lead to.
+        """The numbers for the fixture that is being set up, and for those behind its arguments.
 
         Raises:
-            UsageError: workers cannot tell which one is meant.
+            UsageError: workers cannot tell which parameter is meant.
         """
         params = self._fixture_identity.params(self._fixture_identity.known())
         return {name: self._number_of(name, params[name], definition) for name in params}
 
     def asked(self, definition: FixtureDefinition, names: set[str]) -> dict[str, int | None]:
-        """The numbers for what it asked for by `getfixturevalue`, while it was set up."""
+        """The numbers for fixtures that it asked for by `getfixturevalue` during its set-up."""
         params = self._fixture_identity.params(names)
         numbers: dict[str, int | None] = dict.fromkeys(sorted(names))
         for name, param in params.items():
             try:
                 numbers[name] = self._number_of(name, param, definition)
-            except Exception:  # told to the first worker that would need to know it
+            except Exception:  # raised later, in the first worker that needs the number
                 numbers[name] = UNKNOWN
         return numbers
 
     def check(
         self, definition: FixtureDefinition, asked: Mapping[str, int | None], worker: str
     ) -> None:
-        """Check that another worker has set up what this worker would.
+        """Check that another worker has set up the same fixture that this worker would.
 
         Raises:
-            UsageError: it is not, or that is not known.
+            UsageError: the parameters differ, or are unknown.
         """
         for name, number in self.asked(definition, set(asked)).items():
             if number == UNKNOWN or number != asked[name]:
@@ -97,5 +97,5 @@ class ParameterNumbers:
 def _equal(one: object, other: object) -> bool:
     try:
         return type(one) is type(other) and bool(one == other)
-    except Exception:  # arrays, for one, have no answer
+    except Exception:  # for example, comparing arrays gives no single answer
         return False

@@ -1,12 +1,12 @@
 """Placeholder: a member for the controller, which does not know yet that there is a scope.
 
-A journal with the name of a process in it counts as a living member for as long
-as that process runs, lock or no lock.  So the first worker to join writes one for
-the controller: from then on the scope lasts, whichever workers are killed, and a
-run in which nobody shares anything costs the controller nothing.
+A journal that names a process counts as a living member for as long as that process
+runs, even if it is not locked.  So the first worker to join writes such a journal for the
+controller: from then on the scope lasts even if all workers are killed, and a run without
+shared fixtures costs the controller nothing.
 
     worker      join, and write the placeholder if there is none
-    controller  join under its own lock, and say in the placeholder that it has left
+    controller  join with its own lock, and record in the placeholder that it has left
 
 Tested by: tests/pytest_plugin/test_crashes.py, tests/pytest_plugin/test_faults.py
 """
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
 
 def add_placeholder(who: Identity, scope: Scope) -> None:
-    """Write a journal by which the process `who` is a member of the scope, unless it is one."""
-    who.image = 0  # whatever program it runs
+    """Write a journal that makes the process `who` a member of the scope, unless it is."""
+    who.image = 0  # so that it counts as the same process after an `exec`
     with scope._membership().journal.lock_scope() as held:
         survey = ScopeSurvey(held, scope.path)
         if any(survey.journal(token).who.pid == who.pid for token in survey.living):
@@ -53,7 +53,7 @@ def replace_placeholder(root: str, name: str, wait: float) -> Scope:
             one: journals.parse(one, held.read(one), ref.path).who.pid for one in members if held
         }
     tokens = [token for token, pid in pids.items() if pid == mine]
-    # Else the placeholder would be taken for one that this very process left behind.
+    # Else the placeholder would count as a dead former membership of this very process.
     liveness.ours.update(tokens)
     try:
         scope = Scope(name, root=root, wait=wait)
@@ -68,7 +68,7 @@ def replace_placeholder(root: str, name: str, wait: float) -> Scope:
 def reap_scopes(
     root: str | None, prefix: str, but: str | None = None
 ) -> Iterator[tuple[str, Outcome]]:
-    """Reap the scopes whose names begin with `prefix`, but not with `but`; what was not cleaned."""
+    """Reap the scopes whose names begin with `prefix`, but not with `but`; returns failures."""
     for name in LocalBackend(root).scopes():
         if name.startswith(prefix) and not (but and name.startswith(but)):
             for outcome in reap(root, name):

@@ -1,13 +1,13 @@
-"""Run state: what the processes of one test run tell each other, in files of their scope.
+"""Run state: files in the scope, by which the processes of one test run communicate.
 
     fixture-<key>.lock      held by the worker that sets it up or tears it down
-    fixture-<key>.state     what became of it: a `FixtureState`, in JSON
+    fixture-<key>.state     its state: a `FixtureState`, in JSON
     fixture-<key>.value     its value, or the error it failed with, pickled
     params-<key>.lock/.list the parameters that a fixture was asked for, in order
-    waiting-<worker>        a worker that has nothing left to run, and waits to tear down
-    workers                 what the controller knows of all workers, in JSON
+    waiting-<worker>        a worker that has no tests left to run, and waits to tear down
+    workers                 the state of all workers, by the controller, in JSON
 
-They lie in the scope's directory, so they go with it, and nobody else can write there.
+The files are removed with the scope's directory, in which no other user can write.
 
 Tested by: tests/pytest_plugin/test_shared.py, tests/pytest_plugin/test_crashes.py
 """
@@ -45,7 +45,7 @@ class RunState:
     def locked(self, key: str) -> Iterator[None]:
         """Hold the lock of this key for the block; waits for it without limit.
 
-        The lock of a process that is killed is free at once, whatever children it left.
+        The lock of a killed process is free at once, even if it left children.
         """
         lock = PrivateDescriptor(self._file(f"{key}.lock"), os.O_RDWR | os.O_CREAT)
         try:
@@ -57,18 +57,18 @@ class RunState:
     # Fixtures.
 
     def state(self, key: str) -> FixtureState | None:
-        """What is known of a fixture; `None` before its set-up has begun."""
+        """The state of a fixture; `None` before its set-up has begun."""
         found = self._read(f"fixture-{key}.state")
         return None if found is None else FixtureState(**json.loads(found))
 
     def states(self) -> list[FixtureState]:
-        """What is known of each fixture."""
+        """The state of each fixture."""
         names = [name for name in os.listdir(self._path) if name.startswith("fixture-")]
         keys = [name[8:-6] for name in names if name.endswith(".state")]
         return [state for key in keys if (state := self.state(key))]
 
     def set_state(self, state: FixtureState) -> None:
-        """Write what became of a fixture."""
+        """Write the state of a fixture."""
         self._write(f"fixture-{state.key}.state", json.dumps(state.as_dict()).encode())
 
     def value(self, key: str) -> bytes:
@@ -94,14 +94,14 @@ class RunState:
     # Workers.
 
     def waiting(self) -> dict[str, str]:
-        """The workers that wait to tear something down, each with its token as a member."""
+        """The workers that wait to tear down, each with its token as a member."""
         names = [name for name in os.listdir(self._path) if name.startswith("waiting-")]
         found = {name[8:]: self._read(name) for name in names}
         return {worker: token.decode() for worker, token in found.items() if token is not None}
 
     @contextmanager
     def waits(self, worker: str, member: str) -> Iterator[None]:
-        """Mark a worker, for the block, as one that waits to tear something down."""
+        """Mark a worker, for the block, as waiting to tear down."""
         self._write(f"waiting-{worker}", member.encode())
         try:
             yield
@@ -109,12 +109,12 @@ class RunState:
             os.unlink(self._file(f"waiting-{worker}"))
 
     def workers(self) -> WorkersState | None:
-        """What the controller knows of the workers; `None` before it has written that."""
+        """The state of all workers; `None` before the controller has written it."""
         found = self._read("workers")
         return None if found is None else WorkersState(**json.loads(found))
 
     def set_workers(self, workers: WorkersState) -> None:
-        """Write what the controller knows of the workers."""
+        """Write the state of all workers."""
         self._write("workers", json.dumps(workers.as_dict()).encode())
 
     # Files.
@@ -130,7 +130,7 @@ class RunState:
             return None
 
     def _write(self, name: str, data: bytes) -> None:
-        """Replace a file as a whole: a process killed meanwhile leaves the former content."""
+        """Replace a file as a whole, so that a process killed meanwhile leaves the old content."""
         draft = self._file(f".{name}.{os.getpid()}")
         with open(draft, "wb") as file:
             file.write(data)

@@ -1,6 +1,6 @@
-"""Runs: what shared fixtures are in one process of a test run.
+"""Runs: how one process of a test run provides shared fixtures.
 
-SingleProcessRun   no pytest-xdist: session fixtures, and a scope for what they make
+SingleProcessRun   no pytest-xdist: session fixtures, and a scope for their artifacts
 XdistWorkerRun     one of several processes that share them, through a scope and the run state
 
 Tested by: tests/pytest_plugin/test_shared.py, tests/pytest_plugin/test_crashes.py
@@ -41,7 +41,7 @@ _RUN = pytest.StashKey["SingleProcessRun"]()
 
 
 def run_of_session(request: pytest.FixtureRequest) -> SingleProcessRun:
-    """What this process is in its test run."""
+    """The run of this process, made on first use."""
     stash = request.config.stash
     if _RUN not in stash:
         stash[_RUN] = _make_run(request.session)
@@ -50,7 +50,7 @@ def run_of_session(request: pytest.FixtureRequest) -> SingleProcessRun:
 
 
 def _make_run(session: pytest.Session) -> SingleProcessRun:
-    workerinput = getattr(session.config, "workerinput", None)  # what pytest-xdist tells a worker
+    workerinput = getattr(session.config, "workerinput", None)  # from pytest-xdist, in a worker
     if workerinput is None:
         return SingleProcessRun(session)
     told = workerinput.get("lastout")
@@ -61,7 +61,7 @@ def _make_run(session: pytest.Session) -> SingleProcessRun:
             " to the `addopts` of pytest"
         )
     controller = Identity(*told["controller"])
-    # One on another machine cannot share anything with this one.
+    # A controller on another machine cannot share anything with this process.
     here = comparable(controller)
     return (
         XdistWorkerRun(session, told, controller, workerinput["workerid"])
@@ -74,9 +74,9 @@ class SingleProcessRun:
     """A process that runs all tests by itself.
 
     Args:
-        session: pytest's.
-        root: the directory that scopes lie in; `None` for the usual one.
-        name: the scope of the run; `None` for a new one.
+        session: the session of pytest.
+        root: the directory that scopes lie in; `None` for the usual directory.
+        name: the scope of the run; `None` for a new scope.
     """
 
     def __init__(
@@ -110,13 +110,13 @@ class SingleProcessRun:
     def scope_of_test(self) -> Scope:
         """A new scope, whose name says to which run it belongs.
 
-        Should this process be killed, the controller knows it by that, or the next run.
+        By that name the controller, or the next run, recognizes it if this process is killed.
         """
         self._tidy()
         return Scope(f"{self._name}-{new_token()}", root=self._root, wait=_WAIT)
 
     def _tidy(self) -> None:
-        """Clean up after test runs of which every process was killed; once."""
+        """Clean up, once, after test runs of which every process was killed."""
         if not self._tidied:
             self._tidied = True
             for name, outcome in reap_scopes(self._root, PYTEST_RUN, self._name):
@@ -129,7 +129,7 @@ class SingleProcessRun:
         """Leave the scope, if it was joined.
 
         Raises:
-            BaseExceptionGroup: what could not be cleaned.
+            BaseExceptionGroup: the failed cleanups.
         """
         scope, self._scope = self._scope, None
         if scope is not None:
@@ -137,7 +137,7 @@ class SingleProcessRun:
 
     @pytest.hookimpl
     def pytest_unconfigure(self) -> None:
-        """Leave it now, if the session was not torn down in good order."""
+        """Leave the scope now, if the session was not torn down in good order."""
         self.leave()
 
     def provide(
@@ -162,10 +162,10 @@ class XdistWorkerRun(SingleProcessRun):
     """A worker of pytest-xdist.
 
     Args:
-        session: pytest's.
-        told: what the controller told it.
-        controller: who that is.
-        name: what pytest-xdist calls this worker.
+        session: the session of pytest.
+        told: the data from the controller.
+        controller: the identity of the controller.
+        name: pytest-xdist's name of this worker.
     """
 
     def __init__(
@@ -191,7 +191,7 @@ class XdistWorkerRun(SingleProcessRun):
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_teardown(self, item: pytest.Item) -> None:
-        """Remember whose time limit runs when the session is torn down."""
+        """Remember the test whose time limit runs when the session is torn down."""
         self._item = item
 
     def provide(
@@ -200,7 +200,7 @@ class XdistWorkerRun(SingleProcessRun):
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
     ) -> Iterator[Any]:
-        """A copy of the value, which may have been set up by another worker."""
+        """Yield a copy of the value, which another worker may have set up."""
         self.join()
         key = self._fixture_identity.key(self._parameters.known(definition))
         yield self._obtain(definition, key, args, kwargs)
@@ -254,7 +254,7 @@ class XdistWorkerRun(SingleProcessRun):
         return self._parameters.asked(definition, self._fixture_identity.seen())
 
     def _clear_remains(self, state: FixtureState) -> None:
-        """Its worker was killed while it set it up: clean what it has made until then."""
+        """Clean the artifacts of a worker that was killed while it set the fixture up."""
         others = [
             (other.begun, other.made)
             for other in self._run_state.states()
@@ -270,10 +270,10 @@ class XdistWorkerRun(SingleProcessRun):
                     warnings.warn(f"{text}: {artifact!r}: {error}", CleanupWarning, stacklevel=1)
 
     def _end(self, deferred_teardown: DeferredTeardown) -> None:
-        """All tests of this worker have run: wait for its turn, then tear down."""
+        """Wait for this worker's turn after its last test, then tear down."""
         cancel = getattr(self._session.config.hook, "pytest_timeout_cancel_timer", None)
         if cancel is not None and self._item is not None:
-            cancel(item=self._item)  # this wait is no fault of the last test
+            cancel(item=self._item)  # because the wait is not the last test's fault
         deferred_teardown()
 
 

@@ -1,7 +1,7 @@
-"""Set-up and teardown: a shared fixture as it stands in the source, run in two parts.
+"""Set-up and teardown: the function of a shared fixture, run in two parts.
 
 set_up()       the function up to its `yield`, or to its `return`
-tear_down()    what stands behind the `yield`
+tear_down()    the code after the `yield`
 
 Tested by: tests/pytest_plugin/test_shared.py, tests/pytest_plugin/test_bad_input.py
 """
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 
 class FixtureDefinition:
-    """A shared fixture as it stands in the source, the same in each worker.
+    """The definition of a shared fixture, which is the same in each worker.
 
     Attributes:
         func: the function.
-        name: what it is called.
+        name: the name of the fixture.
         where: file and line.
-        teardown: what is called with the value in the end; `None` if the function does it.
+        teardown: called with the value in the end; `None` if the function tears down itself.
     """
 
     def __init__(
@@ -43,9 +43,9 @@ class FixtureDefinition:
 
 
 def source_place(func: Callable[..., Any]) -> str:
-    """Where a function stands in the source: file, line and qualified name."""
+    """The place of a function in the source: file, line and qualified name."""
     func = inspect.unwrap(func)
-    code = getattr(func, "__code__", None)  # which not all that can be called have
+    code = getattr(func, "__code__", None)  # which not every callable has
     where = f"{os.path.realpath(code.co_filename)}:{code.co_firstlineno}" if code else ""
     return f"{where}:{getattr(func, '__qualname__', type(func).__qualname__)}"
 
@@ -58,11 +58,11 @@ class SetupTeardown:
         self._rest: Iterator[Any] | None = None
 
     def set_up(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Run it up to its value.
+        """Run the function up to its value.
 
         Raises:
-            UsageError: it yields nothing.
-            BaseException: whatever it raises.
+            UsageError: the function yields nothing.
+            BaseException: the function raises it.
         """
         if not inspect.isgeneratorfunction(self._definition.func):
             return self._definition.func(*args, **kwargs)
@@ -78,15 +78,15 @@ class SetupTeardown:
 
     @property
     def to_be_finished(self) -> bool:
-        """Whether something stands behind the `yield` of a function that was set up."""
+        """Whether a function that was set up has code after its `yield`."""
         return self._rest is not None
 
     def tear_down(self) -> None:
-        """Run what stands behind its `yield`, once.
+        """Run the code after the `yield`, once.
 
         Raises:
-            UsageError: it yields a second time.
-            BaseException: whatever it raises.
+            UsageError: the function yields a second time.
+            BaseException: the function raises it.
         """
         rest, self._rest = self._rest, None
         if rest is None:
