@@ -44,18 +44,18 @@ def test_no_lock_is_kept(number: int, code: int) -> None:
 
     with tempfile.TemporaryDirectory() as place:
         backend = LocalBackend(place)
-        leases = []
+        journal_locks = []
         with (
             suppress(LastoutError, OSError),
             at_call(number, "fstat", refuse),
             backend.lock_scope("s", Deadline(5), create=True) as held,
         ):
-            leases.append(held.publish("abc", journal.header("abc")))
-            leases[0].append(journal.mark("kept", [1]))
+            journal_locks.append(held.publish("abc", journal.header("abc")))
+            journal_locks[0].append(journal.mark("kept", [1]))
             held.read("abc")
-            leases[0].close()
+            journal_locks[0].close()
         with backend.lock_scope("s", Deadline(0), create=True) as held:
-            for journal_lock in leases:
+            for journal_lock in journal_locks:
                 journal_lock.close()
             assert not any(map(held.is_held, held.members()))
 

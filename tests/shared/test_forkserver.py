@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import lastout
-from lastout._scopes.records import liveness as journal_lock
+from lastout._scopes.records import liveness
+from support import eventually, is_running
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -400,6 +401,7 @@ def test_a_server_that_was_killed(program: Start) -> None:
     said = dict(line.split(maxsplit=1) for line in child.lines)
     assert os.path.exists(said["made"])  # the child left nobody who would have cleaned
     os.kill(int(said["server"]), 9)
+    assert eventually(lambda: not is_running(int(said["server"])))  # and has given up its lock
     child.tell()
     child.end()
     with lastout.Scope("early"):
@@ -596,6 +598,6 @@ def test_waiting_for_others(program: Start, kept: bool) -> None:
 
 def test_a_helper_is_known_by_its_name() -> None:
     """Which member only serves others is told by its token, without a look at its journal."""
-    token = journal_lock.new_helper_token()
-    assert journal_lock.is_helper(token)
-    assert not journal_lock.is_helper(token.removesuffix("-helper"))
+    token = liveness.new_helper_token()
+    assert liveness.is_helper(token)
+    assert not liveness.is_helper(token.removesuffix("-helper"))

@@ -10,8 +10,7 @@ import pytest
 from lastout._identity import Identity, here, new_token
 from lastout._platform import pids
 from lastout._scopes.reaping import reaper
-from lastout._scopes.records import journal
-from lastout._scopes.records import liveness as journal_lock
+from lastout._scopes.records import journal, liveness
 from lastout.backends.local import LocalBackend
 from lastout.backends.memory import MemoryBackend
 from lastout.deadline import Deadline
@@ -33,7 +32,7 @@ class World:
         self.backend = backend
         self.cleaned: list[str] = []
         self.broken: set[str] = set()
-        self.leases: dict[str, JournalLock] = {}
+        self.journal_locks: dict[str, JournalLock] = {}
         self._clock = 0
 
     def hold(self) -> LockedScope:
@@ -44,7 +43,7 @@ class World:
     def member(self, token: str, who: Identity | None = DEAD) -> str:
         start = journal.header(token) + (journal.join(self.tick(), who) if who else b"")
         with self.hold():
-            self.leases[token] = self.backend.publish("s", token, start)
+            self.journal_locks[token] = self.backend.publish("s", token, start)
         return token
 
     def tick(self) -> int:
@@ -56,11 +55,11 @@ class World:
         kind, lifetime = options.get("kind", "file"), options.get("lifetime", "scope")
         after, data = options.get("after", ()), options.get("data", {})
         record = journal.made(self.tick(), number, kind, location, lifetime, after, data)
-        self.leases[member].append(record)
+        self.journal_locks[member].append(record)
         return f"{member}.{number}"
 
     def kill(self, member: str) -> None:
-        self.leases.pop(member).close()
+        self.journal_locks.pop(member).close()
 
     def clean(self, kind: str, location: str, data: Mapping[str, Any], deadline: Deadline) -> None:
         if location in self.broken:
@@ -77,7 +76,7 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
     local = request.param == "local"
     world = World(LocalBackend(tmp_path / "place") if local else MemoryBackend())
     yield world
-    for token in list(world.leases):
+    for token in list(world.journal_locks):
         world.kill(token)
 
 
@@ -195,8 +194,8 @@ def test_what_is_marked_done_is_not_done_again(world: World) -> None:
     a = world.member("a")
     for number in (1, 2, 3):
         world.made(a, f"/{number}", number=number)
-    world.leases[a].append(journal.mark("begun", [3, 2]) + journal.mark("done", [3]))
-    world.leases[a].append(journal.mark("kept", [1]))
+    world.journal_locks[a].append(journal.mark("begun", [3, 2]) + journal.mark("done", [3]))
+    world.journal_locks[a].append(journal.mark("kept", [1]))
     world.kill(a)
     assert world.reap().swept
     assert world.cleaned == ["/2"]
@@ -236,9 +235,9 @@ def test_a_former_life_of_this_process_is_dead(world: World) -> None:
     a = world.member("a", here())
     world.made(a, "/1")
     world.kill(a)
-    journal_lock.ours.add("a")
+    liveness.ours.add("a")
     assert not world.reap().swept
-    journal_lock.ours.discard("a")
+    liveness.ours.discard("a")
     assert world.reap().swept
 
 
@@ -249,12 +248,12 @@ def test_another_interpreter_of_this_process(
     """A member of another interpreter of this process is alive, for all that can be known."""
     me = here()
     me.interpreter = theirs
-    monkeypatch.setattr(journal_lock, "interpreter_id", lambda: mine)
+    monkeypatch.setattr(liveness, "interpreter_id", lambda: mine)
     world.made(world.member("a", me), "/1")
     world.kill("a")
     assert not world.reap().swept
     assert world.cleaned == []
-    monkeypatch.setattr(journal_lock, "interpreter_id", lambda: theirs)
+    monkeypatch.setattr(liveness, "interpreter_id", lambda: theirs)
     assert world.reap().swept
 
 
@@ -289,7 +288,7 @@ def test_garbage_is_reported_and_kept(world: World) -> None:
     """Of a damaged journal what can be read is obeyed, and the rest kept for its owner to see."""
     a = world.member("a")
     world.made(a, "/1")
-    world.leases[a].append(b"\n\0\0garbage\0")
+    world.journal_locks[a].append(b"\n\0\0garbage\0")
     world.made(a, "/2")
     world.kill(a)
     for _ in range(2):
@@ -327,7 +326,7 @@ def test_a_full_disk_does_not_stop_cleaning(world: World, monkeypatch: pytest.Mo
         reaped = reaper.reap(held, "/r/s", world.clean, Deadline())
     assert world.cleaned == ["/1"]
     assert errors(reaped) == [SystemRefused]
-    assert b in world.leases
+    assert b in world.journal_locks
 
 
 @pytest.mark.parametrize(
@@ -408,13 +407,13 @@ def test_tokens_are_fit_for_names() -> None:
 def test_one_that_left_is_dead(world: World) -> None:
     """Who left is dead, though its process lives on; what it left behind is cleaned."""
     a = world.member("a", here())
-    journal_lock.ours.add("a")
+    liveness.ours.add("a")
     world.made(a, "/1")
-    world.leases[a].append(journal.left(99))
-    world.leases.pop(a).give_up()
+    world.journal_locks[a].append(journal.left(99))
+    world.journal_locks.pop(a).give_up()
     assert world.reap().swept
     assert world.cleaned == ["/1"]
-    journal_lock.ours.discard("a")
+    liveness.ours.discard("a")
 
 
 class Meddled:
@@ -446,7 +445,7 @@ def test_one_that_forked_and_died_while_others_were_looked_at(world: World) -> N
     start = journal.header("b")
 
     def fork_and_die() -> None:
-        world.leases["b"] = world.backend.publish("s", "b", start)  # as a fork does, unheld
+        world.journal_locks["b"] = world.backend.publish("s", "b", start)  # as a fork does, unheld
         world.kill(a)
 
     with world.hold() as held:
@@ -462,7 +461,7 @@ def test_one_that_writes_while_it_is_judged(world: World, monkeypatch: pytest.Mo
     """What a member without its lock wrote just before it died is cleaned too."""
     a = world.member("a")
     world.kill(a)
-    judge = journal_lock.is_dead
+    judge = liveness.is_dead
     late = journal.made(world.tick(), 1, "file", "/late", "scope", (), {})
     with world.hold() as held:
 
@@ -470,6 +469,6 @@ def test_one_that_writes_while_it_is_judged(world: World, monkeypatch: pytest.Mo
             held.append(a, late)
             return judge(of)
 
-        monkeypatch.setattr(journal_lock, "is_dead", write_and_die)
+        monkeypatch.setattr(liveness, "is_dead", write_and_die)
         assert reaper.reap(held, "/r/s", world.clean, Deadline()).swept
     assert world.cleaned == ["/late"]

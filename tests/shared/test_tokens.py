@@ -240,11 +240,11 @@ def test_no_descriptors_left_after_the_start(monkeypatch: pytest.MonkeyPatch) ->
     token = "popen-0123456789abcdef"
     with monkeypatch.context() as patch:
         patch.setattr(pids, "started_since", refuse)
-        process, _ = processes.create(token, ["sleep", "600"], {}, tree=True)
+        process, _ = processes._create(token, ["sleep", "600"], {}, tree=True)
     assert SearchToken(token).is_of(process.pid)
     process.kill()
     process.wait(30)
-    processes.forget(token)
+    processes.PopenKind().forget(token, {})
 
 
 def test_a_guardian_is_of_no_tree() -> None:

@@ -323,16 +323,16 @@ def test_what_is_let_go_of(meeting: Meeting, kind: str, free: bool) -> None:
 def test_who_is_last_is_decided_anew(meeting: Meeting) -> None:
     """What belongs to the scope stays if somebody has come in while something was waited for."""
     meeting.dead("file", "command")
-    leases = []
+    journal_locks = []
 
     def come_in() -> None:
         with meeting.hold() as held:
-            leases.append(held.publish("living", journals.header("living")))
+            journal_locks.append(held.publish("living", journals.header("living")))
 
     meeting.meanwhile["command"] = meeting.elsewhere(come_in)
     reaped = meeting.reap()
     assert (meeting.cleaned, reaped.swept) == (["command"], False)
-    leases[0].close()
+    journal_locks[0].close()
     assert meeting.reap().swept
     assert meeting.cleaned == ["command", "file"]
 

@@ -54,7 +54,7 @@ class FragileBackend:
         self._mortal = mortal
         self._order = order
         self.place = backend.place
-        self.leases: list[JournalLock] = []  # what the kernel frees when the process dies
+        self.journal_locks: list[JournalLock] = []  # what the kernel frees when the process dies
 
     def lock_scope(self, *args: Any, **options: Any) -> Any:
         held = self._backend.lock_scope(*args, **options)
@@ -65,15 +65,15 @@ class FragileBackend:
 
     def _opened(self, where: Any, *args: Any) -> Any:
         journal_lock = where.publish(*args)
-        self.leases.append(journal_lock)
+        self.journal_locks.append(journal_lock)
         return journal_lock
 
     def taken(self, journal_lock: JournalLock) -> Any:
-        return FragileLease(journal_lock, self._mortal)
+        return FragileJournalLock(journal_lock, self._mortal)
 
     def close(self) -> None:
         """What the kernel does with what a dead process had open."""
-        for journal_lock in self.leases:
+        for journal_lock in self.journal_locks:
             journal_lock.close()
 
 
@@ -116,21 +116,21 @@ class FragileHeld:
         return getattr(self._held, name)
 
 
-class FragileLease:
+class FragileJournalLock:
     """See `JournalLock`."""
 
     def __init__(self, journal_lock: JournalLock, mortal: Mortal) -> None:
-        self._lease = journal_lock
+        self._journal_lock = journal_lock
         self._mortal = mortal
 
     def append(self, records: bytes) -> None:
-        self._mortal.call(self._lease.append, records)
+        self._mortal.call(self._journal_lock.append, records)
 
     def close(self) -> None:
-        self._mortal.call(self._lease.close)
+        self._mortal.call(self._journal_lock.close)
 
     def give_up(self) -> None:
-        self._mortal.call(self._lease.give_up)
+        self._mortal.call(self._journal_lock.give_up)
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._lease, name)
+        return getattr(self._journal_lock, name)

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 from lastout._exits import registry
 from lastout._scopes.membership.membership import Membership
 from lastout._scopes.reaping import reaper
-from lastout._scopes.records import liveness as journal_lock
-from lastout._scopes.records import members
+from lastout._scopes.records import liveness, members
 from lastout._scopes.records.artifact import keep_here
 from lastout._scopes.records.scope_lock import ScopeRef
 from lastout._scopes.records.survey import ScopeSurvey
@@ -102,7 +101,7 @@ class World:
 
     def die(self, who: int) -> None:
         member = self.members.pop(who)
-        journal_lock.ours.discard(member.token)
+        liveness.ours.discard(member.token)
         registry.unregister(member.leave_at_exit)
         member.scope.backend.close()  # type: ignore[attr-defined]
 
@@ -178,7 +177,7 @@ class World:
         # The fork: what the parent has open for it, the child has.
         parents: Any = theirs.scope.backend
         children: Any = child.scope.backend
-        children.leases.append(parents.leases.pop())
+        children.journal_locks.append(parents.journal_locks.pop())
         self.members[number] = child
         self._actor = number
         self._place_of(published.member)
