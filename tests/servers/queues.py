@@ -1,0 +1,340 @@
+"""Queues, schedulers and supervisors: their jobs, and how each is started by its documentation."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+from .harness import Server, job
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from support import Program
+
+BOTH = ("TERM master", "INT master", "TERM worker")
+
+
+def enqueue(directory: Path, child: Program) -> Callable[[], str]:
+    """Bring a job, by the program that its application has for that."""
+    environment = {**os.environ, "GUEST": "asking"}
+    command = [sys.executable, "enqueue.py"]
+    subprocess.run(command, cwd=directory, env=environment, check=True, timeout=60)
+    return lambda: "-"
+
+
+DRAMATIQ = """
+import os
+import dramatiq, guest
+from dramatiq.brokers.redis import RedisBroker
+
+dramatiq.set_broker(RedisBroker(url="unix://" + os.environ["REDIS"]))
+BEGIN
+
+@dramatiq.actor(max_retries=0)
+def job():
+    guest.work()
+"""
+DRAMATIQ_HOOK = DRAMATIQ.replace(
+    "BEGIN",
+    """
+class Begin(dramatiq.Middleware):
+    def before_worker_boot(self, broker, worker):
+        guest.begin()
+
+dramatiq.get_broker().add_middleware(Begin())
+""",
+)
+CELERY = """
+import os
+import celery, guest
+from celery.signals import worker_process_init, worker_process_shutdown
+
+app = celery.Celery("app", broker="filesystem://")
+folder = os.path.abspath("queue")
+os.makedirs(folder, exist_ok=True)
+ways = ("data_folder_in", "data_folder_out", "control_folder")
+app.conf.broker_transport_options = dict.fromkeys(ways, folder)
+
+@worker_process_init.connect
+def begin(**_):
+    guest.begin()
+END
+
+@app.task
+def job():
+    guest.work()
+"""
+CELERY_END = """
+@worker_process_shutdown.connect
+def end(**_):
+    if os.environ["GUEST"] != "without":
+        import lastout
+        lastout.unwind()
+"""
+HUEY = """
+import guest
+from huey import SqliteHuey
+from huey.signals import SIGNAL_EXECUTING
+
+huey = SqliteHuey(filename="huey.db")
+
+@huey.on_startup()
+def begin():
+    guest.begin()
+
+@huey.task()
+def job():
+    guest.work()
+"""
+ARQ = """
+import os
+import guest
+from arq.connections import RedisSettings
+
+async def job(ctx):
+    await guest.awork()
+
+async def startup(ctx):
+    guest.begin()
+
+class Settings:
+    functions = [job]
+    on_startup = startup
+    redis_settings = RedisSettings(unix_socket_path=os.environ["REDIS"])
+"""
+ARQ_ENQUEUE = """
+import asyncio
+import app
+from arq import create_pool
+
+async def main():
+    pool = await create_pool(app.Settings.redis_settings)
+    await pool.enqueue_job("job")
+    await pool.aclose()
+
+asyncio.run(main())
+"""
+RQ = """
+import guest
+
+def job():
+    guest.begin()
+    guest.work()
+"""
+RQ_ENQUEUE = """
+import os
+import app, redis, rq
+rq.Queue(connection=redis.Redis(unix_socket_path=os.environ["REDIS"])).enqueue(app.job)
+"""
+RQ_END = """
+import os
+import rq
+
+class Worker(rq.Worker):
+    def perform_job(self, job, queue):
+        try:
+            return super().perform_job(job, queue)
+        finally:
+            if os.environ["GUEST"] != "without":
+                import lastout
+                lastout.unwind()
+"""
+GRACEFUL_CHILD = """
+import guest, signal, threading
+stop = threading.Event()
+signal.signal(signal.SIGTERM, lambda *_: stop.set())
+guest.begin()
+guest.work()
+stop.wait()
+"""
+SUPERVISORD = f"""[supervisord]
+logfile=/dev/null
+logfile_maxbytes=0
+[program:child]
+command={sys.executable} child.py
+startsecs=0
+stopwaitsecs=30
+"""
+CIRCUS = f"""[circus]
+endpoint = ipc://endpoint
+pubsub_endpoint = ipc://pubsub
+[watcher:child]
+cmd = {sys.executable} child.py
+copy_env = True
+graceful_timeout = 30
+"""
+NEVER = {"TERM master": "lost", "INT master": "lost", "TERM worker": "lost"}
+
+
+def _celery(*options: str, app: str = CELERY) -> Server:
+    command = ("-m", "celery", "-A", "app", "worker", "-c", "1", "--without-mingle", "--without-gossip", *options)
+    files = {"app.py": app, "enqueue.py": "import app\napp.job.delay()\n"}
+    return Server(("celery",), files, command, enqueue, BOTH)
+
+
+def _script(text: str, package: str, *events: str) -> Server:
+    return Server((package,), {"serve.py": text}, ("serve.py",), job, events or ("TERM master", "INT master"))
+
+
+def _dramatiq(app: str) -> Server:
+    return Server(
+        ("dramatiq", "redis"),
+        {"app.py": app, "enqueue.py": "import app\napp.job.send()\n"},
+        ("-m", "dramatiq", "-p", "1", "-t", "1", "app"),
+        enqueue,
+        (*BOTH, "HUP master"),
+    )
+
+
+SERVERS = {
+    "dramatiq": _dramatiq(DRAMATIQ.replace("BEGIN", "guest.begin()")),
+    "dramatiq-hook": _dramatiq(DRAMATIQ_HOOK),
+    "celery": _celery(app=CELERY.replace("END", ""))._replace(handlers=NEVER),
+    "celery-end": _celery(app=CELERY.replace("END", CELERY_END)),
+    "celery-solo": _celery(
+        "-P", "solo", app=CELERY.replace("END", "").replace("worker_process_init", "worker_init")
+    ),
+    "rq": Server(
+        ("rq",),
+        {"app.py": RQ, "enqueue.py": RQ_ENQUEUE},
+        ("-m", "rq.cli", "worker", "-u", "unix://REDIS"),
+        enqueue,
+        BOTH,
+        NEVER,
+    ),
+    "rq-end": Server(
+        ("rq",),
+        {"app.py": RQ, "enqueue.py": RQ_ENQUEUE, "end.py": RQ_END},
+        ("-m", "rq.cli", "worker", "-u", "unix://REDIS", "-w", "end.Worker"),
+        enqueue,
+        BOTH,
+    ),
+    "huey": Server(
+        ("huey",),
+        {"app.py": HUEY, "enqueue.py": "import app\napp.job()\n"},
+        ("-m", "huey.bin.huey_consumer", "app.huey", "-w", "1"),
+        enqueue,
+        ("TERM master", "INT master"),
+    ),
+    "huey-process": Server(
+        ("huey",),
+        {"app.py": HUEY, "enqueue.py": "import app\napp.job()\n"},
+        ("-m", "huey.bin.huey_consumer", "app.huey", "-w", "1", "-k", "process"),
+        enqueue,
+        BOTH,
+    ),
+    "arq": Server(
+        ("arq",),
+        {"app.py": ARQ, "enqueue.py": ARQ_ENQUEUE},
+        ("-m", "arq", "app.Settings"),
+        enqueue,
+    ),
+    "apscheduler": _script(
+        """
+        import guest
+        from apscheduler.schedulers.blocking import BlockingScheduler
+
+        scheduler = BlockingScheduler()
+        scheduler.add_job(guest.work)
+        guest.begin()
+        try:
+            scheduler.start()
+        except (KeyboardInterrupt, SystemExit):
+            scheduler.shutdown()
+        """,
+        "apscheduler",
+    ),
+    "trio": _script(
+        """
+        import guest, signal, trio
+
+        async def stop(scope, *, task_status):
+            with trio.open_signal_receiver(signal.SIGTERM) as signals:
+                task_status.started()
+                async for _ in signals:
+                    print("draining", flush=True)
+                    return
+
+        async def main():
+            async with trio.open_nursery() as nursery:
+                await nursery.start(lambda *, task_status: stop(nursery, task_status=task_status))
+                guest.begin()
+                await trio.to_thread.run_sync(guest.work)
+
+        trio.run(main)
+        """,
+        "trio",
+    ),
+    "anyio": _script(
+        """
+        import anyio, guest, signal
+
+        async def main():
+            with anyio.open_signal_receiver(signal.SIGTERM) as signals:
+                guest.begin()
+                async with anyio.create_task_group() as group:
+                    group.start_soon(guest.awork)
+                    async for _ in signals:
+                        print("draining", flush=True)
+                        break
+
+        anyio.run(main)
+        """,
+        "anyio",
+    ),
+    "watchfiles": Server(
+        ("watchfiles",),
+        {
+            "serve.py": """
+            import guest, watchfiles
+
+            def target():
+                guest.begin()
+                guest.work()
+                import time
+                time.sleep(600)
+
+            if __name__ == "__main__":
+                watchfiles.run_process("watched.py", target=target, sigint_timeout=20)
+            """,
+            "watched.py": "",
+        },
+        ("serve.py",),
+        job,
+    ),
+    "luigi": _script(
+        """
+        import guest, luigi
+
+        class Job(luigi.Task):
+            made = False
+            def run(self):
+                guest.work()
+                self.made = True
+            def complete(self):
+                return self.made
+
+        guest.begin()
+        luigi.build([Job()], local_scheduler=True)
+        """,
+        "luigi",
+    ),
+    "supervisor": Server(
+        ("supervisor",),
+        {"child.py": GRACEFUL_CHILD, "config.py": SUPERVISORD},
+        ("-m", "supervisor.supervisord", "-n", "-c", "config.py"),
+        job,
+        ("TERM master", "INT master"),
+    ),
+    "circus": Server(
+        ("circus",),
+        {"child.py": GRACEFUL_CHILD, "config.py": CIRCUS},
+        ("-m", "circus.circusd", "config.py"),
+        job,
+        ("TERM master", "INT master"),
+    ),
+}
