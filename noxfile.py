@@ -28,7 +28,14 @@ MATPLOTLIB = "matplotlib>=3.9,<4"
 RIVALS = ["multiexit>=1.5", "loky>=3.5", "distributed>=2024.8", "psutil>=6"]
 MYPY = "mypy==2.4.1"
 # arq wants another redis-py than celery's broker would: celery is run without a Redis.
-SERVERS = ["gunicorn>=27", "uvicorn>=0.54", "uvicorn-worker", "granian>=2.8", "hypercorn", "waitress"]
+SERVERS = [
+    "gunicorn>=27",
+    "uvicorn>=0.54",
+    "uvicorn-worker",
+    "granian>=2.8",
+    "hypercorn",
+    "waitress",
+]
 SERVERS += ["daphne", "aiohttp", "tornado", "twisted", "sanic", "cheroot", "cherrypy", "gevent"]
 SERVERS += ["eventlet", "uwsgi", "trio", "anyio"]
 QUEUES = ["dramatiq>=2.2", "celery>=5.7", "rq>=3", "huey>=3.5", "arq", "apscheduler", "luigi"]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
+import socket
 import subprocess
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +15,7 @@ import pytest
 from support import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 
 @pytest.fixture
@@ -24,8 +26,8 @@ def tmp_path() -> Iterator[Path]:
 
 
 @pytest.fixture
-def redis(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A Redis whose socket is `$REDIS`."""
+def redis(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
+    """A Redis whose socket is `$REDIS`; a function that empties it."""
     command = shutil.which("redis-server")
     if command is None:
         pytest.skip("there is no redis-server; on Debian: apt-get install redis-server")
@@ -35,6 +37,14 @@ def redis(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     with subprocess.Popen([command, *options], stdout=subprocess.DEVNULL) as server:
         try:
             assert eventually(path.exists, 30)
-            yield
+            yield partial(_empty, path)
         finally:
             server.terminate()
+
+
+def _empty(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(30)
+        client.connect(str(path))
+        client.sendall(b"FLUSHALL\r\n")
+        assert client.recv(16) == b"+OK\r\n"

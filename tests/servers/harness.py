@@ -1,11 +1,12 @@
 """Run a server, send it a signal in the middle of a request or job, and see what becomes of it.
 
-    start  -->  request begins  -->  signal  -->  reply, log, status
-                                                  without lastout == with it?
+start  -->  request begins  -->  signal  -->  reply, log, status
+                                              without lastout == with it?
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -15,6 +16,7 @@ from collections import Counter
 from functools import partial
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
+from time import sleep
 from typing import TYPE_CHECKING, NamedTuple
 
 import psutil
@@ -48,6 +50,7 @@ class Server(NamedTuple):
         events: what is sent to whom: "TERM master", "HUP master", ...
         handlers: how often exit handlers run in each process, by event; once where not said.
         processes: how many processes begin.
+        settle: seconds for its start, in which a signal hangs it without lastout too.
         quiet: lines of its log that differ from run to run, as a pattern.
     """
 
@@ -58,6 +61,7 @@ class Server(NamedTuple):
     events: tuple[str, ...] = ("TERM master", "INT master")
     handlers: Mapping[str, str] = {}
     processes: int = 1
+    settle: float = 0.0
     quiet: str = "$^"
 
 
@@ -136,28 +140,41 @@ def run(server: Server, event: str, guest: str, start: Start) -> Seen:
         modules=modules,
         env={"GUEST": guest, "PYTHONWARNINGS": "ignore::DeprecationWarning"},
     )
+    try:
+        seen = _watch(server, event, child)
+    except BaseException:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)  # its workers too
+        raise
+    _note([event, guest, command, *seen])
+    return seen
+
+
+def _watch(server: Server, event: str, child: Program) -> Seen:
+    if server.ask is request:
+        child.wait_for("serving", server.processes, DEADLINE)
     answer = server.ask(child.directory, child)
     child.wait_for("begun", seconds=DEADLINE)
     child.wait_for("serving", server.processes, DEADLINE)
+    sleep(server.settle)
     sent, target = event.split()
     worker = int(_said(child, "process")[0])
-    pid = child.pid if target == "master" else worker
     family = psutil.Process(child.pid).children(recursive=True)
-    os.kill(pid, signal.Signals[f"SIG{sent}"])
+    os.kill(child.pid if target == "master" else worker, signal.Signals[f"SIG{sent}"])
     reply = answer()
-    if child.running and (target == "worker" or sent in {"HUP", "USR2"}):
+    if child.running and (target == "worker" or sent == "HUP"):
         _wait_for_successor(child, sent, worker, server.processes)
         child.signal(signal.SIGTERM)
     ended = child.end(DEADLINE)
     assert eventually(lambda: not any(map(_runs, family)), DEADLINE), "processes are left"
     done = f"{child.lines.count('begun')} begun, {child.lines.count('done')} done"
     log = _normal((ended.out + ended.err).replace(str(child.directory), "DIR"), server.quiet)
-    return _noted(event, guest, command, Seen(reply, done, ended.status, log, _handlers(child)))
+    return Seen(reply, done, ended.status, log, _handlers(child))
 
 
 def _wait_for_successor(child: Program, sent: str, worker: int, processes: int) -> None:
     """Until the worker has ended and another one serves, or the server has ended with it."""
-    wanted = processes + (processes if sent in {"HUP", "USR2"} else 1)
+    wanted = processes + (processes if sent == "HUP" else 1)
 
     def is_over() -> bool:
         replaced = child.lines.count("serving") >= wanted and not is_running(worker)
@@ -191,9 +208,8 @@ def _normal(text: str, quiet: str) -> tuple[str, ...]:
     return tuple(sorted(line for line in found if line and not re.search(quiet, line)))
 
 
-def _noted(event: str, guest: str, command: list[str], seen: Seen) -> Seen:
+def _note(seen: list[object]) -> None:
     """Append it to the file of `$SERVERS_SEEN`, for the table of the docs."""
     if "SERVERS_SEEN" in os.environ:
         with open(os.environ["SERVERS_SEEN"], "a") as file:
-            print(json.dumps([command, event, guest, *seen]), file=file)
-    return seen
+            print(json.dumps(seen), file=file)

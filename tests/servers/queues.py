@@ -78,13 +78,9 @@ def end(**_):
 HUEY = """
 import guest
 from huey import SqliteHuey
-from huey.signals import SIGNAL_EXECUTING
 
 huey = SqliteHuey(filename="huey.db")
-
-@huey.on_startup()
-def begin():
-    guest.begin()
+BEGIN
 
 @huey.task()
 def job():
@@ -135,9 +131,9 @@ import os
 import rq
 
 class Worker(rq.Worker):
-    def perform_job(self, job, queue):
+    def perform_job(self, *args):
         try:
-            return super().perform_job(job, queue)
+            return super().perform_job(*args)
         finally:
             if os.environ["GUEST"] != "without":
                 import lastout
@@ -167,17 +163,31 @@ cmd = {sys.executable} child.py
 copy_env = True
 graceful_timeout = 30
 """
+HUEY_PROCESS = HUEY.replace("BEGIN", "huey.on_startup()(guest.begin)")
 NEVER = {"TERM master": "lost", "INT master": "lost", "TERM worker": "lost"}
 
 
 def _celery(*options: str, app: str = CELERY) -> Server:
-    command = ("-m", "celery", "-A", "app", "worker", "-c", "1", "--without-mingle", "--without-gossip", *options)
+    command = (
+        "-m",
+        "celery",
+        "-A",
+        "app",
+        "worker",
+        "-c",
+        "1",
+        "--without-mingle",
+        "--without-gossip",
+        *options,
+    )
     files = {"app.py": app, "enqueue.py": "import app\napp.job.delay()\n"}
     return Server(("celery",), files, command, enqueue, BOTH)
 
 
 def _script(text: str, package: str, *events: str) -> Server:
-    return Server((package,), {"serve.py": text}, ("serve.py",), job, events or ("TERM master", "INT master"))
+    return Server(
+        (package,), {"serve.py": text}, ("serve.py",), job, events or ("TERM master", "INT master")
+    )
 
 
 def _dramatiq(app: str) -> Server:
@@ -205,6 +215,7 @@ SERVERS = {
         enqueue,
         BOTH,
         NEVER,
+        quiet="registries",  # what is maintained when
     ),
     "rq-end": Server(
         ("rq",),
@@ -212,17 +223,18 @@ SERVERS = {
         ("-m", "rq.cli", "worker", "-u", "unix://REDIS", "-w", "end.Worker"),
         enqueue,
         BOTH,
+        quiet="registries",
     ),
     "huey": Server(
         ("huey",),
-        {"app.py": HUEY, "enqueue.py": "import app\napp.job()\n"},
+        {"app.py": HUEY.replace("BEGIN", "guest.begin()"), "enqueue.py": "import app\napp.job()\n"},
         ("-m", "huey.bin.huey_consumer", "app.huey", "-w", "1"),
         enqueue,
         ("TERM master", "INT master"),
     ),
     "huey-process": Server(
         ("huey",),
-        {"app.py": HUEY, "enqueue.py": "import app\napp.job()\n"},
+        {"app.py": HUEY_PROCESS, "enqueue.py": "import app\napp.job()\n"},
         ("-m", "huey.bin.huey_consumer", "app.huey", "-w", "1", "-k", "process"),
         enqueue,
         BOTH,
@@ -232,6 +244,7 @@ SERVERS = {
         {"app.py": ARQ, "enqueue.py": ARQ_ENQUEUE},
         ("-m", "arq", "app.Settings"),
         enqueue,
+        quiet="redis_version",  # and how much memory it uses
     ),
     "apscheduler": _script(
         """

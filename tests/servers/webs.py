@@ -14,25 +14,28 @@ def app(environ, start_response):
     return [body]
 """
 
-ASGI = """
+LIFESPAN = """
 import guest
-guest.begin()
+BEGIN
+
+async def lifespan(receive, send):
+    await receive()
+    STARTED
+    await send({"type": "lifespan.startup.complete"})
+    await receive()
+    print("lifespan ended", flush=True)
+    await send({"type": "lifespan.shutdown.complete"})
 
 async def app(scope, receive, send):
     if scope["type"] == "lifespan":
-        while (await receive())["type"] != "lifespan.shutdown":
-            await send({"type": "lifespan.startup.complete"})
-        await send({"type": "lifespan.shutdown.complete"})
-        return
+        return await lifespan(receive, send)
     body = (await guest.awork()).encode()
-    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"4")]})
+    head = {"type": "http.response.start", "headers": [(b"content-length", b"4")]}
+    await send({"status": 200, **head})
     await send({"type": "http.response.body", "body": body})
 """
-
-LIFESPAN = ASGI.replace("guest.begin()\n", "", 1).replace(
-    "        await send({\"type\": \"lifespan.shutdown", 
-    "        print('lifespan ended', flush=True)\n        await send({\"type\": \"lifespan.shutdown",
-).replace("            await send({", "            guest.begin()\n            await send({")
+ASGI = LIFESPAN.replace("BEGIN", "guest.begin()").replace("STARTED", "")
+LIFESPAN = LIFESPAN.replace("BEGIN", "").replace("STARTED", "guest.begin()")
 
 GUNICORN_CONF = """
 import guest
@@ -49,7 +52,17 @@ def _script(text: str) -> dict[str, str]:
 
 
 def _gunicorn(*options: str, app: str = WSGI, packages: tuple[str, ...] = ("gunicorn",)) -> Server:
-    command = ("-m", "gunicorn", "-b", "unix:socket", "-w", "1", "--no-control-socket", *options, "app:app")
+    command = (
+        "-m",
+        "gunicorn",
+        "-b",
+        "unix:socket",
+        "-w",
+        "1",
+        "--no-control-socket",
+        *options,
+        "app:app",
+    )
     events = (*RELOADS, "QUIT master", "INT worker")
     return Server(packages, {"app.py": app}, command, request, events)
 
@@ -61,6 +74,11 @@ SERVERS = {
     "gunicorn-gevent": _gunicorn("-k", "gevent", packages=("gunicorn", "gevent")),
     "gunicorn-uvicorn": _gunicorn(
         "-k", "uvicorn_worker.UvicornWorker", app=ASGI, packages=("gunicorn", "uvicorn-worker")
+    )._replace(
+        # gunicorn sends SIGQUIT then, of which uvicorn dies in the end; we handle SIGTERM.
+        handlers={"INT master": "lost", "QUIT master": "lost"},
+        # While exit handlers run, the main thread goes on behind uvicorn's own death.
+        quiet="Worker exiting",
     ),
     "gunicorn-hook": _gunicorn("-c", "conf.py")._replace(
         files={"app.py": WSGI.replace("guest.begin()\n", "", 1), "conf.py": GUNICORN_CONF}
@@ -102,9 +120,14 @@ SERVERS = {
         ("TERM master", "INT master", "TERM worker"),
     ),
     "waitress": Server(
-        ("waitress",), {"app.py": WSGI}, ("-m", "waitress", "--unix-socket", "socket", "app:app"), request
+        ("waitress",),
+        {"app.py": WSGI},
+        ("-m", "waitress", "--unix-socket", "socket", "app:app"),
+        request,
     ),
-    "daphne": Server(("daphne",), {"app.py": ASGI}, ("-m", "daphne", "-u", "socket", "app:app"), request),
+    "daphne": Server(
+        ("daphne",), {"app.py": ASGI}, ("-m", "daphne", "-u", "socket", "app:app"), request
+    ),
     "aiohttp": Server(
         ("aiohttp",),
         _script("""
@@ -179,7 +202,7 @@ SERVERS = {
 
             app = Sanic("Served")
 
-            @app.before_server_start
+            @app.after_server_start
             async def begin(*_):
                 guest.begin()
 
@@ -191,6 +214,7 @@ SERVERS = {
         ("-m", "sanic", "app:app", "--unix", "socket", "--workers", "1", "--no-motd"),
         request,
         ("TERM master", "INT master", "TERM worker"),
+        settle=1.0,
     ),
     "cheroot": Server(
         ("cheroot",),
@@ -229,6 +253,7 @@ SERVERS = {
         ("serve.py",),
         request,
         ("TERM master", "INT master", "HUP master"),
+        settle=0.5,
     ),
     "gevent": Server(
         ("gevent",),
@@ -273,10 +298,11 @@ SERVERS = {
         (
             "-c",
             "import os, sys; os.execvp(os.path.dirname(sys.executable) + '/uwsgi', sys.argv)",
-            *"--http-socket socket --module app --master --processes 1 --enable-threads".split(),
-            *"--lazy-apps --die-on-term --worker-reload-mercy 30".split(),
+            *("--http-socket", "socket", "--module", "app", "--processes", "1", "--master"),
+            *("--enable-threads", "--lazy-apps", "--die-on-term", "--worker-reload-mercy", "30"),
         ),
         request,
         ("TERM master", "INT master", "HUP master"),
+        {"TERM master": "lost", "INT master": "lost"},  # in the middle of a request
     ),
 }
