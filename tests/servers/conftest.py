@@ -26,7 +26,7 @@ def tmp_path() -> Iterator[Path]:
 
 
 @pytest.fixture
-def redis(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
+def redis(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], bool]]:
     """A Redis whose socket is `$REDIS`; a function that empties it."""
     command = shutil.which("redis-server")
     if command is None:
@@ -36,15 +36,18 @@ def redis(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
     options = ["--port", "0", "--unixsocket", str(path), "--save", "", "--dir", str(tmp_path)]
     with subprocess.Popen([command, *options], stdout=subprocess.DEVNULL) as server:
         try:
-            assert eventually(path.exists, 30)
+            assert eventually(partial(_empty, path), 30)
             yield partial(_empty, path)
         finally:
             server.terminate()
 
 
-def _empty(path: Path) -> None:
+def _empty(path: Path) -> bool:
     with socket.socket(socket.AF_UNIX) as client:
         client.settimeout(30)
-        client.connect(str(path))
+        try:
+            client.connect(str(path))
+        except OSError:
+            return False  # it does not listen yet
         client.sendall(b"FLUSHALL\r\n")
-        assert client.recv(16) == b"+OK\r\n"
+        return client.recv(16) == b"+OK\r\n"

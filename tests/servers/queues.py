@@ -164,7 +164,7 @@ copy_env = True
 graceful_timeout = 30
 """
 HUEY_PROCESS = HUEY.replace("BEGIN", "huey.on_startup()(guest.begin)")
-NEVER = {"TERM master": "lost", "INT master": "lost", "TERM worker": "lost"}
+LOST = {"TERM master": "lost", "INT master": "lost"}
 
 
 def _celery(*options: str, app: str = CELERY) -> Server:
@@ -203,7 +203,7 @@ def _dramatiq(app: str) -> Server:
 SERVERS = {
     "dramatiq": _dramatiq(DRAMATIQ.replace("BEGIN", "guest.begin()")),
     "dramatiq-hook": _dramatiq(DRAMATIQ_HOOK),
-    "celery": _celery(app=CELERY.replace("END", ""))._replace(handlers=NEVER),
+    "celery": _celery(app=CELERY.replace("END", ""))._replace(handlers=LOST),
     "celery-end": _celery(app=CELERY.replace("END", CELERY_END)),
     "celery-solo": _celery(
         "-P", "solo", app=CELERY.replace("END", "").replace("worker_process_init", "worker_init")
@@ -214,7 +214,7 @@ SERVERS = {
         ("-m", "rq.cli", "worker", "-u", "unix://REDIS"),
         enqueue,
         BOTH,
-        NEVER,
+        LOST,
         quiet="registries",  # what is maintained when
     ),
     "rq-end": Server(

@@ -33,6 +33,6 @@ def test_a_request_in_flight(program: Start, name: str, event: str, guest: str) 
         _without[name, event] = run(server, event, "without", program)
     expected = _without[name, event]._replace(handlers=server.handlers.get(event, "once"))
     seen = run(server, event, guest, program)
-    if seen.handlers == "lost":
+    if "lost" in seen.handlers:
         lastout.reap()  # as whoever comes next does; it has to be enough
     assert differences(seen, expected) == []

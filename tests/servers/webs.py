@@ -75,8 +75,9 @@ SERVERS = {
     "gunicorn-uvicorn": _gunicorn(
         "-k", "uvicorn_worker.UvicornWorker", app=ASGI, packages=("gunicorn", "uvicorn-worker")
     )._replace(
-        # gunicorn sends SIGQUIT then, of which uvicorn dies in the end; we handle SIGTERM.
-        handlers={"INT master": "lost", "QUIT master": "lost"},
+        # SIGQUIT does not end this worker; gunicorn kills it half a minute later.
+        # SIGINT has its default action there, of which it dies once it has drained.
+        handlers={"INT master": "lost", "QUIT master": "lost", "INT worker": "lost or once"},
         # While exit handlers run, the main thread goes on behind uvicorn's own death.
         quiet="Worker exiting",
     ),
