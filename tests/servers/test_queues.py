@@ -9,11 +9,13 @@ import pytest
 import lastout
 
 from .harness import Seen, differences, require, run
-from .queues import SERVERS
+from .loops import SERVERS as LOOPS
+from .queues import SERVERS as QUEUES
 
 if TYPE_CHECKING:
     from .harness import Start
 
+SERVERS = {**QUEUES, **LOOPS}
 CASES = [
     pytest.param(name, event, id=f"{name} {event}")
     for name, server in SERVERS.items()
