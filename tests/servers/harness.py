@@ -52,7 +52,8 @@ class Server(NamedTuple):
         events: what is sent to whom: "TERM master", "HUP master", ...
         handlers: how often exit handlers run in each process, by event; once where not said.
         processes: how many processes begin.
-        settle: seconds for its start, in which a signal hangs it without lastout too.
+        settle: seconds until the job sleeps, after it has said that it begins; more for servers
+            that a signal hangs while they start, without lastout too.
         quiet: lines of its log that differ from run to run, as a pattern.
     """
 
@@ -63,7 +64,7 @@ class Server(NamedTuple):
     events: tuple[str, ...] = ("TERM master", "INT master")
     handlers: Mapping[str, str] = {}
     processes: int = 1
-    settle: float = 0.0
+    settle: float = 0.2
     quiet: str = "$^"
 
 
