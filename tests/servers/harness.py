@@ -195,8 +195,10 @@ def _said(child: Program, word: str) -> list[str]:
 
 
 def _handlers(child: Program) -> str:
-    """How often the handlers of each process ran."""
-    ran = Counter(_said(child, "handler"))
+    """How often the handlers of each process ran, and the finalizers of `worker()`."""
+    ran, finalized = Counter(_said(child, "handler")), Counter(_said(child, "finalizer"))
+    if finalized and finalized != ran:
+        return f"handlers {ran}, finalizers {finalized}"
     times = {ran[pid] for pid in _said(child, "registered")}
     if not times:
         return "-"
