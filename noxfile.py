@@ -27,6 +27,19 @@ COVERAGE = "coverage>=7.13,<8"
 MATPLOTLIB = "matplotlib>=3.9,<4"
 RIVALS = ["multiexit>=1.5", "loky>=3.5", "distributed>=2024.8", "psutil>=6"]
 MYPY = "mypy==2.4.1"
+# arq wants another redis-py than celery's broker would: celery is run without a Redis.
+SERVERS = [
+    "gunicorn>=27",
+    "uvicorn>=0.54",
+    "uvicorn-worker",
+    "granian>=2.8",
+    "hypercorn",
+    "waitress",
+]
+SERVERS += ["daphne", "aiohttp", "tornado", "twisted", "sanic", "cheroot", "cherrypy", "gevent"]
+SERVERS += ["eventlet", "uwsgi", "trio", "anyio"]
+QUEUES = ["dramatiq>=2.2", "celery>=5.7", "rq>=3", "huey>=3.5", "arq", "apscheduler", "luigi"]
+QUEUES += ["watchfiles", "supervisor", "circus", "redis"]
 START = "import os; os.getenv('COVERAGE_PROCESS_START') and __import__('covered')\n"  # a .pth file
 MEASURED = Path(".coverage-data").absolute()  # a folder of data for each Python
 PYRIGHT = "pyright[nodejs]==1.1.414"  # with its own node, from PyPI: nothing else is downloaded
@@ -145,6 +158,13 @@ def stress(session: nox.Session) -> None:
     """Storms: many processes that end in every way at once; `-- -k name` chooses."""
     session.install(".[test]")
     session.run("python", "-m", "pytest", *WHOLE, "tests/stress", *session.posargs)
+
+
+@nox.session
+def frameworks(session: nox.Session) -> None:
+    """Other people's servers and queues, with a request or job in flight; wants redis-server."""
+    session.install(*SERVERS, *QUEUES, ".[test]")
+    session.run("python", "-m", "pytest", *WHOLE, "tests/servers", *session.posargs)
 
 
 @nox.session
