@@ -1,6 +1,7 @@
 """Importing: what `import lastout` adds to the start of an interpreter, and what it loads.
 
-And what `lastout.Scope` adds, which loads a lot: how much is seen by the ratio.
+And what `lastout.register` and `lastout.Scope` add, which are loaded on first use: how much is
+seen by the ratio.
 
 Processor time of the whole process, not the time of the clock: a start takes
 10 ms, and on a machine that does other things too the clock is off by more
@@ -32,6 +33,7 @@ def lines(quick: bool) -> Iterator[Line]:
     """The seconds over a bare interpreter, ours and the rivals'."""
     names = ("lastout", *RIVALS)
     cases = {name: partial(start, f"import {name}") for name in names}
+    cases["register"] = partial(start, "import lastout; lastout.register")
     cases["Scope"] = partial(start, "import lastout; lastout.Scope")
     took = medians({"bare": lambda: start("pass"), **cases}, 5 if quick else 100)
     for rival in RIVALS:
@@ -39,9 +41,9 @@ def lines(quick: bool) -> Iterator[Line]:
         ours, its = took["lastout"] - took["bare"], took[rival] - took["bare"]
         yield Line("import, over a bare interpreter", ours, f"import {rival}", its, most=most)
     yield Line("start, with lastout imported", took["lastout"], "a bare interpreter", took["bare"])
-    yield Line(
-        "start, with lastout.Scope loaded", took["Scope"], "a bare interpreter", took["bare"]
-    )
+    for name in ("register", "Scope"):
+        what = f"start, with lastout.{name} loaded"
+        yield Line(what, took[name], "a bare interpreter", took["bare"])
     loaded = slow_modules()
     if loaded:
         raise AssertionError(f"import lastout loads {', '.join(loaded)}")

@@ -8,6 +8,8 @@ import importlib.metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 import lastout
 
 if TYPE_CHECKING:
@@ -36,18 +38,62 @@ SLOW = (
 )
 
 
-def test_importing_lastout_loads_nothing_slow(program: Callable[..., Program]) -> None:
-    """`import lastout` on a bare interpreter loads no slow module, whosever it is."""
-    child = program("import sys, lastout; print(*sys.modules)", isolated=True)
+USES = ("lastout", "lastout.register")
+
+
+@pytest.mark.parametrize("use", USES)
+def test_importing_lastout_loads_nothing_slow(program: Callable[..., Program], use: str) -> None:
+    """Neither `import lastout` nor the first use of `register` loads a slow module of anybody."""
+    child = program(f"import sys, lastout; {use}; print(*sys.modules)", isolated=True)
     ended = child.end()
     assert ended.status == 0, ended.err
     assert sorted(set(SLOW) & set(ended.out.split())) == []
 
 
-def test_importing_lastout_installs_nothing(program: Callable[..., Program]) -> None:
-    """`import lastout` alone starts no thread, sets no signal handler and no exit handler."""
+def test_importing_lastout_loads_names(program: Callable[..., Program]) -> None:
+    """`import lastout` alone loads no exit handlers."""
+    child = program("import sys, lastout; print(*sys.modules)", isolated=True)
+    loaded = child.end().out.split()
+    assert [name for name in loaded if name.startswith(("lastout._exits", "lastout.report"))] == []
+
+
+def test_exit_handlers_come_whole(program: Callable[..., Program]) -> None:
+    """The first use of `register` loads all that handlers take, here and in a forked child."""
     child = program(
         """
+        import os, sys
+        import lastout
+        from say import say
+
+        def ours():
+            return sorted(name for name in sys.modules if name.startswith("lastout"))
+
+        def check():
+            say(*set(ours()) - set(loaded))
+
+        register = lastout.register
+        loaded = ours()
+        sys.path_importer_cache.clear()
+        sys.path_hooks.clear()  # from here on nothing of ours can be loaded
+        register(check)
+        if not os.fork():
+            register(check)
+            lastout.unwind()
+            os._exit(0)
+        os.wait()
+        register(lambda: 1 / 0)
+        """
+    )
+    end = child.end()
+    assert (end.status, child.lines) == (0, ["", ""])
+    assert "ZeroDivisionError" in end.err
+
+
+@pytest.mark.parametrize("use", USES)
+def test_importing_lastout_installs_nothing(program: Callable[..., Program], use: str) -> None:
+    """Importing alone starts no thread, sets no signal handler and no exit handler."""
+    child = program(
+        f"""
         import atexit, signal, sys
 
         def state():
@@ -57,6 +103,7 @@ def test_importing_lastout_installs_nothing(program: Callable[..., Program]) -> 
 
         before = state()
         import lastout
+        {use}
         assert state() == before, (before, state())
         """,
         isolated=True,

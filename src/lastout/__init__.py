@@ -18,22 +18,21 @@ signal one.
 
 from __future__ import annotations
 
-from ._exits import children as _children
-from ._exits.registry import _clear as _clear
-from ._exits.registry import _ncallbacks as _ncallbacks
-from ._exits.registry import _run_exitfuncs as _run_exitfuncs
-from ._exits.registry import handler, register, run_exit_handlers, unregister, unwind
 from ._platform import imports as _imports
-from .errors import HandlerTimeout, LastoutError, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ._exits.parent import end_with_parent
+    from ._exits.registry import _clear as _clear
+    from ._exits.registry import _ncallbacks as _ncallbacks
+    from ._exits.registry import _run_exitfuncs as _run_exitfuncs
+    from ._exits.registry import handler, register, run_exit_handlers, unregister, unwind
     from ._exits.signals import SignalHandling, handle_signals
     from ._scopes.reaping.recovery import reap
     from ._scopes.records.artifact import Artifact
     from ._scopes.records.members import Member
     from ._scopes.scope import Scope, current_scope
+    from .errors import HandlerTimeout, LastoutError, UsageError
     from .report import Failure, Outcome, Report
 
 __all__ = [
@@ -58,8 +57,13 @@ __all__ = [
     "unwind",
 ]
 
-# Loaded on first use, because they load slowly or are seldom needed.
+# Loaded on first use: many a process that imports this registers nothing, and makes no scope.
+_AT_THE_END = ("_exits", "_platform", "deadline", "errors", "report")
+_REGISTRY = ("handler", "register", "run_exit_handlers", "unregister", "unwind")
+_AS_ATEXIT = ("_clear", "_ncallbacks", "_run_exitfuncs")
 _LAZY = {
+    **dict.fromkeys((*_REGISTRY, *_AS_ATEXIT), "_exits.registry"),
+    **dict.fromkeys(("HandlerTimeout", "LastoutError", "UsageError"), "errors"),
     "Artifact": "_scopes.records.artifact",
     "Member": "_scopes.records.members",
     "Scope": "_scopes.scope",
@@ -89,6 +93,8 @@ def __getattr__(name: str) -> object:
     # filelock, of which scopes are made, imports logging where it cannot do so lazily.
     logs = file.startswith("_scopes.") and _imports.LazyImportType is None
     module = _imports.load(f"{__name__}.{file}", needs_logging=logs)
+    if file.startswith("_exits."):
+        _load_whole()
     value = getattr(module, name)
     globals()[name] = value
     return value
@@ -98,6 +104,7 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *_LAZY})
 
 
-_children.hook_up()
-# The process half whole: it is needed when nothing can be loaded any more.
-_imports.load_now(__name__)
+def _load_whole() -> None:
+    """Load all that runs when this process ends: then nothing may be loadable any more."""
+    _imports.load(f"{__name__}._exits.children")
+    _imports.load_now(*(f"{__name__}.{part}" for part in _AT_THE_END))

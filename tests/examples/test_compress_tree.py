@@ -323,8 +323,8 @@ files.pack = pack
 def test_what_is_left_by_workers_that_do_not_handle_signals(example: Example, tree: Path) -> None:
     """Workers that die of a signal leave what only they can give back, and it is named."""
     change = """
-lastout.Scope, lastout.current_scope  # loaded, so that they are among the variables
-worker.lastout = Module(**{**vars(lastout), "handle_signals": lambda: None})
+public = {name: getattr(lastout, name) for name in lastout.__all__}
+worker.lastout = Module(**{**public, "handle_signals": lambda: None})
 """
     running = example.start(tree, "--workers", 2, change=change + ENDLESS)
     assert eventually(lambda: len(example.drafts()) == 2, SECONDS)

@@ -38,6 +38,7 @@ WRITE = bool(os.environ.get("LASTOUT_WRITE_TABLES"))
 METHODS = {
     "multiprocessing.Pool": ["fork", "forkserver", "spawn"],
     "multiprocess.Pool": ["fork"],
+    "billiard.Pool": ["fork"],
     "multiprocessing.Process": ["fork"],
     "multiprocess.Process": ["fork"],
     "concurrent.futures.ProcessPoolExecutor": ["fork", "spawn"],

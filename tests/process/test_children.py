@@ -336,9 +336,10 @@ def test_a_subinterpreter_follows_nobody(program: Start) -> None:
         import os
         import lastout
         from lastout._exits import children
+        from lastout._platform import imports
         from say import say
 
-        children.in_main_interpreter = lambda: False
+        children.in_main_interpreter = imports.in_main_interpreter = lambda: False
         os.register_at_fork = lambda **_: say("hooked")
         lastout.register(say, "at exit")
         """

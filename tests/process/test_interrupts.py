@@ -335,7 +335,7 @@ def test_ctrl_c_while_the_hooks_are_set(program: Callable[..., Program]) -> None
             lastout.register(say, moment, "second")
             return 0 if more else 9
 
-        lastout.unregister(say)  # loads it, where imports are lazy
+        lastout.register, lastout.unregister(say)  # loads what is loaded on first use
         moment = status = 0
         while status == 0:
             moment += 1

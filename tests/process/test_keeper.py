@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lastout._exits.keeper import BEGIN, CALL_OFF, LimitKeeper, _Process
+from lastout._exits.keeper import BEGIN, CALL_OFF, LimitKeeper, _LimitedProcess
 from support import eventually
 
 if TYPE_CHECKING:
@@ -172,7 +172,7 @@ def test_what_comes_between() -> None:
     with suppress(BlockingIOError):
         while True:
             os.write(full, TERM * 4096)
-    one = _Process(b"60 15", [held, os.dup(out), out, full])
+    one = _LimitedProcess(b"60 15", [held, os.dup(out), out, full])
     assert not one.look()
     assert one.kill_at is not None
     one.kill()

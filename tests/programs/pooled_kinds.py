@@ -51,6 +51,12 @@ class Pool(Kind):
         self._pool.join()
 
 
+class Billiard(Pool):
+    """`billiard.Pool`, celery's; it tells of a worker that was lost."""
+
+    forgets_jobs = False
+
+
 class Process(Kind):
     """Two `Process`es at a time, which end when they are told to."""
 
@@ -298,6 +304,7 @@ POOLS = {
     "multiprocessing.Pool": lambda begin, method: Pool(begin, "multiprocessing", method),
     "multiprocess.Pool": lambda begin, method: Pool(begin, "multiprocess", method),
     "multiprocessing.Process": lambda begin, method: Process(begin, "multiprocessing", method),
+    "billiard.Pool": lambda begin, method: Billiard(begin, "billiard", method),
     "multiprocess.Process": lambda begin, method: Process(begin, "multiprocess", method),
     "concurrent.futures.ProcessPoolExecutor": Executor,
     "concurrent.futures.InterpreterPoolExecutor": lambda begin, _: Interpreters(begin),

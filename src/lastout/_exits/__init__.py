@@ -8,6 +8,8 @@ Only the standard library is imported here, and of that nothing slow to load.
 
 from __future__ import annotations
 
+from .._platform.imports import load
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,10 +17,20 @@ if TYPE_CHECKING:
 # The packages whose children are followed; never imported from here.
 PACKAGES = ("multiprocessing", "multiprocess")
 
+
+def _in_children(name: str) -> Callable[[], object]:
+    """Return a hook that calls a function of `children`, and loads that module if need be."""
+
+    def call() -> None:
+        getattr(load("lastout._exits.children"), name)()
+
+    return call
+
+
 # What `children` and `signals` hang into the registry, which knows nothing of them.
-on_first_registration: list[Callable[[], object]] = []
-on_before_threads: list[Callable[[], object]] = []  # a handler that runs before threads are joined
-on_inheritable: list[Callable[[], object]] = []  # a handler that children get too
+on_first_registration = [_in_children("arm")]
+on_before_threads = [_in_children("prepare_before_threads")]  # a handler that runs before joins
+on_inheritable = [_in_children("install_carriers")]  # a handler that children get too
 before_end: list[Callable[[], object]] = []  # the process begins to end
 after_end: list[Callable[[], object]] = []  # the process ends, and its handlers have run
 # What `ending` runs the handlers by, at a normal end; `False` if that was not all.

@@ -28,16 +28,7 @@ import sys
 
 from .._platform import HAS_FORK, in_main_interpreter, show_unraisable
 from .._platform.imports import load
-from . import (
-    PACKAGES,
-    before_end,
-    call_all,
-    forkserver,
-    on_before_threads,
-    on_first_registration,
-    on_inheritable,
-    registry,
-)
+from . import PACKAGES, before_end, call_all, forkserver, registry
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -54,18 +45,6 @@ _is_heir = False
 _followers: list[tuple[Callable[[], object], Callable[[], object], Callable[[], object]]] = []
 _called_back_by: set[str] = set()
 _finalizers: dict[str, tuple[int | None, Any]] = {}
-
-
-def hook_up() -> None:
-    """Have the registry tell us of what is registered that has to be seen to here.
-
-    A call, not what importing this does: where all imports are lazy (PEP 810) nobody
-    would use a name of this module, and it would never be loaded.
-    """
-    if arm not in on_first_registration:
-        on_first_registration.append(arm)
-        on_inheritable.append(_plant_carriers)
-        on_before_threads.append(_prepare_before_threads)
 
 
 def follow_forks(
@@ -221,14 +200,16 @@ def _guarded(call: Callable[[], object]) -> bool:
     return True
 
 
-def _plant_carriers() -> None:
+def install_carriers() -> None:
+    """A handler that children inherit was registered: have each child get it."""
     load("lastout._exits.carrier")  # seldom needed
     from .carrier import install
 
     install()
 
 
-def _prepare_before_threads() -> None:
+def prepare_before_threads() -> None:
+    """A handler was registered that runs before threads are joined: have the end run it then."""
     load("lastout._exits.before_threads")  # seldom needed
     from .before_threads import split
 

@@ -136,8 +136,8 @@ def safe_repr(value: object) -> str:
 
 def _unraisable_arguments(fields: tuple[object, ...]) -> Any:
     # The default hook takes nothing but this type, which has no public name.
-    kinds: list[Any] = tuple.__subclasses__()
-    return next(kind for kind in kinds if kind.__name__ == "UnraisableHookArgs")(fields)
+    types: list[Any] = tuple.__subclasses__()
+    return next(one for one in types if one.__name__ == "UnraisableHookArgs")(fields)
 
 
 _set_handler: Callable[[int, int | None], object] | None = None

@@ -58,12 +58,12 @@ def file_system_of(descriptor: int, mounts: str = "/proc/self/mountinfo") -> str
     device = os.fstat(descriptor).st_dev
     number = f"{os.major(device)}:{os.minor(device)}"
     by_device = ""
-    for its_mount, its_number, kind in _mounted(mounts):
+    for its_mount, its_number, its_type in _mounted(mounts):
         # A subvolume of btrfs has a device number that its mount has not.
         if its_mount == mount:
-            return kind
+            return its_type
         if its_number == number:
-            by_device = kind
+            by_device = its_type
     # In a chroot that is no mount itself, its own mount is not listed.
     return by_device or _by_magic(descriptor)
 

@@ -1,46 +1,30 @@
-"""ArtifactMethods: what a scope can make, each thing recorded before it exists.
-
-recipe: choose its name  -->  record  -->  create it  -->  record what is known only now
-"""
+"""ArtifactMethods: what a scope can make, by the recipes of its kinds."""
 
 from __future__ import annotations
 
 import os
-from weakref import WeakKeyDictionary
 
 from .._platform.files import temporary_directory
-from .._platform.imports import load
-from ..errors import UsageError
 from ..layout import SCOPE_VARIABLE
 from . import tracking
+from .artifact_recorder import ArtifactRecorder
 from .kinds import directory, file, socket
-from .records.artifact import LIFETIMES, Artifact
-from .records.liveness import is_helper
+from .kinds.table import make_ready
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from subprocess import Popen
-    from typing import Any, TypeVar
+    from typing import Any
 
-    from .kinds.base import AnyPath, BuiltInKind, Data, Recipe
+    from .artifact_recorder import After
+    from .kinds.base import AnyPath, Data, Recipe
     from .kinds.untracked import Semaphore, SharedMemory
-    from .membership.membership import Membership
-
-    After = Artifact | object | Iterable[Artifact | object]
-    Thing = TypeVar("Thing")
-
-# What the user got for an artifact (a Popen, shared memory): which one it is.
-_artifacts: WeakKeyDictionary[object, Artifact] = WeakKeyDictionary()
+    from .records.artifact import Artifact
 
 
-class ArtifactMethods:
+class ArtifactMethods(ArtifactRecorder):
     """The part of a scope that makes things."""
-
-    path: str
-
-    def _membership(self) -> Membership:
-        raise NotImplementedError
 
     def directory(
         self, path: AnyPath | None = None, *, lifetime: str = "scope", after: After = ()
@@ -95,7 +79,7 @@ class ArtifactMethods:
             SystemRefused: there is not so much memory, or it could not be recorded; it was
                 not made.
         """
-        load("lastout._scopes.kinds.shared_memory")
+        make_ready("shared_memory")
         from .kinds import shared_memory
 
         recipe = shared_memory.recipe(size, name)
@@ -110,7 +94,7 @@ class ArtifactMethods:
         after: After = (),
     ) -> Semaphore:
         """Make a named semaphore; otherwise as `shared_memory`."""
-        load("lastout._scopes.kinds.semaphore")
+        make_ready("semaphore")
         from .kinds import semaphore
 
         return self._made("semaphore", semaphore.recipe(value, name), lifetime, after)
@@ -147,7 +131,7 @@ class ArtifactMethods:
             OSError: it cannot be started.
             SystemRefused: it could not be recorded; it was not started.
         """
-        load("lastout._scopes.kinds.popen")
+        make_ready("popen")
         from .kinds import popen
 
         env = options.get("env")
@@ -202,7 +186,7 @@ class ArtifactMethods:
             UsageError, TypeError: it cannot be run.
             SystemRefused: it could not be recorded.
         """
-        load("lastout._scopes.kinds.command")
+        make_ready("command")
         from .kinds import command
 
         recipe = command.recipe(argv, cwd=cwd, env=env, timeout=timeout)
@@ -224,7 +208,7 @@ class ArtifactMethods:
             UsageError: it can neither be imported nor pickled.
             SystemRefused: it could not be recorded.
         """
-        load("lastout._scopes.kinds.callback", needs_logging=True)
+        make_ready("callback")
         from .kinds import callback
 
         return self._record("callback", callback.recipe(func, args, kwargs), "scope", ())
@@ -255,73 +239,6 @@ class ArtifactMethods:
             SystemRefused: it could not be recorded.
         """
         return self._record(kind, tracking.adopt(kind, location, options), lifetime, after)
-
-    def artifact_of(self, made: object) -> Artifact:
-        """The artifact behind a `Popen`, shared memory or semaphore that this process made here.
-
-        Raises:
-            UsageError: it was not made by a scope in this process.
-        """
-        try:
-            return _artifacts[made]
-        except (KeyError, TypeError):
-            raise UsageError(f"{made!r} was not made by a scope in this process") from None
-
-    def _made(self, kind: BuiltInKind, recipe: Recipe[Thing], lifetime: str, after: After) -> Thing:
-        """Record something and make it; what the user gets."""
-        artifact, thing = self._record_and_make(kind, recipe, lifetime, after)
-        assert thing is not None
-        _artifacts[thing] = artifact
-        return thing
-
-    def _record(self, kind: str, recipe: Recipe[object], lifetime: str, after: After) -> Artifact:
-        """Record something, and make it if it is to be made; its artifact."""
-        return self._record_and_make(kind, recipe, lifetime, after)[0]
-
-    def _record_and_make(
-        self, kind: str, recipe: Recipe[Thing], lifetime: str, after: After
-    ) -> tuple[Artifact, Thing | None]:
-        if lifetime not in LIFETIMES:
-            self._membership()
-            raise UsageError(f"lifetime must be one of {LIFETIMES}, not {lifetime!r}")
-        while True:
-            member = self._membership()
-            with member.busy:
-                if not is_helper(member.token):
-                    return self._make_as(member, kind, recipe, lifetime, after)
-                with member.undisturbed() as there:
-                    if there:
-                        return self._make_as(member, kind, recipe, lifetime, after)
-            member.lose()
-
-    def _make_as(
-        self, member: Membership, kind: str, recipe: Recipe[Thing], lifetime: str, after: After
-    ) -> tuple[Artifact, Thing | None]:
-        ids = self._ids(after)
-        artifact = member.record(kind, recipe.location, lifetime, ids, recipe.data)
-        if recipe.create is None:
-            return artifact, None
-        try:
-            created = recipe.create()
-        except Exception:
-            # A recipe leaves nothing behind, and what is there may be another's.
-            member.keep(artifact)
-            raise
-        made, more = created
-        if more:
-            tracking.check_data(kind, "what was known only later", more)
-            artifact = member.add(artifact, more)
-        return artifact, made
-
-    def _ids(self, after: After) -> tuple[str, ...]:
-        several = after if isinstance(after, (tuple, list, set, frozenset)) else (after,)
-        found = []
-        for one in several:
-            artifact = one if isinstance(one, Artifact) else self.artifact_of(one)
-            if artifact.scope != self.path:
-                raise UsageError(f"{artifact!r} is in another scope, {artifact.scope!r}")
-            found.append(artifact.id)
-        return tuple(found)
 
 
 # Journals of former versions name it so.

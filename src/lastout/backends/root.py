@@ -218,17 +218,17 @@ def trust(path: str) -> None:
 def _check_locks(root: PrivateDescriptor, path: str) -> None:
     if root.device in _reliable:
         return
-    kind = file_system_of(root.number)
-    if kind in RELIABLE or (not kind and sys.platform != "linux"):
+    file_system = file_system_of(root.number)
+    if file_system in RELIABLE or (not file_system and sys.platform != "linux"):
         _reliable.add(root.device)
     elif not _is_trusted(root):
         raise RootRefused(
-            f"will not use {path!r}: its file system ({kind or 'of an unknown type'}) is not known"
-            " to keep a lock for as long as its holder lives; choose a directory on a disk of this"
-            " machine, or in memory (LASTOUT_ROOT), or, if no other machine can see that one, say"
-            f" trust_root=True (or: touch {os.path.join(path, TRUSTED)!r})",
+            f"will not use {path!r}: its file system ({file_system or 'of an unknown type'}) is not"
+            " known to keep a lock for as long as its holder lives; choose a directory on a disk of"
+            " this machine, or in memory (LASTOUT_ROOT), or, if no other machine can see that one,"
+            f" say trust_root=True (or: touch {os.path.join(path, TRUSTED)!r})",
             path=path,
-            file_system=kind,
+            file_system=file_system,
         )
 
 

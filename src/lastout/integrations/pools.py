@@ -11,10 +11,12 @@ from __future__ import annotations
 import os
 import pickle
 import signal
+import sys
 
 from .. import Scope, handle_signals, handler, reap
 from .._platform import in_main_interpreter
 from .._platform.genuine import in_main_thread
+from .._platform.imports import load
 from ..deadline import check_seconds
 from ..errors import UsageError
 from .orphans import end_with_starter
@@ -100,6 +102,8 @@ class Worker:
             if not self._outlive_parent and end_with_starter():
                 for join in self._joins:
                     join.terminates_itself = True
+            if "billiard.process" in sys.modules:
+                load("lastout.integrations.billiard").run_handlers_at_exit()
         for join in self._joins:
             join()
         if self._initializer is not None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 GROUP: Final = "lastout.kinds"
 OURS: Final = "lastout itself"
+_LETTERS: Final = str.maketrans("_-.", "xxx")
 
 
 def find(name: str, built_in: Collection[str]) -> Kind:
@@ -78,6 +79,8 @@ def _load(name: str, entry: metadata.EntryPoint) -> Kind:
             f"{_package_of(entry)} brings it, but {entry.value} fails:"
             f" {type(error).__name__}: {error}",
         ) from error
+    if not name.isascii() or not name.translate(_LETTERS).isalnum():
+        raise _unusable(name, "a name has letters, digits, and any of _ - . besides")
     if not isinstance(found, Kind) or getattr(found, "name", None) != name:
         raise _unusable(
             name,

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from typing import Final
 
     from ...deadline import Deadline
-    from .base import Data, Size
+    from .base import BuiltInKind, Data, Size
 
 Answer = TypeVar("Answer")
 
@@ -83,8 +83,17 @@ def find(name: str) -> Kind:
     """
     kind = _found.get(name)
     if kind is None:
-        kind = _found[name] = _load(name)
+        kind = _found.setdefault(name, _load(name))
     return kind
+
+
+def make_ready(name: BuiltInKind) -> None:
+    """Load one of lastout's own kinds while no other thread forks: its file can be imported now.
+
+    Raises:
+        ImportError, OSError: it cannot be loaded.
+    """
+    find(name)
 
 
 def _load(name: str) -> Kind:
@@ -98,7 +107,7 @@ def _load(name: str) -> Kind:
             brought: Kind = outside.find(name, KINDS)
             return brought
         except UnknownKind as error:
-            _missing[name] = error
+            _missing[name] = copy(error)  # without its traceback, which holds frames
     raise copy(_missing[name])  # a scope may have many of them, and looking takes long
 
 
@@ -142,7 +151,7 @@ def clean(name: str, location: str, data: Data, deadline: Deadline) -> None:
 
 def forget(name: str, location: str, data: Data) -> None:
     """It will not be cleaned by us: let go of what this process holds for it."""
-    kind = _found.get(name)  # what it never loaded holds nothing here
+    kind = _found.get(name)  # what was never used here holds nothing here
     if kind is not None:
         kind.forget(location, data)
 
@@ -160,7 +169,10 @@ def size(name: str, location: str, data: Data) -> Size | None:
 
 def describe(name: str, location: str, data: Data) -> str:
     """What it is, for people, in one line."""
-    return _answer(name, lambda kind: str(kind.describe(location, data)), location)
+    try:  # not by `_answer`: it is asked for each thing that is cleaned
+        return str(find(name).describe(location, data))
+    except Exception:
+        return location
 
 
 def ends(name: str, location: str, data: Data, processes: Collection[int]) -> bool:

@@ -1,0 +1,103 @@
+"""ArtifactRecorder: each thing is recorded before it exists.
+
+recipe: choose its name  -->  record  -->  create it  -->  record what is known only now
+"""
+
+from __future__ import annotations
+
+from weakref import WeakKeyDictionary
+
+from ..errors import UsageError
+from . import tracking
+from .records.artifact import LIFETIMES, Artifact
+from .records.liveness import is_helper
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import TypeVar
+
+    from .kinds.base import BuiltInKind, Recipe
+    from .membership.membership import Membership
+
+    After = Artifact | object | Iterable[Artifact | object]
+    Thing = TypeVar("Thing")
+
+# What the user got for an artifact (a Popen, shared memory): which one it is.
+_artifacts: WeakKeyDictionary[object, Artifact] = WeakKeyDictionary()
+
+
+class ArtifactRecorder:
+    """The part of a scope that records things and has them made."""
+
+    path: str
+
+    def _membership(self) -> Membership:
+        raise NotImplementedError
+
+    def artifact_of(self, made: object) -> Artifact:
+        """The artifact behind a `Popen`, shared memory or semaphore that this process made here.
+
+        Raises:
+            UsageError: it was not made by a scope in this process.
+        """
+        try:
+            return _artifacts[made]
+        except (KeyError, TypeError):
+            raise UsageError(f"{made!r} was not made by a scope in this process") from None
+
+    def _made(self, kind: BuiltInKind, recipe: Recipe[Thing], lifetime: str, after: After) -> Thing:
+        """Record something and make it; what the user gets."""
+        artifact, thing = self._record_and_make(kind, recipe, lifetime, after)
+        assert thing is not None
+        _artifacts[thing] = artifact
+        return thing
+
+    def _record(self, kind: str, recipe: Recipe[object], lifetime: str, after: After) -> Artifact:
+        """Record something, and make it if it is to be made; its artifact."""
+        return self._record_and_make(kind, recipe, lifetime, after)[0]
+
+    def _record_and_make(
+        self, kind: str, recipe: Recipe[Thing], lifetime: str, after: After
+    ) -> tuple[Artifact, Thing | None]:
+        if lifetime not in LIFETIMES:
+            self._membership()
+            raise UsageError(f"lifetime must be one of {LIFETIMES}, not {lifetime!r}")
+        while True:
+            member = self._membership()
+            with member.busy:
+                if not is_helper(member.token):
+                    return self._make_as(member, kind, recipe, lifetime, after)
+                with member.undisturbed() as there:
+                    if there:
+                        return self._make_as(member, kind, recipe, lifetime, after)
+            member.lose()
+
+    def _make_as(
+        self, member: Membership, kind: str, recipe: Recipe[Thing], lifetime: str, after: After
+    ) -> tuple[Artifact, Thing | None]:
+        ids = self._ids(after)
+        artifact = member.record(kind, recipe.location, lifetime, ids, recipe.data)
+        if recipe.create is None:
+            return artifact, None
+        try:
+            created = recipe.create()
+        except Exception:
+            # A recipe leaves nothing behind, and what is there may be another's.
+            member.keep(artifact)
+            raise
+        made, more = created
+        if more:
+            tracking.check_data(kind, "what was known only later", more)
+            artifact = member.add(artifact, more)
+        return artifact, made
+
+    def _ids(self, after: After) -> tuple[str, ...]:
+        several = after if isinstance(after, (tuple, list, set, frozenset)) else (after,)
+        found = []
+        for one in several:
+            artifact = one if isinstance(one, Artifact) else self.artifact_of(one)
+            if artifact.scope != self.path:
+                raise UsageError(f"{artifact!r} is in another scope, {artifact.scope!r}")
+            found.append(artifact.id)
+        return tuple(found)

@@ -1,0 +1,44 @@
+"""The package on docs/how-to/kinds.md works as it stands there."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lastout.kinds import Kind
+from support.packages import install
+from support.program import IMPORTED_FROM
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from support import Program
+
+PAGE = (Path(__file__).parents[2] / "docs/how-to/kinds.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+
+
+def test_the_package_of_the_page(tmp_path: Path, program: Callable[..., Program]) -> None:
+    """Its class, found by its entry point, cleans what a killed member made."""
+    module, script = blocks("py")
+    [project], [said] = blocks("toml"), blocks("text")
+    kinds = tomllib.loads(project)["project"]["entry-points"]["lastout.kinds"]
+    site = install(tmp_path / "site", "sqlite-tables", kinds)
+    (site / "sqlite_tables.py").write_text(module)
+    child = program(script, env={"PYTHONPATH": f"{site}{os.pathsep}{IMPORTED_FROM}"})
+    ended = child.end()
+    assert re.fullmatch(re.escape(said).replace(r"\.\.\.", ".*"), ended.out), ended
+
+
+def test_the_page_names_all_that_a_kind_can_say() -> None:
+    """Each flag and each method of the base class stands on the page."""
+    table = PAGE.partition("## What else it can say")[2].partition("\n## ")[0]
+    named = set(re.findall(r"^\| `(\w+)", table, re.MULTILINE))
+    asked = {name for name in vars(Kind) if not name.startswith("_")}
+    assert asked - named == {"clean", "ends"}, "`ends` is for kinds that know their processes"
