@@ -67,7 +67,9 @@ def rm(state, args):
                 state["containers"].remove(found[0])
             save(state)
             name = found[0]["name"]
-            sys.exit(f"Error response from daemon: removal of container {name} is already in progress")
+            sys.exit(
+                f"Error response from daemon: removal of container {name} is already in progress"
+            )
         for one in found:
             state["containers"].remove(one)
     save(state)

@@ -186,7 +186,19 @@ def ipc_namespace(pid: int) -> int:
 
 @pytest.mark.parametrize(
     "location",
-    ["", "7", "shm", "shm:", "shm:-1", "shm:x", "shm: 7", "sem:٣", "/shm:7", "msg:2147483648", "SHM:1"],
+    [
+        "",
+        "7",
+        "shm",
+        "shm:",
+        "shm:-1",
+        "shm:x",
+        "shm: 7",
+        "sem:٣",
+        "/shm:7",
+        "msg:2147483648",
+        "SHM:1",
+    ],
 )
 def test_what_names_nothing(location: str) -> None:
     """Anything but a sort and a number is an error, before it is looked for."""

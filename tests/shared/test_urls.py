@@ -143,8 +143,11 @@ def test_a_key_behind_a_question_mark_is_not_told() -> None:
 
 @pytest.mark.parametrize(
     "address",
-    ["", "x", "/x", "s3:/x", "://x", "s3://a/b\n", "s3://a/b\0", "s3://\ud800/", "zip://x::file:///a"]
-    + ["s3://bucket/*", "file:///tmp/a?", "s3://b/x[1]", "file:///tmp/../etc/", "file:///tmp/./x"],
+    [
+        *("", "x", "/x", "s3:/x", "://x", "s3://a/b\n", "s3://a/b\0", "s3://\ud800/"),
+        *("zip://x::file:///a", "s3://bucket/*", "file:///tmp/a?", "s3://b/x[1]"),
+        *("file:///tmp/../etc/", "file:///tmp/./x"),
+    ],
 )
 def test_what_is_no_address(address: str) -> None:
     """What is no plain address of one place is an error before anybody is asked."""
@@ -348,7 +351,7 @@ def test_who_cleans_is_not_let_in(store: Store, monkeypatch: pytest.MonkeyPatch)
     """Without an answer nothing is known to be gone: it stays recorded, and the error says why."""
     made = track("url", "s3://bucket/job/")
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    with pytest.raises(errors.CleanupFailed, match="(?i)connect"):
+    with pytest.raises(errors.CleanupFailed, match=r"(?i)connect"):
         made.clean()
     assert "job/a" in store.names()
 

@@ -1,4 +1,4 @@
-"""What exists already and is handed to a scope: by a process that is killed, and in what is shown."""
+"""What is handed to a scope as it is: by a process that is killed, and as it is shown."""
 
 from __future__ import annotations
 

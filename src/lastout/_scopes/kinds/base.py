@@ -19,7 +19,19 @@ if TYPE_CHECKING:
     from ...deadline import Deadline
 
 BuiltInKind: TypeAlias = Literal[
-    "directory", "file", "socket", "shared_memory", "semaphore", "popen", "command", "callback"
+    "directory",
+    "file",
+    "socket",
+    "shared_memory",
+    "semaphore",
+    "popen",
+    "command",
+    "callback",
+    "url",
+    "message_queue",
+    "sysv",
+    "mount",
+    "container",
 ]
 AnyPath: TypeAlias = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 LONGEST: Final = 60.0  # seconds: one cleanup that hangs must not hold up the scope for ever

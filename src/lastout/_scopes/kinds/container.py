@@ -1,9 +1,9 @@
 """Containers: removed by the engine that they run in, docker or podman, whatever state they are in.
 
-    "web-1"         the container of that name or id; known again by its id
-    "label=run=7"   all that have the label when it is cleaned, be there none yet
+"web-1"         the container of that name or id; known again by its id
+"label=run=7"   all that have the label when it is cleaned, be there none yet
 
-    ps --all -> those that were recorded -> rm --force --volumes -> ps --all: none of them left
+ps --all -> those that were recorded -> rm --force --volumes -> ps --all: none of them left
 """
 
 from __future__ import annotations

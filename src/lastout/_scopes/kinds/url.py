@@ -74,6 +74,7 @@ class UrlKind(Trackable):
 
     def clean(self, location: str, data: Data, deadline: Deadline) -> None:
         """Remove it, in a process of its own."""
+        _check(location)
         if location.startswith(_MEMORY) and data["process"] != os.getpid():
             return  # it went with its process, or is that one's to remove
         kept = json.dumps([data.get("type"), data.get("inode")])
