@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 from contextlib import suppress
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
@@ -601,6 +602,33 @@ def test_one_that_fails_at_everything_is_an_error_of_its_own(path: Path) -> None
     assert table.limit("only_cleaned", {}) == 60.0
     assert not path.exists()
     shutil.rmtree(Path(os.environ["LASTOUT_ROOT"], "left"))
+
+
+def test_packages_that_cannot_be_read(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is wrong with what is installed, it is an error of that kind alone."""
+
+    def refuse(**_: object) -> None:
+        raise OSError("for this test")
+
+    monkeypatch.setattr(metadata, "entry_points", refuse)
+    leave_behind([("fifo", str(path), {}), ("file", str(path), {})])
+    path.touch()
+    [error] = failures(lastout.reap(name="left"))
+    assert isinstance(error, errors.UnusableKind)
+    assert "for this test" in str(error)
+    assert not path.exists()
+    shutil.rmtree(Path(os.environ["LASTOUT_ROOT"], "left"))
+
+
+def test_whom_it_ends() -> None:
+    """Only a kind that ends processes is asked whether it ends these; usually it is none."""
+    assert not table.find("fifo").ends("pot", {}, [os.getpid()])
+    assert not table.ends("only_cleaned", "pot", {}, [os.getpid()])
+    with lastout.Scope() as scope:
+        process = scope.popen(["sleep", "600"])
+        its = scope.artifact_of(process)
+        assert table.ends(its.kind, its.location, its.data, [os.getpid(), process.pid])
+        assert not table.ends(its.kind, its.location, its.data, [os.getpid()])
 
 
 def test_two_packages_that_claim_a_name(
