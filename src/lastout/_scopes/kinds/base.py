@@ -75,13 +75,13 @@ class Kind:
         name: what journals call it.
         at_path: whether it is found at its location, an absolute path; then its `Artifact` is an
             `os.PathLike`.
-        repeatable: whether cleaning it a second time does no harm, though something else
-            may have come to its place, because it looks before; and is quick, so that many
-            share the lines in a journal that say so.
+        repeatable: whether `clean` is quick, and harmless a second time, because it looks
+            before it removes.  Many in a row then share one line in the journal, and the
+            limit of the first.
         contains: whether other artifacts may lie in it, below its location; they go first.
         ends_processes: whether cleaning it ends processes, which may be members of the scope.
         may_need_scope: whether cleaning it waits for others: processes, calls, the network.
-            Nobody can join or leave a scope while it is cleaned, but while it waits for these.
+            The scope is let go of meanwhile; else nobody can join or leave until it is clean.
     """
 
     name: str
