@@ -4,6 +4,7 @@ What it has lies beside it, in `containers.json`, with how it is to behave:
 
     away       nothing can be done, as without a daemon
     hangs      it never comes back
+    immortal   `rm` removes nothing
     refusals   how often `rm` fails, as while somebody else removes the container
     then       "gone": with the last refusal the container is gone
 """
@@ -70,7 +71,7 @@ def rm(state, args):
             sys.exit(
                 f"Error response from daemon: removal of container {name} is already in progress"
             )
-        for one in found:
+        for one in [] if state.get("immortal") else found:
             state["containers"].remove(one)
     save(state)
 

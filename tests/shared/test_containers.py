@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -131,6 +132,27 @@ def test_it_cannot_be_removed(engine: Engine, monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(errors.CleanupFailed, match="removal of container one is already"):
         made.clean()
     assert engine.names() == ["one"]
+
+
+def test_more_come_as_they_are_removed(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a label, what starts them anew has to end first."""
+    monkeypatch.setattr(container, "_ROUNDS", 2)
+    engine.run("one", "run=7")
+    made = track("container", "label=run=7")
+    engine.set(immortal=True)
+    with pytest.raises(errors.CleanupFailed, match="more come"):
+        made.clean()
+
+
+def test_its_time_is_over(engine: Engine) -> None:
+    """With no time left it is not tried again."""
+    engine.run("one")
+    made = track("container", "one")
+    engine.set(refusals=1000)
+    began = monotonic()
+    with pytest.raises(errors.CleanupFailed):
+        made.clean(seconds=1)
+    assert monotonic() - began < 10
 
 
 def test_the_engine_is_away(engine: Engine) -> None:

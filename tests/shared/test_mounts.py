@@ -13,7 +13,7 @@ import pytest
 
 import lastout
 from lastout import errors
-from lastout._platform import libc, mounts
+from lastout._platform import libc, mounts, pids
 from support.adopted import reap, shown, track_and_be_killed
 from support.artifacts import track
 from support.unprivileged import without_privileges
@@ -318,6 +318,55 @@ def test_it_is_listed(point: Path, tmp_path: Path) -> None:
     with lastout.Scope("job", root=tmp_path / "root") as scope:
         scope.track("mount", point)
         assert str(point) in shown(tmp_path / "root")
+
+
+def test_unmounted_in_the_moment_between(point: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody else may unmount it after it was looked at."""
+    made, unmount = track("mount", point), mounts.unmount
+
+    def be_late(descriptor: int) -> None:
+        unmount(descriptor)
+        unmount(descriptor)
+
+    monkeypatch.setattr(mounts, "unmount", be_late)
+    made.clean()
+    assert mounted(point) == 0
+
+
+def test_another_boot_took_it_along(point: Path) -> None:
+    """After a reboot whatever is mounted there is somebody else's."""
+    made = track("mount", point)
+    made.data["boot"] = "another"
+    made.clean()
+    assert mounted(point) == 1
+
+
+def test_without_the_table(point: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the system does not tell of cannot be known again, and is not recorded."""
+
+    def refuse() -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(mounts, "_table", refuse)
+    with pytest.raises(errors.SystemRefused, match="Permission denied"):
+        track("mount", point)
+
+
+def test_rights_that_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the system does not say so, nobody is taken for root."""
+
+    def refuse(_: str) -> bytes:
+        raise FileNotFoundError
+
+    monkeypatch.setattr(pids, "read_all", refuse)
+    assert not mounts.may_unmount()
+
+
+def test_a_kernel_without_numbers_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An older kernel, or a closed descriptor, gives none."""
+    assert libc.unique_mount_id(-1) is None
+    monkeypatch.setattr(libc, "_UNIQUE_MOUNT_ID", 1 << 30)
+    assert libc.unique_mount_id(0) is None
 
 
 def test_escapes_of_the_table() -> None:

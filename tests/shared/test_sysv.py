@@ -6,18 +6,17 @@ import ctypes
 import os
 import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import lastout
 from lastout import errors
-from lastout._platform import pids
-from lastout._scopes.kinds import table
+from lastout._platform import libc, namespaces, pids
+from lastout._scopes.kinds import sysv, table
 from support import eventually
 from support.adopted import reap, shown, track_and_be_killed
 from support.artifacts import Made, track
-from support.unprivileged import without_privileges
 from support.unshared import unshared
 
 if TYPE_CHECKING:
@@ -77,6 +76,7 @@ def test_with_its_number_goes_nothing_else(sort: str, number: int, made: Made) -
     """Others of the same sort stay."""
     other = MAKERS[sort]()
     try:
+        assert track("sysv", f"{sort}:{other}").location != made.location
         made.clean()
         assert is_there(sort, other)
     finally:
@@ -219,25 +219,59 @@ def test_one_that_is_not_there(sort: str, number: int) -> None:
         track("sysv", f"{sort}:{number}")
 
 
-def test_one_of_another_user(sort: str, number: int) -> None:
-    """Who may not remove it cannot hand it over either."""
-    if os.geteuid():
-        pytest.skip("needs another user")
-
-    def try_it() -> None:
-        os.setuid(65534)
+def test_one_of_another_user(sort: str, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who may not remove it cannot hand it over either, though all are shown to everybody."""
+    monkeypatch.setattr(os, "geteuid", lambda: 65534)
+    with pytest.raises(errors.SystemRefused, match="belongs to user"):
         track("sysv", f"{sort}:{number}")
 
-    raised = without_privileges_of_root(try_it)
-    assert isinstance(raised, errors.SystemRefused)
-    assert "belongs to user 0" in str(raised)
+
+def test_without_the_table(sort: str, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the system does not tell what there is, nothing is recorded."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise FileNotFoundError(2, "No such file or directory")
+
+    monkeypatch.setattr(sysv, "open", refuse, raising=False)
+    with pytest.raises(errors.SystemRefused, match="/proc/sysvipc"):
+        track("sysv", f"{sort}:{number}")
 
 
-def without_privileges_of_root(func: Callable[[], object]) -> BaseException | None:
-    """In a forked child that may still change its user."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("support.unprivileged._drop_capabilities", lambda: None)
-        return without_privileges(func)
+def test_gone_in_the_moment_between(
+    sort: str, number: int, made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody else may remove it after it was looked at."""
+    call = libc.call
+
+    def be_late(*args: Any) -> int:
+        call(*args)
+        return call(*args)
+
+    monkeypatch.setattr(libc, "call", be_late)
+    made.clean()
+    assert not is_there(sort, number)
+
+
+def test_the_kernel_refuses(
+    sort: str, number: int, made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it says is the error."""
+
+    def refuse(*_: object) -> int:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(libc, "call", refuse)
+    with pytest.raises(PermissionError):
+        made.clean()
+
+
+def test_whether_a_namespace_may_be_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is while a process is in it; one that ends meanwhile counts for nothing."""
+    ended = 2**22 + 1  # no pid is so high
+    monkeypatch.setattr(pids, "sees_all_processes", lambda: True)
+    monkeypatch.setattr(pids, "process_ids", lambda: [ended, os.getpid()])
+    assert namespaces.may_be_in_use("ipc", ipc_namespace(os.getpid()))
+    assert not namespaces.may_be_in_use("ipc", 1)
 
 
 def test_its_size() -> None:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from errno import EPERM
 
-from . import files, libc
+from . import files, libc, pids
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -53,18 +52,11 @@ def unmount(descriptor: int) -> None:
 def may_unmount() -> bool:
     """Whether this process may unmount whatever is mounted in its namespace."""
     try:
-        with open("/proc/self/status", encoding="ascii", errors="replace") as lines:
-            for line in lines:
-                if line.startswith("CapEff:"):
-                    return bool(int(line.split()[1], 16) & _SYS_ADMIN)
+        status = pids.read_all("/proc/self/status")
     except OSError:
-        pass
-    return False
-
-
-def is_refusal(error: OSError) -> bool:
-    """Whether it says that this user may not."""
-    return error.errno == EPERM
+        return False
+    rights = status.partition(b"\nCapEff:")[2].split(maxsplit=1)
+    return bool(rights and int(rights[0], 16) & _SYS_ADMIN)
 
 
 def _table() -> Iterator[dict[str, str]]:

@@ -7,7 +7,7 @@ opening the queue is enough to see device and inode, by which it is known again.
 from __future__ import annotations
 
 import os
-from errno import EACCES, ENOENT, ENOSYS, EPERM
+from errno import ENOSYS, EPERM
 
 from ..._platform import libc
 from ...errors import ArtifactMissing, UsageError
@@ -73,21 +73,18 @@ def _look(name: str) -> os.stat_result | None:
     Raises:
         OSError: it may neither be read nor written.
     """
-    for flags in (os.O_RDONLY, os.O_WRONLY):
+    path = os.fsencode(f"/{name}")
+    try:
         try:
-            # The kernel closes it on exec.
-            opened = libc.call("mq_open", os.fsencode(f"/{name}"), flags)
-        except OSError as error:
-            if error.errno == ENOENT:
-                return None
-            if error.errno != EACCES or flags == os.O_WRONLY:
-                raise
-        else:
-            try:
-                return os.fstat(opened)
-            finally:
-                os.close(opened)
-    return None
+            opened = libc.call("mq_open", path, os.O_RDONLY)  # the kernel closes it on exec
+        except PermissionError:
+            opened = libc.call("mq_open", path, os.O_WRONLY)
+    except FileNotFoundError:
+        return None
+    try:
+        return os.fstat(opened)
+    finally:
+        os.close(opened)
 
 
 def _checked(location: AnyPath) -> str:
