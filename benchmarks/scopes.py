@@ -112,7 +112,7 @@ def liveness(place: Path, number: int, rounds: int) -> Iterator[Line]:
     with _enough_descriptors(), Companion(_members(place, number)) as members:
         pid = int(members())
         backend = LocalBackend(place / "root")
-        with backend.hold("many", Deadline(60)) as held:  # type: ignore[union-attr]
+        with backend.lock_scope("many", Deadline(60)) as held:  # type: ignore[union-attr]
 
             def ours() -> None:
                 if len(ScopeSurvey(held, "many").living) != number:
@@ -161,7 +161,7 @@ from lastout._scopes.records import journal
 from lastout.backends.local import LocalBackend
 
 backend = LocalBackend({str(place / "root")!r})
-with backend.hold("many", Deadline(60), create=True):
+with backend.lock_scope("many", Deadline(60), create=True):
     members = [
         backend.publish("many", f"{{one:016x}}", journal.header(f"{{one:016x}}"))
         for one in range({number})

@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lastout._identity import Identity, comparable, here, is_running, new_token
+from lastout._identity import (
+    Identity,
+    comparable,
+    has_executed,
+    here,
+    is_running,
+    new_token,
+    running_process,
+)
 from support import eventually
 
 if TYPE_CHECKING:
@@ -129,7 +137,9 @@ def test_exec_is_another_program(program: Callable[..., Program]) -> None:
     assert parent == forked
     who = changed(here(), pid=child.pid, started=None, image=int(parent))
     assert is_running(who)
-    assert not is_running(who, same_program=True)
+    facts = running_process(who)
+    assert facts
+    assert has_executed(who, facts)
     child.tell("go")
     child.end()
 

@@ -23,6 +23,7 @@ FIRST = {
     "USUAL_ROOT": "lastout",
     "GARBAGE": "garbage-",
     "TRUSTED": ".trusted",
+    "PYTEST_RUN": "pytest-",
     "SCOPE_LOCK": "scope.lock",
     "CLEANER_LOCK": "cleaner.lock",
     "ORPHANS_LOCK": "orphans.lock",

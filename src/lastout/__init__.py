@@ -11,9 +11,10 @@
                                             Report ==> stderr, observers
 
 Exit handlers lie on a stack, one for each process and interpreter, and an
-event unwinds it.  `_exits` holds this half: `children` sees to it that each
-child has a stack of its own and that its end is an event, `signals` makes a
-signal one.
+event unwinds it.  `_exits` holds this half: `children` gives each child a stack
+of its own and makes its end an event, and `signals` makes a signal an event.
+
+Tested by: tests/test_frame.py, tests/process/test_lazy_imports.py
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ __all__ = [
     "unwind",
 ]
 
-# Loaded on first use: many a process that imports this registers nothing, and makes no scope.
+# Loaded on first use, because many processes that import this use neither handlers nor scopes.
 _AT_THE_END = ("_exits", "_platform", "deadline", "errors", "report")
 _REGISTRY = ("handler", "register", "run_exit_handlers", "unregister", "unwind")
 _AS_ATEXIT = ("_clear", "_ncallbacks", "_run_exitfuncs")
@@ -76,7 +77,7 @@ _LAZY = {
     "SignalHandling": "_exits.signals",
     "handle_signals": "_exits.signals",
 }
-# What is pickled names these as well (see `public`), and in journals it is there for good.
+# Pickles refer to these by `lastout` as well (see `public`), and journals keep pickles for good.
 _PICKLED = {
     "Identity": "_identity",
     "Semaphore": "_scopes.kinds.untracked",
@@ -90,7 +91,7 @@ def __getattr__(name: str) -> object:
     file = _LAZY.get(name) or _PICKLED.get(name)
     if file is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    # filelock, of which scopes are made, imports logging where it cannot do so lazily.
+    # Scopes use filelock, which imports logging on a Python without lazy imports.
     logs = file.startswith("_scopes.") and _imports.LazyImportType is None
     module = _imports.load(f"{__name__}.{file}", needs_logging=logs)
     if file.startswith("_exits."):
@@ -105,6 +106,6 @@ def __dir__() -> list[str]:
 
 
 def _load_whole() -> None:
-    """Load all that runs when this process ends: then nothing may be loadable any more."""
+    """Load all modules that run when this process ends, because it may load none by then."""
     _imports.load(f"{__name__}._exits.children")
     _imports.load_now(*(f"{__name__}.{part}" for part in _AT_THE_END))

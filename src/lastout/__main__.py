@@ -1,4 +1,7 @@
-"""`python -m lastout` is the command `lastout`."""
+"""`python -m lastout` is the command `lastout`.
+
+Tested by: tests/test_frame.py, tests/cli/test_list_show.py
+"""
 
 from __future__ import annotations
 

@@ -1,12 +1,13 @@
-"""Who a member is, and whether that process still runs.
+"""Identity: which process a member is, and whether that process still runs.
 
-A process id alone is not enough: it is handed out again, it means another
-process in another container, and nothing after a reboot.  So a member writes
-down the boot, the pid namespace, the pid and when that process started; an
-interpreter has a number within its process.
+A process id alone is not enough: it is reused, it means another process in another
+container, and nothing after a reboot.  So a member records the boot, the pid namespace,
+the pid and when the process started; an interpreter has a number within its process.
 
-    Identity (recorded at join) ---> is_running() ---> True: fail closed, it lives
-                                                  `--> False: nobody like that is here
+    Identity (recorded at join) ---> is_running() ---> True: it runs, or may run
+                                                  `--> False: no such process is here
+
+Tested by: tests/test_identity.py
 """
 
 from __future__ import annotations
@@ -19,26 +20,28 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from ._platform.pids import ProcessFacts
+
 
 def new_token() -> str:
-    """A name for a member, an artifact or garbage that no other has."""
-    return os.urandom(8).hex()  # `secrets` would load OpenSSL: 4 MB
+    """A unique name for a member, an artifact or garbage."""
+    return os.urandom(8).hex()  # not by `secrets`, which would load OpenSSL: 4 MB
 
 
 class Identity:
     """A process and interpreter, as one member recorded itself.
 
     Attributes:
-        pid: its process id, or `None` where nobody knew it: then only its lock tells.
+        pid: its process id; `None` if unknown, so that only its lock says whether it lives.
         started: when it started, in the kernel's own unit; `None` if unknown.
         boot: the boot of the machine that it runs in.
-        namespace: the pid namespace in which `pid` is meant.
+        namespace: the pid namespace that `pid` belongs to.
         interpreter: 0 for the main interpreter of the process.
-        image: which program the process ran, or 0: an `exec` changes it.
+        image: a number of the program that the process ran, which `exec` changes; 0 if unknown.
         host: the name of the machine, for people to read.
     """
 
-    __module__ = __name__.partition(".")[0]  # as `public` does, which a guardian need not load
+    __module__ = __name__.partition(".")[0]  # not by `public`, which a guardian need not load
     __slots__ = ("boot", "host", "image", "interpreter", "namespace", "pid", "started")
 
     def __init__(
@@ -80,7 +83,7 @@ class Identity:
 
 
 def here() -> Identity:
-    """Who this process and interpreter is."""
+    """The identity of this process and interpreter."""
     pid = os.getpid()
     facts = pids.process_facts(pid)
     return Identity(
@@ -95,30 +98,40 @@ def here() -> Identity:
 
 
 def comparable(who: Identity) -> bool:
-    """Whether its pid means anything here: same boot, same pid namespace."""
+    """Whether the pid has a meaning here, because boot and pid namespace are the same."""
     return (
         who.pid is not None and who.boot == pids.boot_id() and who.namespace == pids.pid_namespace()
     )
 
 
-def is_running(who: Identity, same_program: bool = False) -> bool:
-    """Whether the process of `who` is running, as far as it can be known from here.
+def running_process(who: Identity) -> ProcessFacts | None:
+    """The facts about the process of `who`; `None` unless it is running.
 
-    Fails closed: one that cannot be told apart from it counts as running.  One
-    whose pid means nothing here (another boot or pid namespace, or none was
-    recorded) counts as not running, because its lock is all there is to ask.
-
-    Args:
-        who: what a member recorded.
-        same_program: whether a process that replaced its program by `exec` is
-            another one.
+    Fails closed: a process that may be the recorded process counts as running.  A
+    process whose pid has no meaning here (another boot or pid namespace, or no pid was
+    recorded) counts as not running, because only its lock can say so.
     """
     if not comparable(who):
-        return False
+        return None
     assert who.pid is not None
     facts = pids.process_facts(who.pid)
     if facts is None or facts.ending:
-        return False
+        return None
     if None not in (who.started, facts.started) and who.started != facts.started:
-        return False  # the pid was handed out again
-    return not (same_program and who.image and facts.image and who.image != facts.image)
+        return None  # the pid was reused
+    return facts
+
+
+def has_executed(who: Identity, facts: ProcessFacts) -> bool:
+    """Whether the process of `who` has replaced its program by `exec`, as far as is known."""
+    return bool(who.image and facts.image and who.image != facts.image)
+
+
+def is_running(who: Identity) -> bool:
+    """Whether the process of `who` is running, as far as it can be known from here."""
+    return running_process(who) is not None
+
+
+def has_ended(who: Identity) -> bool:
+    """Whether the process of `who` has certainly ended, and is not just out of sight."""
+    return comparable(who) and not is_running(who)

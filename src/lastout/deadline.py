@@ -1,4 +1,7 @@
-"""Time left, and how much of it one waiter may use."""
+"""Deadlines: the time left, and the share of it that the next waiter may use.
+
+Tested by: tests/process/test_deadline.py
+"""
 
 from __future__ import annotations
 
@@ -12,9 +15,9 @@ if TYPE_CHECKING:
 
 
 class Deadline:
-    """A moment by which something has to be over; `None` seconds means never.
+    """A moment by which something has to be over; `None` seconds means no limit.
 
-    Measured on the monotonic clock, so that a changed wall clock moves nothing.
+    Measured on the monotonic clock, because the wall clock may be changed.
     """
 
     __slots__ = ("_end",)
@@ -23,7 +26,7 @@ class Deadline:
         self._end: Final = None if seconds is None else monotonic() + seconds
 
     def left(self) -> float | None:
-        """Seconds left, never below zero; `None` where there is no end."""
+        """Seconds left, never below zero; `None` without a limit."""
         return None if self._end is None else max(0.0, self._end - monotonic())
 
     def passed(self) -> bool:
@@ -31,12 +34,11 @@ class Deadline:
         return self._end is not None and monotonic() >= self._end
 
     def share(self, others_wait: bool, limit: float | None = None) -> float | None:
-        """Seconds that the next one may use, given whether others stand behind it.
+        """Seconds that the next waiter may use, given whether further waiters come after it.
 
-        Half of what is left, or all of it for the last one: a single one that
-        hangs can never use up the time of those behind it, and what a quick
-        one does not use stays for the others.  `limit` is its own time limit;
-        the smaller of the two counts.
+        Half of the time left, or all of it for the last waiter: so a waiter that hangs
+        never uses up the time of later waiters, and time that a quick waiter does not use
+        stays for them.  `limit` is the waiter's own time limit; the smaller of the two counts.
         """
         left = self.left()
         if left is None:
@@ -46,16 +48,16 @@ class Deadline:
 
 
 def check_seconds(value: float | None, what: str) -> float | None:
-    """`value` if it can be waited for, else a clear error.
+    """`value`, checked to be a time that can be waited for.
 
     Raises:
-        TypeError: it is not a number.
-        UsageError: it is negative or not a number at all (NaN).
+        TypeError: `value` is not a number.
+        UsageError: `value` is negative or NaN.
     """
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{what} must be a number of seconds or None, not {value!r}")
-    if not value >= 0:  # NaN is neither more nor less
+    if not value >= 0:  # not `value < 0`, which is false for NaN
         raise UsageError(f"{what} must be zero or more seconds, not {value!r}")
     return None if value == float("inf") else float(value)

@@ -2,6 +2,8 @@
 
 A package names its kinds in the entry point group `lastout.kinds`; whoever cleans finds them
 there.  Nothing of this is loaded by `import lastout`.
+
+Tested by: tests/docs/test_kinds_page.py, tests/shared/test_kinds.py
 """
 
 from __future__ import annotations

@@ -1,8 +1,10 @@
-"""Layout: the names of what lies on disk, stands in the environment, or is seen of processes.
+"""Layout: the names on disk, in the environment and in the command lines of processes.
 
-Other versions of lastout meet there, and people look there, so a name that was ever given
-means the same for good.  What each is for stands in `docs/reference/journal.md`.  What only
-the processes of one test run tell each other is named in `pytest_plugin.board`.
+Different versions of lastout meet by these names, and people read them, so a name keeps its
+meaning for good.  `docs/reference/journal.md` explains each.  The names that only the
+processes of one test run use are in their `run_state.py`.
+
+Tested by: tests/test_layout.py
 """
 
 from __future__ import annotations
@@ -15,9 +17,10 @@ if TYPE_CHECKING:
 # for temporary files.
 USUAL_ROOT: Final = "lastout"
 
-# In a root, beside the scopes: those are called as their users call them.
-GARBAGE: Final = "garbage-"  # then a token, a hyphen, and what the scope was called
+# In a root, beside the scopes, whose names users choose.
+GARBAGE: Final = "garbage-"  # then a token, a hyphen, and the name of the scope
 TRUSTED: Final = ".trusted"
+PYTEST_RUN: Final = "pytest-"  # begins what the scope of a test run is called
 
 # In a scope.
 SCOPE_LOCK: Final = "scope.lock"
@@ -25,9 +28,9 @@ CLEANER_LOCK: Final = "cleaner.lock"
 ORPHANS_LOCK: Final = "orphans.lock"
 GUARDIAN_LOCK: Final = "guardian.lock"
 JOURNAL: Final = ".journal"  # behind the token of its member
-UNPUBLISHED: Final = ".new"  # behind a dot and that token
-# At the end of the token of a member that only serves others: so it is known without a look
-# inside.
+UNPUBLISHED: Final = ".new"  # behind a dot and the token
+# At the end of the token of a member that only serves other members, so that it is known
+# without reading its journal.
 HELPER: Final = "-helper"
 
 # In the environment.
@@ -40,5 +43,5 @@ LEAKS_VARIABLE: Final = "LASTOUT_PYTEST_LEAKS"
 GUARDIAN: Final = "lastout-guardian"
 KEEPER: Final = "lastout-keeper"
 
-# The name of a thread, which may have no more letters.
+# The name of a thread; the kernel allows no longer name.
 UNWINDING: Final = "lastout-unwinds"

@@ -1,9 +1,11 @@
-"""Naming a function, or pickling it with all that it uses, for a process that comes later.
+"""Naming a function, or pickling it with the globals it uses, for a later process.
 
-What a later process can import is referred to by name.  The rest is pickled by
-value, with dill: what was defined in the main script, as `__main__` or as the
-`__mp_main__` that spawned children call it, and in modules that were made at
-run time or found in no place that another process would look.
+A function or class that a later process can import is pickled by reference.  dill
+pickles the rest by value: functions and classes of the main script, which is
+`__main__`, or `__mp_main__` in spawned children, and of modules that were made at run
+time or that another process would not find.
+
+Tested by: tests/shared/test_callbacks.py, tests/process/test_lazy_names.py
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ _PATIENCE: Final = 1.0  # seconds
 
 
 def name_of(func: Callable[..., object]) -> str:
-    """`module:qualname`, as far as it has them."""
+    """`module:qualname` of a function, or of its type if it has none."""
     module, qualname = _address(func)
     return f"{module or type(func).__module__}:{qualname or type(func).__qualname__}"
 
@@ -45,7 +47,7 @@ def can_be_imported(func: Callable[..., object]) -> bool:
     found: object = sys.modules.get(module)
     for part in qualname.split("."):
         found = getattr(found, part, None)
-    # A method of a class is another object each time it is looked up.
+    # By `==` too, because each look-up of a method gives another object.
     same = found is func or (isinstance(func, _METHODS) and found == func)
     return same and module_can_be_imported(module)
 
@@ -53,13 +55,13 @@ def can_be_imported(func: Callable[..., object]) -> bool:
 def _address(func: Callable[..., object]) -> tuple[str | None, str | None]:
     owner = getattr(func, "__self__", None)
     if isinstance(func, _METHODS) and isinstance(owner, type):
-        # An inherited one says the name of the class that defines it.
+        # Not `__qualname__`, because that of an inherited method names the class that defines it.
         return owner.__module__, f"{owner.__qualname__}.{func.__name__}"
     return getattr(func, "__module__", None), getattr(func, "__qualname__", None)
 
 
 def module_can_be_imported(name: str) -> bool:
-    """Whether another process with this `sys.path` would find that same module."""
+    """Whether another process with this `sys.path` would find the same module."""
     loaded = sys.modules.get(name)
     spec = getattr(loaded, "__spec__", None)
     if spec is None or name in _MAINS:
@@ -76,14 +78,14 @@ def module_can_be_imported(name: str) -> bool:
     return False
 
 
-class _Pickler(by_value.Pickler):
-    """dill's pickler, which by itself takes only `__main__` for what others cannot import."""
+class _FunctionPickler(by_value.CodePickler):
+    """dill's pickler, which treats every module that cannot be imported like `__main__`."""
 
     def __init__(self, file: BytesIO, strictly: bool) -> None:
-        # Only the globals that a function uses, not those of its whole module.
+        # `recurse`: only the globals that a function uses, not all globals of its module.
         super().__init__(file, recurse=True)
         self._strictly = strictly
-        self._importable: dict[str, bool] = {"__main__": True}  # dill's own business
+        self._importable: dict[str, bool] = {"__main__": True}  # dill handles `__main__` itself
 
     def save(self, obj: Any, save_persistent_id: bool = True) -> None:
         obj = by_value.loaded(obj)
@@ -93,7 +95,7 @@ class _Pickler(by_value.Pickler):
         if not self._is_homeless(obj):
             super().save(obj, save_persistent_id)
             return
-        # It says that it is of `__main__` for as long as it is being pickled.
+        # Of `__main__` while it is being pickled, because dill pickles only that by value.
         home = obj.__module__
         obj.__module__ = "__main__"
         try:
@@ -118,19 +120,19 @@ def dumps(value: object, strictly: bool = False) -> bytes:
     """Pickle `value` for another process.
 
     Args:
-        value: what to pickle.
-        strictly: refuse locks and open files, which dill makes anew where it unpickles.
+        value: the value to pickle.
+        strictly: whether to refuse locks and open files, of which unpickling makes new ones.
 
     Raises:
-        Exception: whatever keeps it from being pickled.
+        Exception: `value` cannot be pickled.
     """
     file = BytesIO()
-    # Two that name the same class anew at once could take it for one of a module.
-    # That is rare enough to go on without the lock rather than hang: it may have
-    # been held by another thread when this process was forked.
+    # One thread at a time, because `save` changes `__module__` for a while, and a second thread
+    # would see that.  After some seconds without the lock, because that is rare, and another
+    # thread may have held the lock when this process was forked.
     alone = _one_at_a_time.acquire(timeout=_PATIENCE)
     try:
-        _Pickler(file, strictly).dump(value)
+        _FunctionPickler(file, strictly).dump(value)
     finally:
         if alone:
             _one_at_a_time.release()
@@ -138,9 +140,9 @@ def dumps(value: object, strictly: bool = False) -> bytes:
 
 
 def loads(pickled: bytes) -> Any:
-    """What `dumps` was given.
+    """The value that was given to `dumps`.
 
-    Only for what comes out of a journal that passed the ownership checks: to
-    unpickle is to run.
+    Only for bytes from a journal that passed the ownership checks, because unpickling
+    runs code.
     """
     return dill.loads(pickled)

@@ -1,8 +1,10 @@
-"""What an unwinding did: values that say what ran, how long, and what failed.
+"""Reports: values that say which handlers ran, how long each took, and which failed.
 
-Failures wait until the last handler has run, then each is shown once.  To show one
-takes time: Python 3.15 loads some fifty modules for its first traceback, and the hook
-may be anybody's.  That time belongs to the handlers that still wait.
+Failures are kept until the last handler has run, and then each is shown once, because
+showing takes time that waiting handlers may need: Python 3.15 loads some fifty modules
+for its first traceback, and the program may have set any hook.
+
+Tested by: tests/process/test_report.py
 """
 
 from __future__ import annotations
@@ -27,25 +29,25 @@ if TYPE_CHECKING:
 class Failure:
     """Why one step failed: the exception, and its traceback as text.
 
-    The text is there because an exception that crosses a process border loses
-    its traceback.  It is made when it is asked for, or crosses one: not while
-    others wait for their turn.
+    The text is there because an exception that is passed to another process loses its
+    traceback.  The text is made on first use, or when the failure is pickled, and not
+    while other handlers wait for their turn.
 
     Attributes:
-        exception: what was raised.
+        exception: the exception that the step raised.
     """
 
     __slots__ = ("_text", "_traceback", "exception")
 
     def __init__(self, exception: BaseException, traceback: str = "") -> None:
         self.exception = exception
-        # As it is now: one that is raised again gets a longer one.
+        # Kept as it is now, because raising the exception again makes its traceback longer.
         self._traceback = exception.__traceback__
         self._text = traceback
 
     @property
     def traceback(self) -> str:
-        """What would have been printed for it."""
+        """The text that Python prints for the exception."""
         if not self._text:
             self._text = _as_text(self.exception, self._traceback)
         return self._text
@@ -65,7 +67,7 @@ class Failure:
 
 
 class FailureList:
-    """What failed and was not shown yet, oldest first."""
+    """Failures that were not shown yet, oldest first."""
 
     def __init__(self) -> None:
         self._waiting: list[tuple[Show, BaseException, object, TracebackType | None]] = []
@@ -73,19 +75,19 @@ class FailureList:
     def add(
         self, exception: BaseException, func: object, traceback: TracebackType | None, show: Show
     ) -> None:
-        """Have `exception`, which came out of `func`, shown by `show` later.
+        """Have `exception`, which `func` raised, shown by `show` later.
 
-        With the traceback that it has now: one that is raised again gets a longer one.
+        With its current traceback, because raising the exception again makes it longer.
         """
         self._waiting.append((show, exception, func, traceback))
 
     def show(self) -> bool:
-        """Show them all, those that are added meanwhile too; whether there were any."""
+        """Show all failures, even if added meanwhile; returns whether there were any."""
         if not self._waiting:
             return False
         stream = sys.stderr
         if getattr(stream, "closed", False):
-            sys.stderr = sys.__stderr__  # a handler has closed the program's own log, say
+            sys.stderr = sys.__stderr__  # for example, a handler has closed the program's log
         try:
             self._show_each()
         finally:
@@ -94,7 +96,8 @@ class FailureList:
         return True
 
     def _show_each(self) -> None:
-        # On its own, because the jump back of a loop lies outside of a `try` around it.
+        # A method of its own, because the jump back of a loop, where Ctrl-C may come, lies
+        # outside of a `try` around the loop.
         while self._waiting:
             try:
                 show, exception, func, traceback = self._waiting.pop(0)
@@ -108,9 +111,9 @@ class Outcome:
     """How one step ended.
 
     Attributes:
-        name: what ran, as `module.qualname` or a short description.
+        name: the name of the step, as `module.qualname` or a short description.
         seconds: how long it ran, or how long it was waited for.
-        failure: what went wrong, or `None`.
+        failure: why it failed, or `None`.
     """
 
     __slots__ = ("failure", "name", "seconds")
@@ -144,7 +147,7 @@ class Outcome:
 
 @public
 class Report:
-    """What ran, in the order it ran, how long each took, and what failed.
+    """The outcomes of all steps, in the order in which they ran.
 
     Iterating over a report gives its `Outcome` values.
 
@@ -157,8 +160,8 @@ class Report:
 
     Attributes:
         outcomes: how each step ended.
-        seconds: the whole time, from begin to end; where that is not given, the
-            time of all steps together.
+        seconds: the whole time, from begin to end; if that is not given, the time of
+            all steps together.
     """
 
     __slots__ = ("outcomes", "seconds")
@@ -175,21 +178,21 @@ class Report:
 
     @property
     def done(self) -> tuple[Outcome, ...]:
-        """Those that ended as they should."""
+        """The steps that ended without failure."""
         return self._with("done")
 
     @property
     def failed(self) -> tuple[Outcome, ...]:
-        """Those that raised."""
+        """The steps that raised."""
         return self._with("failed")
 
     @property
     def timed_out(self) -> tuple[Outcome, ...]:
-        """Those that were abandoned when their time was over."""
+        """The steps that were abandoned when their time was over."""
         return self._with("timed out")
 
     def raise_failures(self) -> None:
-        """Raise all that went wrong, as one `BaseExceptionGroup`; nothing if all went well."""
+        """Raise all failures as one `BaseExceptionGroup`; do nothing if there are none."""
         wrong = [outcome.failure.exception for outcome in self.outcomes if outcome.failure]
         if wrong:
             raise BaseExceptionGroup(f"{len(wrong)} of {len(self)} cleanups failed", wrong)
@@ -235,8 +238,8 @@ class Report:
 
 def _as_text(exception: BaseException, since: TracebackType | None) -> str:
     try:
-        import traceback  # only when something failed: it loads slowly
+        import traceback  # only after a failure, because it loads slowly
 
         return "".join(traceback.format_exception(type(exception), exception, since))
-    except Exception:  # no descriptors or no memory left to load it with
+    except Exception:  # no descriptors or no memory are left to load `traceback`
         return f"{type(exception).__name__}: {safe_repr(exception)} (no traceback could be made)\n"

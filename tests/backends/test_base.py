@@ -26,14 +26,14 @@ def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Backend:
 
 
 def hold(backend: Backend, name: str = "s", create: bool = True) -> LockedScope:
-    held = backend.hold(name, Deadline(10), create)
+    held = backend.lock_scope(name, Deadline(10), create)
     assert held is not None
     return held
 
 
 def test_no_scope_yet(backend: Backend) -> None:
     """A scope that is not there is not made by looking."""
-    assert backend.hold("s", SOON) is None
+    assert backend.lock_scope("s", SOON) is None
     assert backend.scopes() == []
     with hold(backend, "s"):
         assert backend.scopes() == ["s"]
@@ -96,7 +96,7 @@ def test_one_holder_at_a_time(backend: Backend) -> None:
 
     def second() -> None:
         try:
-            backend.hold("s", Deadline(0.01))
+            backend.lock_scope("s", Deadline(0.01))
         except ScopeBusy:
             seen.append("busy")
         started.set()

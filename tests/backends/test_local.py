@@ -34,7 +34,7 @@ def backend(tmp_path: Path) -> LocalBackend:
 
 
 def hold(backend: LocalBackend, name: str = "s") -> LockedDirectory:
-    found = backend.hold(name, Deadline(10), create=True)
+    found = backend.lock_scope(name, Deadline(10), create=True)
     assert found is not None
     return found
 
@@ -64,7 +64,7 @@ def test_locks_end_with_the_process(program: Callable[..., Program], tmp_path: P
         from say import say
 
         backend = LocalBackend(sys.argv[1])
-        held = backend.hold("s", Deadline(), create=True)
+        held = backend.lock_scope("s", Deadline(), create=True)
         lease = backend.publish("s", "abc", b"")
         say("ready")
         input()
@@ -73,7 +73,7 @@ def test_locks_end_with_the_process(program: Callable[..., Program], tmp_path: P
     )
     child.wait_for("ready")
     with pytest.raises(ScopeBusy, match="held by another process"):
-        backend.hold("s", Deadline(0))
+        backend.lock_scope("s", Deadline(0))
     child.kill()
     child.end()
     with hold(backend) as scope:
@@ -288,7 +288,7 @@ def test_no_descriptors_left(
     few_descriptors(free)
     before = len(os.listdir(backend.place)) if free else 0
     with pytest.raises(SystemRefused, match="ulimit"):  # noqa: PT012
-        found = backend.hold("s", Deadline(1), create=True)
+        found = backend.lock_scope("s", Deadline(1), create=True)
         with found:  # type: ignore[union-attr]
             backend.publish("s", "abc", b"")
     if free:
@@ -307,7 +307,7 @@ def test_no_locks_on_this_file_system(
 
     monkeypatch.setattr("lastout.backends.locks.lock_descriptor", missing)
     with pytest.raises(SystemRefused, match="no locks"):
-        backend.hold("s", Deadline(1), create=True)
+        backend.lock_scope("s", Deadline(1), create=True)
 
 
 def test_a_fork_waits_for_a_look(backend: LocalBackend) -> None:
@@ -348,7 +348,7 @@ def test_a_lock_goes_though_the_system_does_not_say_whose_it_is(
     with monkeypatch.context() as patched:
         patched.setattr(os, "fstat", refused)
         held_.__exit__(None, None, None)
-    with backend.hold("s", Deadline(0)) as again:  # type: ignore[union-attr]
+    with backend.lock_scope("s", Deadline(0)) as again:  # type: ignore[union-attr]
         assert again.members() == []
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def use(path: Path) -> None:
-    with LocalBackend(path).hold("s", Deadline(10), create=True) as held:  # type: ignore[union-attr]
+    with LocalBackend(path).lock_scope("s", Deadline(10), create=True) as held:  # type: ignore[union-attr]
         held.sweep()
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import lastout
-from lastout.cli.completion import names
+from lastout.cli.completion import scope_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -84,4 +84,4 @@ def test_a_root_that_is_refused_has_no_names(tmp_path: Path) -> None:
     """Where the root cannot be used TAB offers nothing; the command itself says why."""
     root = tmp_path / "link"
     root.symlink_to(tmp_path)
-    assert names(Namespace(root=str(root))) == []
+    assert scope_names(Namespace(root=str(root))) == []

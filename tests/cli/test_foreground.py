@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lastout.cli import foreground
-from lastout.cli.foreground import Foreground
+from lastout.cli.run import foreground
+from lastout.cli.run.foreground import ForegroundCommand
 
 from .conftest import LASTOUT
 
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 RUN = """
 import os, signal, subprocess
 from lastout.deadline import Deadline
-from lastout.cli.foreground import Foreground
+from lastout.cli.run.foreground import ForegroundCommand
 
 def start():
     {first}
     return subprocess.Popen({command}, process_group=0)
 
 {before}
-print(Foreground(start).run(Deadline(60)))
+print(ForegroundCommand(start).run(Deadline(60)))
 {after}
 """
 
@@ -72,7 +72,7 @@ def test_a_stop_that_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
     """When the shell continues us already, a stop of the command stops nobody any more."""
     monkeypatch.setattr(signal, "sigpending", lambda: {signal.SIGCONT})
     terminal: Any = SimpleNamespace()  # nothing may be done with it
-    Foreground(unstarted)._stop_too(signal.SIGTSTP, 1, terminal)
+    ForegroundCommand(unstarted)._stop_too(signal.SIGTSTP, 1, terminal)
 
 
 def test_a_stop_where_nobody_could_continue() -> None:
@@ -109,7 +109,7 @@ def test_a_signal_that_does_not_arrive(
         raise error
 
     monkeypatch.setattr(foreground, "os", SimpleNamespace(kill=refuse, killpg=refuse))
-    one = Foreground.__new__(Foreground)
+    one = ForegroundCommand.__new__(ForegroundCommand)
     one.process = SimpleNamespace(pid=0)  # type: ignore[assignment]
     one._send(signal.SIGTERM)
     shown = capsys.readouterr().err

@@ -22,8 +22,8 @@ from lastout._platform import interpreter_has
 from lastout._platform.pids import process_facts
 from lastout._scopes.records import inspection
 from lastout.backends.local import LocalBackend
-from lastout.cli.looking import details
-from lastout.cli.tables import Table, command
+from lastout.cli.list_show import scope_parts
+from lastout.cli.tables import TextTable, shorten_command
 from support import eventually
 from support.guardians import guardian
 from support.unshared import unshared
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from support import Program
     from support.shell import Shell
 
-    from .test_looking import Run
+    from .test_list_show import Run
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
 OTHER = 65534
@@ -104,7 +104,7 @@ def test_who_keeps_it_and_since_when(run: Run, program: Callable[..., Program]) 
         assert "kept by 3, until the last of them has left or ended\nMEMBER " in shown
         rows = rows_of(shown)
         python = f"{Path(sys.executable).name} {child.directory / 'program.py'} --epochs 3"
-        python = command(python.split())
+        python = shorten_command(python.split())
         assert {(pid, keeps): text for pid, keeps, _, text in rows} == {
             (child.pid, "yes"): python,
             (manager, "no"): f"manager: {python}",
@@ -134,7 +134,9 @@ def test_one_alone(run: Run) -> None:
         assert "kept by 1, until it has left or ended\n" in shown
         [(pid, keeps, _, text)] = rows_of(shown)
         assert (pid, keeps) == (os.getpid(), "yes")
-        assert text == command([word.decode() for word in lastout._platform.pids.command_line(pid)])
+        assert text == shorten_command(
+            [word.decode() for word in lastout._platform.pids.command_line(pid)]
+        )
         assert "keeps nothing" not in shown  # as it would say of a guardian
         [member] = members_of(run)
         assert member["processes"] == [{"pid": pid, "argv": _argv(pid)}]
@@ -234,12 +236,12 @@ def test_any_command_line(word: str, run: Run) -> None:
 
 def test_a_short_line() -> None:
     """Of a program the directory is left out, of a long line the middle, of a title nothing."""
-    assert command(["/usr/bin/python3", "-m", "http.server"]) == "python3 -m http.server"
-    assert command(["nginx: worker /srv/www"]) == "nginx: worker /srv/www"
-    assert command(["/srv/a b/run"]) == "/srv/a b/run"
-    assert command(["gunicorn: master", "", "", ""]) == "gunicorn: master"
-    assert command(["", ""]) == command([]) == ""
-    long = command(["java", "-cp", "x" * 500, "org.example.Main", "--port", "8080"])
+    assert shorten_command(["/usr/bin/python3", "-m", "http.server"]) == "python3 -m http.server"
+    assert shorten_command(["nginx: worker /srv/www"]) == "nginx: worker /srv/www"
+    assert shorten_command(["/srv/a b/run"]) == "/srv/a b/run"
+    assert shorten_command(["gunicorn: master", "", "", ""]) == "gunicorn: master"
+    assert shorten_command(["", ""]) == shorten_command([]) == ""
+    long = shorten_command(["java", "-cp", "x" * 500, "org.example.Main", "--port", "8080"])
     assert len(long) == 73
     assert long.startswith("java -cp xxx")
     assert long.endswith("Main --port 8080")
@@ -269,7 +271,7 @@ def test_one_that_ends_meanwhile(
     monkeypatch.setattr(inspection, "command_of", after_its_end)
     view = inspection.inspect(LocalBackend(), "s", closely=True)
     assert view is not None
-    [table] = [part for part in details(view) if isinstance(part, Table)]
+    [table] = [part for part in scope_parts(view) if isinstance(part, TextTable)]
     assert table.rows[0][1] == str(child.pid)
     assert table.rows[0][-1] == "? (cannot be seen, or has just ended)"
     assert lastout.reap().ok

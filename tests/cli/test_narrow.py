@@ -10,7 +10,7 @@ import pytest
 
 import lastout
 
-from .test_looking import killed
+from .test_list_show import killed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from support.shell import Shell
 
-    from .test_looking import Run
+    from .test_list_show import Run
 
 __all__ = ["killed"]  # a fixture
 WIDTHS = pytest.mark.parametrize("width", [20, 40, 60, 100])

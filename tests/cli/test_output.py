@@ -15,7 +15,7 @@ import lastout
 from .conftest import LASTOUT
 
 if TYPE_CHECKING:
-    from .test_looking import Run
+    from .test_list_show import Run
 
 pytestmark = pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 FULL = "cannot write to standard output: No space left on device"

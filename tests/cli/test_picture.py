@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lastout._scopes.records import journal
-from lastout.cli.history import history
-from lastout.cli.timeline import put
+from lastout.cli.timeline.history import read_history
+from lastout.cli.timeline.picture import write_picture
 
 from .test_history import made, mark, member
 from .test_timeline import keeps_fonts
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from PIL.Image import Image
 
-    from .test_looking import Run
+    from .test_list_show import Run
 
 BROWSER = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
@@ -65,9 +65,9 @@ def picture(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     done = [mark("done", n, 9000 + 500 * n, 2) for n in range(1, len(KINDS) + 1)]
     journals["a"] += b"".join(done)
     journals["b"] += b"".join(done) + journal.left(14_000)
-    past = history(journals, 15_000, names={1: long, 2: long})
+    past = read_history(journals, 15_000, names={1: long, 2: long})
     file = tmp_path / f"x.{request.param}"
-    put(long, past, str(file))
+    write_picture(long, past, str(file))
     return file
 
 

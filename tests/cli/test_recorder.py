@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import lastout
 from lastout._scopes.records.journal import seal
-from lastout.cli.recorder import Recorder
+from lastout.cli.timeline.recorder import JournalRecorder
 
 if TYPE_CHECKING:
     import pytest
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def test_a_root_that_is_gone(tmp_path: Path) -> None:
     """Where there is no root there are no journals, and that is no error."""
-    with Recorder(str(tmp_path / "nowhere"), "s") as recorder:
+    with JournalRecorder(str(tmp_path / "nowhere"), "s") as recorder:
         assert recorder.journals() == {}
 
 
@@ -34,7 +34,7 @@ def test_a_journal_that_is_removed_meanwhile(monkeypatch: pytest.MonkeyPatch) ->
     with lastout.Scope("s") as scope:
         root = str(Path(scope.path).parent)
         monkeypatch.setattr(os, "open", refuse)
-        with Recorder(root, "s") as recorder:
+        with JournalRecorder(root, "s") as recorder:
             recorder.stop()
             assert len(recorder.journals()) == 1
         assert len(refused) == 1
@@ -45,7 +45,7 @@ def test_a_journal_of_another_version() -> None:
     with lastout.Scope("s") as scope:
         strange = Path(scope.path) / "strange.journal"
         strange.write_bytes(seal('["lastout",99,"strange"]'))
-        with Recorder(str(Path(scope.path).parent), "s") as recorder:
+        with JournalRecorder(str(Path(scope.path).parent), "s") as recorder:
             assert b"99" in recorder.journals()["strange"]
             assert "strange" not in recorder._known
         strange.unlink()

@@ -27,7 +27,7 @@ import sys
 from signal import SIGTERM, raise_signal
 from lastout import errors
 from lastout._scopes.guardian import client as guardian
-from lastout.cli.descendants import Descendants
+from lastout.cli.run.descendants import DescendantGroup
 from lastout._scopes.scope import Scope
 from lastout.cli.main import main
 
@@ -44,7 +44,7 @@ sys.exit(main(["run", {options}"--", "sh", "-c", "exit 3"]))
     [
         ("guardian._start = refuse", '"--guardian", ', 3, "has no guardian"),
         ("Scope.popen = refuse", "", 125, "cannot run 'sh': for this test"),
-        ("Descendants.end_all = lambda *_: [7]", "", 3, "did not end even by SIGKILL: pids 7"),
+        ("DescendantGroup.end_all = lambda *_: [7]", "", 3, "did not end even by SIGKILL: pids 7"),
         ("Scope.artifacts = refuse", "", 3, ""),
         ("Scope.leave = lambda _: raise_signal(SIGTERM)", "", 3, "not all was cleaned: interrupt"),
     ],

@@ -6,7 +6,7 @@ import io
 
 import pytest
 
-from lastout.cli.tables import age, put
+from lastout.cli.tables import format_age, print_tables
 
 
 @pytest.mark.parametrize(
@@ -15,12 +15,12 @@ from lastout.cli.tables import age, put
 )
 def test_ages(seconds: float | None, text: str) -> None:
     """An age is told in the biggest unit that it fills."""
-    assert age(seconds) == text
+    assert format_age(seconds) == text
 
 
 def test_any_stream(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is no stream of the system's is written to as well."""
     stream = io.StringIO()
     monkeypatch.setattr("sys.stdout", stream)
-    put(["one", "two\x1b"])
+    print_tables(["one", "two\x1b"])
     assert stream.getvalue() == "one\n\ntwo\\x1b\n"

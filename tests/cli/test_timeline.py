@@ -13,17 +13,17 @@ import pytest
 
 import lastout
 from lastout._scopes.records import journal
-from lastout.cli.history import history
-from lastout.cli.timeline import check, put
+from lastout.cli.timeline.history import read_history
+from lastout.cli.timeline.picture import check_picture, write_picture
 from lastout.errors import UsageError
 
 from .test_history import made, mark, member
-from .test_looking import killed
+from .test_list_show import killed
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from .test_looking import Run
+    from .test_list_show import Run
 
 __all__ = ["killed"]  # a fixture
 keeps_fonts = pytest.mark.leaks(
@@ -40,6 +40,12 @@ def texts(picture: str) -> list[str]:
 def tips(picture: str) -> list[str]:
     """All that is shown under the pointer."""
     return [one.text or "" for one in ET.fromstring(picture).iter(f"{SVG}title")]
+
+
+def counted(verb: str, kind: str, tips: list[str]) -> int:
+    """How many things of a kind the marks stand for: those that would lie on each other are one."""
+    told = re.compile(rf"{verb} (?:(\d+) \N{{MULTIPLICATION SIGN}} )?{kind}\b")
+    return sum(int(found[1] or 1) for tip in tips if (found := told.match(tip)))
 
 
 def test_what_happened_so_far(run: Run, killed: Path, tmp_path: Path) -> None:
@@ -60,7 +66,7 @@ def test_what_happened_so_far(run: Run, killed: Path, tmp_path: Path) -> None:
 def test_a_page_stands_by_itself(tmp_path: Path) -> None:
     """The page needs no other file and no network, and tells in a table what is in the picture."""
     data = member("a", 1, 10) + made(20, 1) + mark("done", 1, 30, 2)
-    put("<b> & $x$", history({"a": data}, 50), str(tmp_path / "x.html"))
+    write_picture("<b> & $x$", read_history({"a": data}, 50), str(tmp_path / "x.html"))
     page = (tmp_path / "x.html").read_text()
     assert "<title>&lt;b&gt; &amp; $x$</title>" in page
     assert not re.search(r"""(src|href)=["']?(https?:|//|/)""", page.split("<figure>")[1])
@@ -76,7 +82,9 @@ def test_names_cannot_break_the_page(tmp_path: Path) -> None:
     evil = '/<script>alert("x")</script>\x1b$\\frac{'
     line = journal.made(20, 1, "file", evil, "scope", (), {})
     for name in ("x.html", "x.svg"):
-        put(evil, history({"a": member("a", 1, 10) + line}, 50), str(tmp_path / name))
+        write_picture(
+            evil, read_history({"a": member("a", 1, 10) + line}, 50), str(tmp_path / name)
+        )
         text = (tmp_path / name).read_text()
         assert "<script" not in text
         assert "\x1b" not in text
@@ -86,7 +94,7 @@ def test_names_cannot_break_the_page(tmp_path: Path) -> None:
 def test_ten_thousand_things_are_a_small_picture(tmp_path: Path) -> None:
     """Things that would lie on each other are one mark, which says how many they are."""
     data = member("a", 1, 10) + b"".join(made(20 + n, n) for n in range(1, 10_001))
-    put("many", history({"a": data}, 20_000), str(tmp_path / "x.svg"))
+    write_picture("many", read_history({"a": data}, 20_000), str(tmp_path / "x.svg"))
     picture = (tmp_path / "x.svg").read_text()
     assert len(picture) < 400_000
     counts = re.findall(r"<title>made (\d+) \W file", picture)
@@ -138,7 +146,7 @@ print(os.getpid())
     assert lanes[1].startswith(f"pid {shown.out.strip()} python")
     ended = tips(picture)
     assert sum("killed" in tip for tip in ended) == 1
-    assert sum(tip.startswith("cleaned directory") for tip in ended) == 3
+    assert counted("cleaned", "directory", ended) == 3
     assert os.listdir(os.environ["LASTOUT_ROOT"]) == []
 
 
@@ -197,8 +205,8 @@ def test_without_matplotlib_it_says_what_to_install(tmp_path: Path) -> None:
 @keeps_fonts
 def test_one_that_is_alive(tmp_path: Path) -> None:
     """The lane of a member that lives says so."""
-    past = history({"a": member("a", 1, 10) + made(20, 1)}, 50, ["a"])
-    put("living", past, str(tmp_path / "x.svg"))
+    past = read_history({"a": member("a", 1, 10) + made(20, 1)}, 50, ["a"])
+    write_picture("living", past, str(tmp_path / "x.svg"))
     assert "pid 1: alive" in tips((tmp_path / "x.svg").read_text())
 
 
@@ -206,4 +214,4 @@ def test_a_place_that_may_not_be_written(tmp_path: Path, monkeypatch: pytest.Mon
     """Where the picture may not be written is told before anything is run."""
     monkeypatch.setattr(os, "access", lambda *_: False)  # root always may
     with pytest.raises(UsageError, match="you may not write there"):
-        check(str(tmp_path / "run.svg"))
+        check_picture(str(tmp_path / "run.svg"))

@@ -337,3 +337,36 @@ def test_an_orphan_where_processes_cannot_be_held(program: Start) -> None:
     child.kill()
     child.end()
     wait_for(child, "ended")
+
+
+def test_an_orphan_that_begins_asks_itself_once(program: Start) -> None:
+    """A worker that begins when its parent has died sends itself one SIGTERM, not two."""
+    child = program(
+        HEAD
+        + """
+    def count(signum, frame):
+        say("SIGTERM")
+
+    def work(begin, parent):
+        while os.getppid() == parent:
+            time.sleep(0.005)
+        signal.signal(signal.SIGTERM, count)
+        try:
+            begin()
+        except SystemExit as end:
+            say("ends", end.code)
+
+    if __name__ == "__main__":
+        scope = lastout.Scope(end_workers=True)
+        begin = worker(scope, signals=())
+        context = multiprocessing.get_context("fork")
+        context.Process(target=work, args=(begin, os.getpid())).start()
+        say("started")
+        threading.Event().wait()
+    """
+    )
+    child.wait_for("started")
+    child.kill()
+    child.end()
+    wait_for(child, "ends")
+    assert child.lines.count("SIGTERM") == 1

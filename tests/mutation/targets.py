@@ -59,7 +59,11 @@ TARGETS = (
     ),
     Target(
         "_scopes/records/liveness.py",
-        ("tests/shared/test_reaper.py",),
+        (
+            "tests/shared/test_reaper.py",
+            "tests/properties/test_liveness.py",
+            "tests/shared/test_watch.py",
+        ),
         (*_SCOPES, "tests/shared/test_handover.py", "tests/shared/test_joining.py"),
     ),
     Target(

@@ -48,13 +48,13 @@ def test_no_lock_is_kept(number: int, code: int) -> None:
         with (
             suppress(LastoutError, OSError),
             at_call(number, "fstat", refuse),
-            backend.hold("s", Deadline(5), create=True) as held,
+            backend.lock_scope("s", Deadline(5), create=True) as held,
         ):
             leases.append(held.publish("abc", journal.header("abc")))
             leases[0].append(journal.mark("kept", [1]))
             held.read("abc")
             leases[0].close()
-        with backend.hold("s", Deadline(0), create=True) as held:
+        with backend.lock_scope("s", Deadline(0), create=True) as held:
             for journal_lock in leases:
                 journal_lock.close()
             assert not any(map(held.is_held, held.members()))
@@ -66,7 +66,7 @@ def test_half_a_record_is_none(number: int, room: int) -> None:
     write = os.write
     with tempfile.TemporaryDirectory() as place:
         backend = LocalBackend(place)
-        with backend.hold("s", Deadline(5), create=True) as held:
+        with backend.lock_scope("s", Deadline(5), create=True) as held:
             journal_lock = held.publish("abc", journal.header("abc"))
         believed = []
         with at_call(number, "write", lambda to, data: write(to, data[:room])):

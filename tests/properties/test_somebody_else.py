@@ -135,7 +135,7 @@ def plant(path: Path) -> tuple[Path, Path]:
     root, witness = path / "root", path / "witness"
     backend = LocalBackend(root)
     command = commands.recipe(["touch", str(witness)], cwd="/").data
-    with backend.hold("s", Deadline(10), create=True):
+    with backend.lock_scope("s", Deadline(10), create=True):
         backend.publish(
             "s",
             "abc",

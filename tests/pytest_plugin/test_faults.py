@@ -15,16 +15,20 @@ import pytest
 import lastout
 from lastout import pickling
 from lastout.errors import CleanupFailed, CleanupWarning, SharedFixtureFailed, UsageError
-from lastout.pytest_plugin import runs, traces
-from lastout.pytest_plugin.controller import Controller
-from lastout.pytest_plugin.ending import Ending, _first_interrupt_ignored
 from lastout.pytest_plugin.exits import ExitRegistry
-from lastout.pytest_plugin.halves import Halves
-from lastout.pytest_plugin.leaks import Leaks
-from lastout.pytest_plugin.packing import packed_error
-from lastout.pytest_plugin.parameters import UNKNOWN, Parameters, _equal
-from lastout.pytest_plugin.shared import _check
-from lastout.pytest_plugin.standin import reap_all
+from lastout.pytest_plugin.leaks import audit_log
+from lastout.pytest_plugin.leaks.detector import LeakDetector
+from lastout.pytest_plugin.shared_fixtures import runs
+from lastout.pytest_plugin.shared_fixtures.controller import XdistController
+from lastout.pytest_plugin.shared_fixtures.decorator import _check
+from lastout.pytest_plugin.shared_fixtures.deferred_teardown import (
+    DeferredTeardown,
+    _first_interrupt_ignored,
+)
+from lastout.pytest_plugin.shared_fixtures.packing import pickle_error
+from lastout.pytest_plugin.shared_fixtures.parameters import UNKNOWN, ParameterNumbers, _equal
+from lastout.pytest_plugin.shared_fixtures.placeholder_member import reap_scopes
+from lastout.pytest_plugin.shared_fixtures.setup_teardown import SetupTeardown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -34,14 +38,14 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def told() -> Iterator[traces.Traces]:
+def told() -> Iterator[audit_log.AuditLog]:
     """Traces of which nobody else takes note."""
-    one = traces.Traces()
+    one = audit_log.AuditLog()
     yield one
     one.close()
 
 
-def test_what_is_taken_note_of(told: traces.Traces, tmp_path: Path) -> None:
+def test_what_is_taken_note_of(told: audit_log.AuditLog, tmp_path: Path) -> None:
     """A temporary directory, shared memory and a scope are noted by their paths; nothing else."""
     place = os.open(tmp_path, os.O_RDONLY)
     memory = SharedMemory(create=True, size=1)
@@ -58,31 +62,31 @@ def test_what_is_taken_note_of(told: traces.Traces, tmp_path: Path) -> None:
         os.close(shared)
         os.close(place)
     assert told.take() == {
-        (traces.DIRECTORY, "/tmp/x"),
-        (traces.SCOPE, str(tmp_path / "s")),
-        (traces.SHARED_MEMORY, f"/dev/shm/{memory.name}"),
+        (audit_log.DIRECTORY, "/tmp/x"),
+        (audit_log.SCOPE, str(tmp_path / "s")),
+        (audit_log.SHARED_MEMORY, f"/dev/shm/{memory.name}"),
     }
     assert told.take() == set()
 
 
-def test_only_those_who_are_followed_are_told(told: traces.Traces) -> None:
+def test_only_those_who_are_followed_are_told(told: audit_log.AuditLog) -> None:
     """An event of another kind is nobody's, and so is any where nobody is followed."""
-    former = traces.follow(None)
+    former = audit_log.follow_events(None)
     try:
-        traces._hook("tempfile.mkdtemp", ("/tmp/x",))
-        traces.follow(told)
-        traces._hook("open", ("/tmp/x", "r", 0))
-        traces._hook("tempfile.mkdtemp", ("/tmp/y",))
+        audit_log._hook("tempfile.mkdtemp", ("/tmp/x",))
+        audit_log.follow_events(told)
+        audit_log._hook("open", ("/tmp/x", "r", 0))
+        audit_log._hook("tempfile.mkdtemp", ("/tmp/y",))
         with tempfile.TemporaryDirectory() as real:
             pass
     finally:
-        traces.follow(former)
-    assert told.take() == {(traces.DIRECTORY, "/tmp/y"), (traces.DIRECTORY, real)}
+        audit_log.follow_events(former)
+    assert told.take() == {(audit_log.DIRECTORY, "/tmp/y"), (audit_log.DIRECTORY, real)}
 
 
 def test_a_child_that_closed_all_it_had() -> None:
     """Where the log is closed, nothing can be told, and nothing fails."""
-    one = traces.Traces()
+    one = audit_log.AuditLog()
     one.close()
     one.note("tempfile.mkdtemp", ("/tmp/x",))
 
@@ -142,9 +146,9 @@ def test_what_cannot_be_recorded_is_torn_down() -> None:
 
 def test_a_half_that_is_run_once() -> None:
     """The second half of a fixture runs once; what has none is torn down without anything."""
-    halves = Halves.__new__(Halves)
-    halves._rest = None
-    halves.tear_down()
+    setup_teardown = SetupTeardown.__new__(SetupTeardown)
+    setup_teardown._rest = None
+    setup_teardown.tear_down()
 
 
 def test_remains_that_cannot_be_cleaned(program: Callable[..., Program], tmp_path: Path) -> None:
@@ -157,12 +161,12 @@ def test_remains_that_cannot_be_cleaned(program: Callable[..., Program], tmp_pat
         lastout.Scope("other").directory()
         os.kill(os.getpid(), 9)
     """).end()
-    [(name, outcome)] = reap_all(None, "run-")
+    [(name, outcome)] = reap_scopes(None, "run-")
     assert name == "run-1"
     assert outcome.failure is not None
     assert isinstance(outcome.failure.exception, CleanupFailed)
     (tmp_path / "program0" / "tidy").touch()
-    assert list(reap_all(None, "run-")) == []
+    assert list(reap_scopes(None, "run-")) == []
     assert lastout.reap().ok
 
 
@@ -172,11 +176,11 @@ def test_remains_are_warned_of(program: Callable[..., Program], tmp_path: Path) 
         import os
         import lastout
 
-        lastout.Scope("{runs.PREFIX}1").command(["sh", "-c", "test -e tidy"])
+        lastout.Scope("{runs.PYTEST_RUN}1").command(["sh", "-c", "test -e tidy"])
         os.kill(os.getpid(), 9)
     """).end()
     session: Any = SimpleNamespace()
-    run = runs.Plain(session)
+    run = runs.SingleProcessRun(session)
     with pytest.warns(CleanupWarning, match="an earlier test run"):
         run._tidy()
     run._tidy()  # a warning would be an error
@@ -192,12 +196,12 @@ def test_a_dead_worker_s_that_stays() -> None:
 
     artifact = SimpleNamespace(member="m", made_ns=5, release=refuse)
     run: Any = SimpleNamespace(
-        _board=SimpleNamespace(states=list),
+        _run_state=SimpleNamespace(states=list),
         join=lambda: SimpleNamespace(artifacts=lambda: [artifact]),
     )
     state: Any = SimpleNamespace(member="m", begun=1, fixture="server")
     with pytest.warns(CleanupWarning, match="while it set up server"):
-        runs.Worker._clear_remains(run, state)
+        runs.XdistWorkerRun._clear_remains(run, state)
 
 
 def test_a_value_that_cannot_be_copied(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -207,11 +211,11 @@ def test_a_value_that_cannot_be_copied(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise TypeError("cannot be pickled")
 
-    monkeypatch.setattr(runs, "copied", refuse)
+    monkeypatch.setattr(runs, "pickled_copy", refuse)
     definition: Any = SimpleNamespace(teardown=torn.append)
-    halves: Any = SimpleNamespace(tear_down=lambda: torn.append("rest"))
+    setup_teardown: Any = SimpleNamespace(tear_down=lambda: torn.append("rest"))
     with pytest.raises(TypeError, match="cannot be pickled"):
-        runs._copied_or_undone(definition, "value", halves)
+        runs._copied_or_undone(definition, "value", setup_teardown)
     assert torn == ["value", "rest"]
 
 
@@ -225,24 +229,24 @@ class Changeling(Exception):
 def test_an_error_that_does_not_arrive_as_it_was() -> None:
     """An error that becomes another one on its way is told by one that names it."""
     state: Any = SimpleNamespace(fixture="server", worker="gw0")
-    _, error, text = pickling.loads(packed_error(Changeling("x"), state))
+    _, error, text = pickling.loads(pickle_error(Changeling("x"), state))
     assert isinstance(error, SharedFixtureFailed)
     assert "Changeling: x" in str(error)
     assert "Changeling" in text
 
 
 @pytest.fixture
-def controller(tmp_path: Path) -> Controller:
+def controller(tmp_path: Path) -> XdistController:
     """One that was not started."""
-    one = Controller.__new__(Controller)
+    one = XdistController.__new__(XdistController)
     one._path = str(tmp_path)
     one._notes, one._unclean = [], []
     one._workers = SimpleNamespace()  # type: ignore[assignment]
-    one._board = SimpleNamespace(states=list)  # type: ignore[assignment]
+    one._run_state = SimpleNamespace(states=list)  # type: ignore[assignment]
     return one
 
 
-def test_a_scope_that_outlives_the_run(controller: Controller) -> None:
+def test_a_scope_that_outlives_the_run(controller: XdistController) -> None:
     """Where the scope is still there when all have left, that is told."""
     scope: Any = SimpleNamespace(leave=list)
     controller._leave(scope)
@@ -250,12 +254,12 @@ def test_a_scope_that_outlives_the_run(controller: Controller) -> None:
 
 
 def test_what_is_unclean_is_a_failure(
-    controller: Controller, monkeypatch: pytest.MonkeyPatch
+    controller: XdistController, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A run that passed, and left something that cannot be cleaned, has failed."""
-    monkeypatch.setattr(Controller, "_tell", lambda _: None)
+    monkeypatch.setattr(XdistController, "_tell", lambda _: None)
     monkeypatch.setattr(
-        Controller, "_clean_after_tests", lambda one: one._unclean.append("something")
+        XdistController, "_clean_after_tests", lambda one: one._unclean.append("something")
     )
     controller._scope = None
     session: Any = SimpleNamespace(exitstatus=pytest.ExitCode.OK)
@@ -267,9 +271,9 @@ def test_what_is_unclean_is_a_failure(
 
 
 @pytest.fixture
-def ending() -> Ending:
+def deferred_teardown() -> DeferredTeardown:
     """The end of a fixture that nobody waits for."""
-    board: Any = SimpleNamespace(
+    run_state: Any = SimpleNamespace(
         waits=lambda *_: nullcontext(),
         locked=lambda _: nullcontext(),
         set_state=lambda _: None,
@@ -278,34 +282,36 @@ def ending() -> Ending:
         worker="gw0", member="m", key="k", fixture="server", made=0, status=None
     )
     scope: Any = SimpleNamespace(artifacts=list)
-    return Ending(scope, board, lastout._identity.here(), state, lambda: None)
+    return DeferredTeardown(scope, run_state, lastout._identity.here(), state, lambda: None)
 
 
-def test_a_child_that_comes_out_of_its_test(ending: Ending) -> None:
+def test_a_child_that_comes_out_of_its_test(deferred_teardown: DeferredTeardown) -> None:
     """A forked child tears nothing down."""
-    ending._pid = 0
-    ending._finish = lambda: pytest.fail("torn down")
-    ending()
+    deferred_teardown._pid = 0
+    deferred_teardown._finish = lambda: pytest.fail("torn down")
+    deferred_teardown()
 
 
-def test_ctrl_c_while_it_is_waited(ending: Ending, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_while_it_is_waited(
+    deferred_teardown: DeferredTeardown, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Ctrl-C ends the waiting soon; what is shared is torn down first, and then it is raised."""
     happened: list[str] = []
 
-    def look(_: Ending) -> None:
+    def look(_: DeferredTeardown) -> None:
         happened.append("look")
         if len(happened) == 1:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(Ending, "_look_until_it_is_time", look)
-    monkeypatch.setattr(Ending, "_hurry", lambda _: happened.append("hurry"))
-    ending._finish = lambda: happened.append("torn down")
+    monkeypatch.setattr(DeferredTeardown, "_look_until_it_is_time", look)
+    monkeypatch.setattr(DeferredTeardown, "_hurry", lambda _: happened.append("hurry"))
+    deferred_teardown._finish = lambda: happened.append("torn down")
     with pytest.raises(KeyboardInterrupt):
-        ending()
+        deferred_teardown()
     assert happened == ["look", "hurry", "look", "torn down"]
 
 
-def test_all_that_fails_is_raised(ending: Ending) -> None:
+def test_all_that_fails_is_raised(deferred_teardown: DeferredTeardown) -> None:
     """When what the run has made cannot go, and tearing down fails too, both are raised."""
 
     def refuse() -> None:
@@ -315,10 +321,10 @@ def test_all_that_fails_is_raised(ending: Ending) -> None:
         raise ValueError("no")
 
     artifact: Any = SimpleNamespace(made_ns=5, lifetime="scope", release=refuse)
-    ending._scope.artifacts = lambda: (artifact,)  # type: ignore[method-assign]
-    ending._finish = fail
+    deferred_teardown._scope.artifacts = lambda: (artifact,)  # type: ignore[method-assign]
+    deferred_teardown._finish = fail
     with pytest.raises(BaseExceptionGroup, match="server was torn down") as caught:
-        ending._tear_down()
+        deferred_teardown._tear_down()
     assert [type(one) for one in caught.value.exceptions] == [CleanupFailed, ValueError]
 
 
@@ -335,7 +341,7 @@ def test_the_first_interrupt_is_xdist_s() -> None:
 def test_a_teardown_that_fails(left: str) -> None:
     """What a test has left is added to the error of its teardown."""
     leaks: Any = SimpleNamespace(_end_of=lambda *_: left)
-    around = Leaks.pytest_runtest_teardown(leaks, SimpleNamespace())  # type: ignore[arg-type]
+    around = LeakDetector.pytest_runtest_teardown(leaks, SimpleNamespace())  # type: ignore[arg-type]
     next(around)
     with pytest.raises(ValueError, match="teardown") as caught:
         around.throw(ValueError("teardown"))
@@ -345,17 +351,17 @@ def test_a_teardown_that_fails(left: str) -> None:
 def test_processes_that_are_not_looked_for() -> None:
     """Where processes cannot be listed, or may be left, nobody looks for them."""
     leaks: Any = SimpleNamespace(_sees_processes=False)
-    owner: Any = SimpleNamespace(paths={(traces.SCOPE, "/nowhere")})
-    assert Leaks._found(leaks, owner, frozenset()) == []
-    assert list(Leaks._children(leaks)) == []
+    owner: Any = SimpleNamespace(paths={(audit_log.SCOPE, "/nowhere")})
+    assert LeakDetector._found(leaks, owner, frozenset()) == []
+    assert list(LeakDetector._children(leaks)) == []
 
 
 def test_a_parameter_that_is_like_no_other() -> None:
     """One that does not equal its own copy is written down as unknown, and fails whoever asks."""
-    board: Any = SimpleNamespace(locked=lambda _: nullcontext(), params=lambda _: None)
-    origins: Any = SimpleNamespace(params=lambda names: {name: object() for name in names})
+    run_state: Any = SimpleNamespace(locked=lambda _: nullcontext(), params=lambda _: None)
+    fixture_identity: Any = SimpleNamespace(params=lambda names: {name: object() for name in names})
     definition: Any = "tests/conftest.py::tree"
-    parameters = Parameters(board, origins)
+    parameters = ParameterNumbers(run_state, fixture_identity)
     assert parameters.asked(definition, {"backend"}) == {"backend": UNKNOWN}
     with pytest.raises(UsageError, match="asks for 'backend' by getfixturevalue"):
         parameters.check(definition, {"backend": 0}, "gw0")

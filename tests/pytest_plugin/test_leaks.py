@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import lastout
-from lastout.pytest_plugin.helpers import is_helper, runs_fork_server
+from lastout.pytest_plugin.leaks.background_processes import is_background_process, runs_fork_server
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -300,7 +300,7 @@ def test_how_a_fork_server_is_started(first: str) -> None:
         assert server.stdout
         server.stdout.readline()  # before that, its command line may not be there yet
         assert runs_fork_server(server.pid)
-        assert is_helper(server.pid)
+        assert is_background_process(server.pid)
 
 
 @pytest.mark.parametrize("mode", ["warn", "error"])

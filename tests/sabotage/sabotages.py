@@ -34,8 +34,8 @@ SABOTAGES = (
     Sabotage(
         "I1: things are made without a record",
         "_scopes/membership/recording.py",
-        "self.append(journals.made(ns, number, kind, location, lifetime, after, data))",
-        "journals.made(ns, number, kind, location, lifetime, after, data)",
+        "self.append(journals.made(made_ns, number, kind, location, lifetime, after, data))",
+        "journals.made(made_ns, number, kind, location, lifetime, after, data)",
         (f"{POINTS}[make]",),
     ),
     Sabotage(
@@ -76,7 +76,7 @@ SABOTAGES = (
     Sabotage(
         "I2: nothing is handed over to a forked child",
         "_scopes/membership/handover.py",
-        "return membership.publish_for_another(token, more)",
+        "return membership.journal.publish_for_another(token, more)",
         "return None",
         (f"{POINTS}[fork]", PAIRS),
         "fork",
@@ -84,7 +84,7 @@ SABOTAGES = (
     Sabotage(
         "I2: whoever lost its descriptors is taken for dead",
         "_scopes/records/liveness.py",
-        "return not is_running(who, same_program=not journal.made)",
+        "return not runs or (executed and not made)",
         "return True",
         (f"{OTHERS}::test_who_lost_its_descriptors_loses_nothing_else",),
     ),
@@ -157,7 +157,7 @@ SABOTAGES = (
     Sabotage(
         "I5: a child takes for its own what another thread of its parent was just joining",
         "_scopes/membership/handover.py",
-        "membership.counted_out or not (membership in handed or membership.is_here())",
+        "membership.counted_out or not (membership in handed or membership.origin.is_here())",
         "membership.counted_out",
         ("tests/shared/test_races.py::test_a_fork_while_another_thread_joins",),
     ),

@@ -222,7 +222,7 @@ def test_a_newer_journal_stops_the_join(tmp_path: Path) -> None:
 def test_a_newer_member_that_lives(tmp_path: Path) -> None:
     """Beside a living newer one we can join, make and leave; only it can clean what is shared."""
     newer = journal.seal(f'["lastout",{journal.FORMAT + 1},"abc"]')
-    with LocalBackend().hold("s", joining_deadline(), create=True):  # type: ignore[union-attr]
+    with LocalBackend().lock_scope("s", joining_deadline(), create=True):  # type: ignore[union-attr]
         other = LocalBackend().publish("s", "abc", newer)
     with Scope("s") as scope:
         mine = scope.file(tmp_path / "mine", lifetime="member")

@@ -157,14 +157,13 @@ def test_a_fork_while_somebody_has_the_scope(program: Callable[..., Program]) ->
     child = program(
         HEAD
         + """
-    from lastout._scopes.records.scope_lock import hold
     from lastout._scopes.membership.joining import joined
 
     one = joined[scope.path]
     held, done = threading.Event(), threading.Event()
 
     def cleaner():
-        with hold(one.backend, one.name, one.path):
+        with one.scope.lock():
             held.set()
             done.wait(60)
 

@@ -201,7 +201,7 @@ def test_the_time_to_leave_counts_for_other_processes(tmp_path: Path) -> None:
     scope = Scope("s")
     scope.file(tmp_path / "x")
     root, name = os.path.split(scope.path)
-    with LocalBackend(root).hold(name, Deadline(10)):  # type: ignore[union-attr]
+    with LocalBackend(root).lock_scope(name, Deadline(10)):  # type: ignore[union-attr]
         began = monotonic()
         report = scope.leave(timeout=0.1)
         assert monotonic() - began < 10

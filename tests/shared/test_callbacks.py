@@ -360,7 +360,8 @@ def test_a_forked_child_is_another_process(tmp_path: Path, program: Callable[...
         from lastout.deadline import Deadline
         from lastout._scopes.kinds import callback, table as cleaners
 
-        location, data, create = callback.recipe(notes.note)
+        recipe = callback.recipe(notes.note)
+        location, data, create = recipe.location, recipe.data, recipe.create
         create()
         notes.made_here = True
         if os.fork() == 0:
@@ -409,7 +410,8 @@ MAIN = """
         from lastout._scopes.kinds import callback
         for func in (clean_up, lambda numbers: clean_up(numbers), Sum(*(1, 2, 3)).total):
             args = () if func.__name__ == "total" else ((1, 2, 3),)
-            location, data, _ = callback.recipe(func, args)
+            recorded = callback.recipe(func, args)
+            location, data = recorded.location, recorded.data
             assert "pickle" in data
             say(json.dumps([location, data]))
         assert clean_up.__module__ == __name__
@@ -460,13 +462,13 @@ def test_it_works_while_the_interpreter_ends(kind: str, program: Callable[..., P
 
         if {kind!r} == "command":
             argv = [sys.executable, "-c", "from say import say; say('cleaned')"]
-            kind, (location, data, _) = "command", command.recipe(argv)
+            kind, recorded = "command", command.recipe(argv)
         else:
-            kind, (location, data, _) = "callback", callback.recipe(say, ("cleaned",))
+            kind, recorded = "callback", callback.recipe(say, ("cleaned",))
 
         @atexit.register
         def clean():
-            cleaners.clean(kind, location, data, Deadline(30))
+            cleaners.clean(kind, recorded.location, recorded.data, Deadline(30))
             say("end")
         """
     )

@@ -14,10 +14,9 @@ import pytest
 
 from lastout import errors
 from lastout._platform import genuine, pids
+from lastout._platform.process_ends import wait_for_child
 from lastout._scopes.kinds import command as commands
 from lastout._scopes.kinds import popen as processes
-from lastout._scopes.kinds import process_groups as groups
-from lastout.deadline import Deadline
 from support import eventually
 from support.artifacts import Made, make
 
@@ -212,7 +211,7 @@ def test_somebody_else_has_waited_for_it(monkeypatch: pytest.MonkeyPatch) -> Non
 
     with monkeypatch.context() as patch:
         patch.setattr(pids, "open_pidfd", hold)
-        assert groups.wait_for_child(1, Deadline(0))
+        assert wait_for_child(1, 0)
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ import pytest
 import lastout
 from lastout import errors, pickling
 from lastout._identity import Identity
-from lastout._platform import pids
+from lastout._platform import pids, process_ends
 from lastout._scopes.kinds import directory as trees
 from lastout._scopes.kinds import paths
 from lastout._scopes.kinds import popen as processes
@@ -29,6 +29,7 @@ from lastout._scopes.kinds import process_groups as groups
 from lastout._scopes.membership import joining, membership, waiting, workers
 from lastout._scopes.reaping import orphans, reaper
 from lastout._scopes.records import journal
+from lastout._scopes.records.scope_lock import ScopeRef
 from lastout._scopes.records.survey import ScopeSurvey
 from lastout.backends.memory import MemoryBackend
 from lastout.deadline import Deadline
@@ -64,7 +65,7 @@ def ended() -> int:
 
 def test_one_that_ends_before_it_is_held(ended: int) -> None:
     """A member of a group that ends before it can be held is no member any more."""
-    with groups.Group("token", None, None) as group:
+    with groups.ProcessGroup("token", None, None) as group:
         group._hold(ended)
         assert group._held == {}
     gone: Any = SimpleNamespace(who=Identity(ended))
@@ -92,8 +93,8 @@ def test_a_worker_that_ends_before_it_is_told() -> None:
     try:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
-        orphans._send(held, signal.SIGTERM)
-        assert groups.has_ended(held)
+        process_ends.send(held, signal.SIGTERM)
+        assert process_ends.has_ended(held)
     finally:
         os.close(held)
 
@@ -151,7 +152,7 @@ def test_after_leaving() -> None:
     scope = lastout.Scope("s")
     member = joining.joined[scope.path]
     shutil.rmtree(scope.path)
-    with pytest.raises(errors.ScopeGone, match="was removed"), member.hold():
+    with pytest.raises(errors.ScopeGone, match="was removed"), member.journal.lock_scope():
         pytest.fail("held")
     scope.leave()
     with pytest.raises(errors.UsageError, match="join it anew"):
@@ -180,9 +181,9 @@ def test_a_copy_of_another_process() -> None:
     """A process that was forked without telling us has no part in its parent's membership."""
     with lastout.Scope("s") as scope:
         member = joining.joined[scope.path]
-        member._pid += 1
+        member.origin.pid += 1
         assert len(member.leave()) == len(scope.leave()) == 0
-        member._pid -= 1
+        member.origin.pid -= 1
         assert member.joined
 
 
@@ -234,7 +235,7 @@ def test_a_living_member_that_cannot_be_read() -> None:
     world.join()
     world.make(0, "directory", "/place", "member", [])
     world.make(0, "file", "/alone", "member", [])
-    held: Any = backend.hold(NAME, Deadline(10), create=False)
+    held: Any = backend.lock_scope(NAME, Deadline(10), create=False)
     with held:
         survey = ScopeSurvey(held, NAME, leaving=world.members[0].token)
         survey._held = SimpleNamespace(read=raising(OSError("cannot be read")))  # type: ignore[assignment]
@@ -251,7 +252,7 @@ def test_a_child_whose_scope_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     with lastout.Scope("s") as scope:
         member = joining.joined[scope.path]
         with monkeypatch.context() as patch:
-            patch.setattr(membership, "hold", lambda *_: nullcontext(None))
+            patch.setattr(ScopeRef, "lock", lambda _: nullcontext(None))
             member._handed_over = True
             report = member.report
             member._catch_up()

@@ -173,17 +173,17 @@ def test_the_server_joins_in_a_thread(program: Start) -> None:
         """
         import os, threading
         import lastout
-        from lastout._scopes.membership import membership
+        from lastout._scopes.records.scope_lock import ScopeRef
 
-        server, hold, joining = os.getpid(), membership.hold, threading.Event()
+        server, lock, joining = os.getpid(), ScopeRef.lock, threading.Event()
 
-        def hold_for_ever(*arguments, **options):
+        def lock_for_ever(*arguments, **options):
             if os.getpid() == server:
                 joining.set()
                 threading.Event().wait()
-            return hold(*arguments, **options)
+            return lock(*arguments, **options)
 
-        membership.hold = hold_for_ever
+        ScopeRef.lock = lock_for_ever
         scope = lastout.Scope("early")
         threading.Thread(target=scope.directory, daemon=True).start()
         joining.wait(30)

@@ -432,7 +432,7 @@ HOLDING = """
     import os, sys, threading
     from contextlib import nullcontext
     import lastout
-    from lastout._scopes.records.scope_lock import hold
+    from lastout._scopes.records.scope_lock import ScopeRef
     from lastout.backends.local import LocalBackend
     from say import say
 
@@ -447,18 +447,18 @@ HOLDING = """
     there, done = threading.Event(), threading.Event()
 
     def keep_it():
-        with hold(LocalBackend(), "s", scope.path):
+        with ScopeRef(LocalBackend(), "s").lock():
             there.set()
             done.wait(30)
 
     def wait_for_it():
         from lastout.backends import locks
         locks.time.sleep = lambda _: (there.set(), done.wait(30))
-        with hold(LocalBackend(), "s", scope.path):
+        with ScopeRef(LocalBackend(), "s").lock():
             pass
 
     waits = sys.argv[1] == "waits"
-    with hold(LocalBackend(), "s", scope.path) if waits else nullcontext():
+    with ScopeRef(LocalBackend(), "s").lock() if waits else nullcontext():
         threading.Thread(target=wait_for_it if waits else keep_it).start()
         assert there.wait(30)
         pid = os.fork()

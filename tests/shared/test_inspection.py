@@ -177,7 +177,7 @@ def test_one_that_is_held_is_said_to_be(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(inspection, "_PATIENCE", 0.05)
     backend = LocalBackend()
     with lastout.Scope("s"):
-        held = backend.hold("s", Deadline(5))
+        held = backend.lock_scope("s", Deadline(5))
         assert held is not None
         with held:
             view = inspect(backend, "s")

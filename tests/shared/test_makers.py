@@ -64,7 +64,8 @@ def test_every_kind_has_its_maker_and_its_cleaner() -> None:
 def test_preparing_makes_nothing(prepare: Callable[[str], Recipe[object]], tmp_path: Path) -> None:
     """What was never recorded must not exist."""
     before = set(os.listdir("/dev/shm"))
-    location, data, _ = prepare(str(tmp_path))
+    made = prepare(str(tmp_path))
+    location, data = made.location, made.data
     assert location
     assert isinstance(data, dict)
     assert os.listdir(tmp_path) == []
@@ -76,7 +77,8 @@ def test_preparing_makes_nothing(prepare: Callable[[str], Recipe[object]], tmp_p
 def test_without_descriptors_nothing_is_made(kind: str, tmp_path: Path) -> None:
     """A process that has none left gets the system's error, and no half of an artifact."""
     arguments = {"file": (None, str(tmp_path)), "shared_memory": (64,), "popen": (["true"],)}
-    location, _, create = recipe(kind, *arguments.get(kind, ()))
+    made = recipe(kind, *arguments.get(kind, ()))
+    location, create = made.location, made.create
     assert create is not None
     with no_descriptors_left(), pytest.raises(OSError, match="Too many open files") as caught:
         create()

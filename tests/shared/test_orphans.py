@@ -394,7 +394,7 @@ def test_threads_of_the_parent_are_no_workers() -> None:
     with Scope("s", end_workers=True) as scope:
         with ThreadPoolExecutor(2, initializer=scope.worker) as pool:
             assert list(pool.map(str, range(2))) == ["0", "1"]
-        with scope._member.hold() as held:
+        with scope._member.journal.lock_scope() as held:
             journal = journals.parse("", held.read(scope._member.token))
         assert journal.parent is None
         lastout.current_scope().leave()
@@ -453,7 +453,7 @@ def test_nobody_ends_itself(tmp_path: Path) -> None:
         dead = here()
         dead.pid, dead.started = parent, 1
         os.waitpid(parent, 0)
-        scope._member.will_end_with(dead, 5.0)
+        scope._member.journal.will_end_with(dead, 5.0)
         assert lastout.reap().ok
         assert len(scope.members()) == 1
 

@@ -125,7 +125,7 @@ from lastout.backends.local import LocalBackend
 from lastout.deadline import Deadline
 what, records = sys.argv[2:]
 place = path + (".theirs" if what == "link" else "")
-with LocalBackend(place).hold("s", Deadline(10), create=True):
+with LocalBackend(place).lock_scope("s", Deadline(10), create=True):
     LocalBackend(place).publish("s", "abc", b64decode(records))
 if what == "link":
     os.symlink(place, path)
@@ -147,7 +147,7 @@ def test_nothing_of_theirs_is_unpickled(commons: Path, spot: str) -> None:
     """If a root, a scope or a journal is theirs, no pickle in it is loaded, and nothing removed."""
     root, victim, loaded = (commons.parent / name for name in ("root", "victim", "loaded"))
     victim.mkdir()
-    with LocalBackend(root).hold("s", Deadline(10), create=True) as held:
+    with LocalBackend(root).lock_scope("s", Deadline(10), create=True) as held:
         held.publish("abc", planted(victim, loaded)).close()
     os.chown(root / spot, OTHER, OTHER)
     if spot:

@@ -16,9 +16,8 @@ import pytest
 import lastout
 from lastout import errors
 from lastout._platform import pids
+from lastout._platform.process_ends import wait_for_ends
 from lastout._scopes.kinds import popen as processes
-from lastout._scopes.kinds import process_groups as groups
-from lastout.deadline import Deadline
 from support import eventually
 from support.artifacts import Made, make
 from support.scripts import UNWINDS
@@ -127,7 +126,7 @@ def test_one_that_was_not_waited_for_is_clean(start: Callable[..., Started]) -> 
     """A zombie of our own is waited for."""
     made = start(READY)
     held = os.pidfd_open(made.process.pid)
-    assert groups.wait_for_ends([held], Deadline(10))
+    assert wait_for_ends([held], 10)
     os.close(held)
     made.clean()
     assert made.process.returncode == 0
@@ -344,7 +343,8 @@ def test_a_starter_killed_in_the_middle(program: Callable[..., Program]) -> None
 
         argv = [sys.executable, "-c", "from say import say; say('started'); input()"]
         options = {"stdin": os.dup(0)}
-        location, data, create = popen.recipe(argv, options)
+        recipe = popen.recipe(argv, options)
+        location, data, create = recipe.location, recipe.data, recipe.create
         say(json.dumps([location, data]))
         process, more = create()
         say(process.pid)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from lastout import Scope
 from lastout._scopes.membership import handover, membership
+from lastout._scopes.membership.recording import JournalWriter
 from support.races import hammer
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def test_a_fork_while_another_thread_joins(program: Callable[..., Program]) -> N
             waiting.set()
             really_wait(*args)
 
-        held = local.LocalBackend().hold("s", Deadline(), create=True)
+        held = local.LocalBackend().lock_scope("s", Deadline(), create=True)
         waiting, really_wait, local.wait_for = threading.Event(), local.wait_for, wait
         scopes = []
         thread = threading.Thread(target=lambda: scopes.append(lastout.Scope("s")))
@@ -84,7 +85,7 @@ def test_a_join_while_another_thread_is_just_out(monkeypatch: pytest.MonkeyPatch
 
 def test_two_threads_that_release_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is cleaned once, also if somebody else has written in the journal of its member."""
-    monkeypatch.setattr(membership.Membership, "alone_wrote", lambda _: False)
+    monkeypatch.setattr(JournalWriter, "alone_wrote", lambda _: False)
     begun, go_on, cleaned = threading.Event(), threading.Event(), []
     with Scope("s") as scope:
         thing, member = scope.file(), scope._membership()

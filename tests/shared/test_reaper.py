@@ -37,7 +37,7 @@ class World:
         self._clock = 0
 
     def hold(self) -> LockedScope:
-        held = self.backend.hold("s", Deadline(10), create=True)
+        held = self.backend.lock_scope("s", Deadline(10), create=True)
         assert held is not None
         return held
 

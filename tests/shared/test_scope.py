@@ -19,7 +19,7 @@ import lastout
 from lastout import Artifact, Scope, UsageError, current_scope
 from lastout._scopes.membership import joining
 from lastout._scopes.membership.workers import Worker
-from lastout._scopes.records.scope_lock import hold
+from lastout._scopes.records.scope_lock import ScopeRef
 from lastout.backends.local import LocalBackend
 from lastout.errors import (
     ArtifactExists,
@@ -535,13 +535,12 @@ def test_a_cleanup_cannot_wait_for_itself(tmp_path: Path) -> None:
 def test_holding_twice_is_refused(tmp_path: Path) -> None:
     """The same thread cannot hold a scope twice; afterwards it can again."""
     backend = LocalBackend(tmp_path / "place")
-    path = os.path.join(backend.place, "s")
-    with hold(backend, "s", path, create=True) as held:
-        with pytest.raises(UsageError, match="that very scope"), hold(backend, "s", path):
+    with ScopeRef(backend, "s").lock(create=True) as held:
+        with pytest.raises(UsageError, match="that very scope"), ScopeRef(backend, "s").lock():
             pass
         assert held is not None
         held.sweep()
-    with hold(backend, "s", path) as nothing:
+    with ScopeRef(backend, "s").lock() as nothing:
         assert nothing is None
 
 

@@ -316,7 +316,8 @@ def test_a_killed_maker_leaves_it_to_us(program: Callable[..., Program]) -> None
         from lastout._scopes.kinds import shared_memory
         from say import say
 
-        location, data, create = shared_memory.recipe(64)
+        recipe = shared_memory.recipe(64)
+        location, data, create = recipe.location, recipe.data, recipe.create
         memory, more = create()
         say(json.dumps([location, data | more]))
         os.kill(os.getpid(), signal.SIGKILL)

@@ -16,7 +16,7 @@ import lastout
 from lastout import errors
 from lastout._platform import marks, pids
 from lastout._scopes.kinds import popen as processes
-from lastout._scopes.kinds.tokens import Token
+from lastout._scopes.kinds.tokens import SearchToken
 from support import eventually
 from support.program import IMPORTED_FROM
 
@@ -241,7 +241,7 @@ def test_no_descriptors_left_after_the_start(monkeypatch: pytest.MonkeyPatch) ->
     with monkeypatch.context() as patch:
         patch.setattr(pids, "started_since", refuse)
         process, _ = processes.create(token, ["sleep", "600"], {}, tree=True)
-    assert Token(token).is_of(process.pid)
+    assert SearchToken(token).is_of(process.pid)
     process.kill()
     process.wait(30)
     processes.forget(token)

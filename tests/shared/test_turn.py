@@ -263,7 +263,7 @@ class Meeting:
         self.meanwhile: dict[str, Callable[[], object]] = {}
 
     def hold(self) -> LockedScope:
-        held = self.backend.hold("s", Deadline(1), create=True)
+        held = self.backend.lock_scope("s", Deadline(1), create=True)
         assert held is not None
         return held
 
@@ -421,14 +421,14 @@ def test_a_lost_descriptor(tmp_path: Path) -> None:
         held.let_go()
         os.close(held._lock.number)
         with pytest.raises(ScopeGone):
-            turn.hold_again(held, "/r/s")
+            turn.lock_again(held, "/r/s")
 
 
 @pytest.mark.parametrize("what", ["release", "keep"])
 def test_from_inside_a_cleanup(what: str) -> None:
     """What is being cleaned just now is not released or kept by one that is waited for."""
     with Scope("s") as scope:
-        with scope._membership().hold() as held:
+        with scope._membership().journal.lock_scope() as held:
             token = new_token()
             records = journals.header(token) + journals.join(1, Identity(None))
             records += journals.made(1, 1, "command", "/x", "member", (), {})

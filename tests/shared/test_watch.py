@@ -14,6 +14,7 @@ from lastout._scopes.guardian import main as watch
 from lastout._scopes.guardian.jobs import GuardianJobs
 from lastout._scopes.reaping import recovery
 from lastout._scopes.records import journal as journals
+from lastout._scopes.records.liveness import WatchState
 from support import eventually
 
 if TYPE_CHECKING:
@@ -209,6 +210,28 @@ def test_a_lock_that_is_freed_while_it_looks(scene: Scene) -> None:
     assert scene.watch._waited_for is None
 
 
+def test_a_lock_that_is_freed_by_one_that_is_followed(scene: Scene) -> None:
+    """A member that says who it is while its lock is waited for is waited for by its process.
+
+    Where that closes all descriptors, as daemons do, its lock is free and stays so.
+    """
+    journal = os.open(scene.member("a", None), os.O_RDONLY)
+    fcntl.flock(journal, fcntl.LOCK_EX)
+    scene.look()
+    scene.look()
+    assert scene.watch._waited_for
+    events.running.add(10)
+    scene.member("a", 10)
+    assert scene.look() == []
+    fcntl.flock(journal, fcntl.LOCK_UN)
+    os.close(journal)
+    assert eventually(lambda: events.rang)
+    assert scene.look() == []
+    assert scene.watch._waited_for is None
+    scene.end(10)
+    assert scene.look() == ["reap"]
+
+
 def test_a_job_has_no_lock_of_ours(
     scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -285,14 +308,14 @@ def test_a_journal_that_is_swept_while_it_looks(
 ) -> None:
     """A member that was listed, and is gone when its journal is opened, is nobody."""
     scene.member("a", 10)
-    scene.watch._locked.add("b")
+    scene.watch._states["b"] = WatchState.LOCKED
     names = ["a.journal", "b.journal", "c.journal"]
     with monkeypatch.context() as patch:
         patch.setattr(os, "listdir", lambda _: names)
         assert scene.look() == ["reap"]  # of "a"
     assert scene.watch._waited_for is None
     assert not scene.watch._is_worker_of("c", 10)
-    assert not scene.watch._living
+    assert WatchState.FOLLOWED not in scene.watch._states.values()
 
 
 def test_a_worker_that_cannot_be_looked_at(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,7 +48,8 @@ def recipe(kind: str, *args: Any, **kwargs: Any) -> Recipe[Any]:
 
 def make(kind: str, *args: Any, **kwargs: Any) -> Made:
     """Make an artifact by its recipe; all its data went through JSON, as in a journal."""
-    location, data, create = recipe(kind, *args, **kwargs)
+    made = recipe(kind, *args, **kwargs)
+    location, data, create = made.location, made.data, made.create
     given, more = create() if create else (None, {})
     kept = _through_json(data)
     return Made(kind, location, {**kept, **_through_json(more), "prepared": kept}, given)
@@ -56,8 +57,8 @@ def make(kind: str, *args: Any, **kwargs: Any) -> Made:
 
 def track(kind: str, location: Any) -> Made:
     """The record of something that exists already."""
-    path, data, _ = tracking.adopt(kind, location, {})
-    return Made(kind, path, _through_json(data))
+    found = tracking.adopt(kind, location, {})
+    return Made(kind, found.location, _through_json(found.data))
 
 
 def _through_json(data: Mapping[str, Any]) -> dict[str, Any]:

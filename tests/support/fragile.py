@@ -56,8 +56,8 @@ class FragileBackend:
         self.place = backend.place
         self.leases: list[JournalLock] = []  # what the kernel frees when the process dies
 
-    def hold(self, *args: Any, **options: Any) -> Any:
-        held = self._backend.hold(*args, **options)
+    def lock_scope(self, *args: Any, **options: Any) -> Any:
+        held = self._backend.lock_scope(*args, **options)
         return FragileHeld(held, self) if held else None
 
     def publish(self, *args: Any) -> Any:

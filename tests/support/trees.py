@@ -7,8 +7,7 @@ import signal
 from typing import TYPE_CHECKING
 
 from lastout._platform import pids
-from lastout._scopes.kinds.process_groups import wait_for_ends
-from lastout.deadline import Deadline
+from lastout._platform.process_ends import wait_for_ends
 
 from .guardians import guardian
 from .waiting import eventually
@@ -89,7 +88,7 @@ class Tree:
             self.parent.tell()
         self.parent.end()
         try:
-            assert wait_for_ends(self._killed, Deadline(30))
+            assert wait_for_ends(self._killed, 30)
         finally:
             while self._killed:
                 os.close(self._killed.pop())

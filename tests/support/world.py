@@ -17,7 +17,7 @@ from lastout._scopes.reaping import reaper
 from lastout._scopes.records import liveness as journal_lock
 from lastout._scopes.records import members
 from lastout._scopes.records.artifact import keep_here
-from lastout._scopes.records.scope_lock import hold
+from lastout._scopes.records.scope_lock import ScopeRef
 from lastout._scopes.records.survey import ScopeSurvey
 from lastout.deadline import Deadline
 from lastout.errors import LastoutError
@@ -104,14 +104,14 @@ class World:
         member = self.members.pop(who)
         journal_lock.ours.discard(member.token)
         registry.unregister(member.leave_at_exit)
-        member.backend.close()  # type: ignore[attr-defined]
+        member.scope.backend.close()  # type: ignore[attr-defined]
 
     # --- what is seen
 
     def seen(self) -> Any:
         """Members, artifacts and things, in words that do not depend on the backend."""
         place = os.path.join(self.backend.place, NAME)
-        with hold(self.backend, NAME, place) as held:
+        with ScopeRef(self.backend, NAME).lock() as held:
             if held is None:
                 found: Any = "no scope"
             else:
@@ -124,7 +124,7 @@ class World:
     def known(self) -> set[str]:
         """What is still recorded."""
         place = os.path.join(self.backend.place, NAME)
-        with hold(self.backend, NAME, place) as held:
+        with ScopeRef(self.backend, NAME).lock() as held:
             return (
                 {one.location for one in ScopeSurvey(held, place).unresolved()} if held else set()
             )
@@ -153,7 +153,7 @@ class World:
 
     def _new_member(self) -> tuple[int, Membership]:
         backend: Any = FragileBackend(self.backend, self.mortal, self._place_of)
-        return next(self._numbers), Membership(backend, NAME, self._clean)
+        return next(self._numbers), Membership(ScopeRef(backend, NAME), self._clean)
 
     def _place_of(self, token: str) -> int:
         if token not in self.order:
@@ -174,10 +174,10 @@ class World:
     def _fork(self, parent: int) -> None:
         number, child = self._new_member()
         theirs = self.members[parent]
-        published = theirs.publish_for_another()
+        published = theirs.journal.publish_for_another()
         # The fork: what the parent has open for it, the child has.
-        parents: Any = theirs.backend
-        children: Any = child.backend
+        parents: Any = theirs.scope.backend
+        children: Any = child.scope.backend
         children.leases.append(parents.leases.pop())
         self.members[number] = child
         self._actor = number
@@ -192,7 +192,7 @@ class World:
         thing.exists = True
         self.things[thing.location] = thing
         thing.artifact = new
-        thing.artifact = member.add(new, {"made": True})
+        thing.artifact = member.journal.add(new, {"made": True})
 
     def _leave(self, who: int) -> Any:
         member = self.members[who]
@@ -203,7 +203,7 @@ class World:
     def _reap(self) -> Any:
         place = os.path.join(self.backend.place, NAME)
         fragile: Any = FragileBackend(self.backend, self.mortal, self._place_of)
-        with hold(fragile, NAME, place) as held:
+        with ScopeRef(fragile, NAME).lock() as held:
             if held is None:
                 return None
             return self._outcomes(reaper.reap(held, place, self._clean, Deadline()))

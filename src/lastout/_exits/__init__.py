@@ -4,6 +4,8 @@
     exit · signal · end of a child ==> unwind(deadline) ==> Report
 
 Only the standard library is imported here, and of that nothing slow to load.
+
+Tested by: tests/test_frame.py, tests/process/test_other_systems.py
 """
 
 from __future__ import annotations
@@ -27,19 +29,19 @@ def _in_children(name: str) -> Callable[[], object]:
     return call
 
 
-# What `children` and `signals` hang into the registry, which knows nothing of them.
+# Hooks by which the registry calls functions of `children`, because it does not import that.
 on_first_registration = [_in_children("arm")]
-on_before_threads = [_in_children("prepare_before_threads")]  # a handler that runs before joins
-on_inheritable = [_in_children("install_carriers")]  # a handler that children get too
+on_before_threads = [_in_children("prepare_before_threads")]  # a handler with `before_threads`
+on_inheritable = [_in_children("install_carriers")]  # a handler with `inherit` is registered
 before_end: list[Callable[[], object]] = []  # the process begins to end
 after_end: list[Callable[[], object]] = []  # the process ends, and its handlers have run
-# What `ending` runs the handlers by, at a normal end; `False` if that was not all.
+# At a normal end `ending` runs the handlers by this hook; `False` if some are left for later.
 on_normal_end: list[Callable[[], object]] = []
-# The handled signals that this process ends by, from the moment that its end begins.
+# The handled signals that this process is ending by, from the moment that its end begins.
 begun: set[int] = set()
 
 
 def call_all(hooks: list[Callable[[], object]]) -> None:
-    """Call them, the oldest first; what one raises keeps the rest from being called."""
+    """Call each hook, the oldest first; an exception of one hook stops the call of the rest."""
     for hook in hooks:
         hook()

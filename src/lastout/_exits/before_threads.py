@@ -3,12 +3,14 @@
     the program ends ==> before threads ==> threads are joined ==> exit handlers
                             [ e0 e1 ]        executors shut down      [ h0 h1 h2 ]
 
-A handler that is to stop a thread has to run before that thread is joined, so these
-lie on a stack of their own.  Whatever unwinds the other stack unwinds this one first.
+A handler that stops a thread has to run before that thread is joined, so early handlers
+lie on a stack of their own.  Unwinding the ordinary stack unwinds the early stack first.
 
-Loaded when the first such handler is registered, `threading` with it.  CPython calls
-what is hooked into `threading` last hooked first, and the hooks of executors shut them
-down: ours is hooked in again after each of them.
+The first registration of an early handler loads this module, and `threading` with it.
+CPython calls the hooks of `threading` last hooked first, and an executor's module hooks in
+the shutdown of its executors: lastout adds its own hook again after each such import.
+
+Tested by: tests/process/test_before_threads.py
 """
 
 from __future__ import annotations
@@ -33,12 +35,12 @@ if TYPE_CHECKING:
     from ..report import Outcome, Show
     from .exit_handler import Entry
 
-# Each hooks its shutdown into `threading` when it is imported.
+# Modules that hook the shutdown of their executors into `threading` when they are imported.
 _EXECUTORS = ("concurrent.futures.thread", "concurrent.futures.process")
 
 
 class EarlyAndLateStacks(HandlerStack):
-    """A stack of exit handlers, and before it one for those that run before threads are joined."""
+    """A stack of ordinary exit handlers, with an early stack that is unwound before it."""
 
     early: _EarlyStack
 
@@ -46,9 +48,10 @@ class EarlyAndLateStacks(HandlerStack):
         return super().__len__() + len(self.early)
 
     def push(self, entry: Entry) -> None:
-        """Put an entry on top of the stack that it is for.
+        """Put an entry on top of the early or the ordinary stack, as its options say.
 
-        While the ordinary handlers run, there is nothing left to come before: it is one of them.
+        While the ordinary handlers run, every entry goes to their stack, because the early
+        stack has been unwound.
         """
         before_threads = isinstance(entry, ExitHandler) and entry.before_threads
         if not before_threads or self.unwinders:
@@ -69,7 +72,7 @@ class EarlyAndLateStacks(HandlerStack):
         self.early.clear()
 
     def inheritable(self) -> list[ExitHandler]:
-        """The handlers that child processes get too; those of each stack oldest first."""
+        """The handlers that child processes get too: first ordinary, then early; oldest first."""
         return super().inheritable() + self.early.inheritable()
 
     def timed(self) -> int:
@@ -77,12 +80,12 @@ class EarlyAndLateStacks(HandlerStack):
         return super().timed() + self.early.timed()
 
     def forget_parent(self) -> None:
-        """Keep nothing of the parent's but what is inheritable."""
+        """Drop the parent's entries, except inheritable handlers."""
         super().forget_parent()
         self.early.forget_parent()
 
     def take_over(self, is_void: Callable[[object], bool]) -> None:
-        """Keep the parent's entries, but for void ones."""
+        """Keep the parent's entries, except void entries."""
         super().take_over(is_void)
         self.early.take_over(is_void)
 
@@ -93,18 +96,18 @@ class EarlyAndLateStacks(HandlerStack):
         traceback: TracebackType | None,
         show: Show = show_unraisable,
     ) -> None:
-        """Show what came out of `func`: after the last handler, or now where none runs."""
+        """Show an exception of `func`: after the last handler, or now if no handler is running."""
         if self.early.unwinders:
             self.failures.add(exception, func, traceback, show)
         else:
             super().show(exception, func, traceback, show)
 
     def unwind(self, deadline: Deadline, show: Show = show_unraisable) -> list[Outcome]:
-        """Run every handler, those that come before threads are joined first."""
+        """Run every handler, the early handlers first."""
         self.notice_fork()
 
         def wait(exception: BaseException, func: object, traceback: TracebackType | None) -> None:
-            # To show it takes time, and those on the other stack wait for their turn.
+            # Later, because showing takes time that the ordinary handlers may need.
             self.failures.add(exception, func, traceback, show)
 
         outcomes: list[Outcome] = []
@@ -116,7 +119,7 @@ class EarlyAndLateStacks(HandlerStack):
 
 
 class _EarlyStack(HandlerStack):
-    """What runs before threads are joined, and leaves time for the stack that comes after it."""
+    """The early stack, which shares its time with the ordinary stack that is unwound after it."""
 
     def __init__(self, later: HandlerStack) -> None:
         super().__init__()
@@ -128,16 +131,16 @@ class _EarlyStack(HandlerStack):
 
 
 def run(stack: HandlerStack) -> None:
-    """Run only those that come before threads are joined."""
+    """Run only the early handlers."""
     if isinstance(stack, EarlyAndLateStacks):
         stack.notice_fork()
         stack.early.unwind(Deadline())
 
 
 def split(stack: HandlerStack) -> None:
-    """Have `stack` be two from now on."""
+    """Turn `stack` into an `EarlyAndLateStacks`."""
     if not isinstance(stack, EarlyAndLateStacks):
-        # In its place: who holds it, and pushes to it right now, goes on with it.
+        # In place, because another thread may hold a reference and be pushing right now.
         stack.__dict__["early"] = _EarlyStack(stack)
         stack.__class__ = EarlyAndLateStacks
 
@@ -146,7 +149,7 @@ _is_hooked = False
 
 
 def hook_up(due: Callable[[], object]) -> None:
-    """See to it that `due` is called before threads are joined."""
+    """Have `due` called before the interpreter joins threads."""
     global _is_hooked
     if _is_hooked:
         return
@@ -162,14 +165,14 @@ def hook_up(due: Callable[[], object]) -> None:
 
 def _call_at_shutdown(due: Callable[[], object]) -> None:
     try:
-        # Since Python 3.9, for `concurrent.futures`; nothing else comes before the joining.
+        # Private, for `concurrent.futures` since Python 3.9, but no other hook comes so early.
         threading._register_atexit(due)  # type: ignore[attr-defined]
     except RuntimeError:
-        return  # threads are joined already: what is registered runs with all others
+        return  # threads are joined already, so early handlers run with the ordinary handlers
 
 
 class _ImportWatch:
-    """Finds one module as ever, and has a call made when that has been imported."""
+    """A finder for one module, which makes a call once the module has been imported."""
 
     def __init__(self, name: str, then: Callable[[], object]) -> None:
         self._name = name
@@ -193,7 +196,7 @@ class _ImportWatch:
 
 
 class _ObservedLoader:
-    """Loads one module as its own loader does, and makes a call when that has been executed."""
+    """Wraps the loader of one module, and makes a call once the module has been executed."""
 
     def __init__(self, loader: Any, then: Callable[[], object]) -> None:
         self._loader = loader
@@ -203,7 +206,7 @@ class _ObservedLoader:
         return getattr(self._loader, name)
 
     def exec_module(self, module: Any) -> None:
-        """Execute it, as a module that was never watched."""
+        """Execute the module with its own loader, to which it refers from now on."""
         module.__spec__.loader = module.__loader__ = self._loader
         self._loader.exec_module(module)
         self._then()

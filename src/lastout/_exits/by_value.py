@@ -1,4 +1,7 @@
-"""Pickling by value: functions with all that they use, for a process that cannot import them."""
+"""Pickling by value: functions with the globals they use, for a process that cannot import them.
+
+Tested by: tests/process/test_carrier.py, tests/process/test_lazy_names.py
+"""
 
 from __future__ import annotations
 
@@ -15,8 +18,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-class Pickler(dill.Pickler):  # type: ignore[misc]
-    """dill's pickler, but for code: dill 0.4.1 asks for a `co_lnotab`, which 3.15 has no more."""
+class CodePickler(dill.Pickler):  # type: ignore[misc]
+    """dill's pickler, with another way for code: dill 0.4.1 reads `co_lnotab`, gone in 3.15."""
 
     dispatch = dill.Pickler.dispatch.copy()
 
@@ -25,28 +28,28 @@ class Pickler(dill.Pickler):  # type: ignore[misc]
 
 
 def loaded(obj: Any) -> Any:
-    """What a lazy import (PEP 810) in the globals of a function stands for, anything else itself.
+    """The module that a lazy import (PEP 810) stands for; any other object unchanged.
 
     Raises:
-        Exception: it cannot be loaded.
+        Exception: the lazy import fails.
     """
     return obj.resolve() if type(obj) is LazyImportType else obj
 
 
 def _save_code(pickler: Any, code: CodeType) -> None:
-    # By marshal, which is there for it; like dill's way, it is only for the same Python.
+    # marshal is made for code; like dill's way, it works only between equal versions of Python.
     pickler.save_reduce(marshal.loads, (marshal.dumps(code),), obj=code)
 
 
-Pickler.dispatch[CodeType] = _save_code
+CodePickler.dispatch[CodeType] = _save_code
 
 
 def dumps(value: object) -> bytes:
-    """Pickle a value; of a function's globals only those that it uses.
+    """Pickle a value; a function takes along only the globals that it uses.
 
     Raises:
-        Exception: whatever keeps it from being pickled.
+        Exception: the value cannot be pickled.
     """
     file = BytesIO()
-    Pickler(file, recurse=True).dump(value)
+    CodePickler(file, recurse=True).dump(value)
     return file.getvalue()

@@ -1,13 +1,15 @@
 """Index: find the entries of a stack by their callable, without looking at each.
 
-`unregister` promises to compare by `==`.  For most callables equality is as
-their hash says, and a dictionary finds them.  The rest (an object with an
-`__eq__` of its own, or without a hash) are compared one by one; and where the
-callable looked for is itself such a one, all are.
+`unregister` promises to compare by `==`.  For most callables equality agrees with
+their hash, and a dictionary finds them.  The rest (an object with an `__eq__` of
+its own, or without a hash) are compared one by one; and if the callable looked
+for is such an object, all entries are.
 
-Entries are taken in late, when something is first looked for: registering
-costs nothing here.  What the index says is checked against the stack before
-it is used, so it may know too much, but never too little.
+The index takes in entries late, at the first search, so registering costs nothing
+here.  The stack checks each answer before using it, so the index may list entries
+that are gone, but never misses an entry.
+
+Tested by: tests/process/test_index.py, tests/process/test_stack.py
 """
 
 from __future__ import annotations
@@ -33,11 +35,11 @@ _Method = type(_ClassWithMethod().method)
 
 
 def hashes_as_it_equals(func: Any) -> bool:
-    """Whether a dictionary gives the same answer for `func` as `==` against each."""
+    """Whether a dictionary finds the same callables for `func` as `==` against each does."""
     kind: Any = type(func)
     if kind is _Function or kind is _Builtin:
         return True
-    if kind is _Method:  # equal when both the function and the object are the same
+    if kind is _Method:  # two methods are equal if they have the same function and object
         return type(func.__func__) is _Function
     return kind.__eq__ is object.__eq__ and kind.__hash__ is object.__hash__
 
@@ -46,7 +48,7 @@ class CallableIndex:
     """Which places of a stack hold which callable."""
 
     def __init__(self) -> None:
-        self._taken_in = 0  # entries below this place are known here
+        self._taken_in = 0  # the index knows the entries below this place
         self._alive = 0
         self._by_func: dict[Callable[..., object], Places] = {}
         self._odd: Places = {}
@@ -69,7 +71,7 @@ class CallableIndex:
         """Each place and entry whose callable equals `func`.
 
         Raises:
-            Exception: what a comparison raised.
+            Exception: a comparison raised it.
         """
         if hashes_as_it_equals(func):
             yield from list(self._by_func.get(func, {}).items())  # type: ignore[call-overload]
@@ -81,8 +83,8 @@ class CallableIndex:
                 yield place, entry
 
     def forget(self, place: int, entry: Entry) -> None:
-        """The entry at `place` is gone from the stack."""
-        if place <= self._taken_in:  # also the one that `forget_beyond` has just cut off
+        """Drop the entry at `place`, because it has left the stack."""
+        if place <= self._taken_in:  # `<=`, because `forget_beyond` may just have cut it off
             places = self._places_of(entry)
             if places.pop(place, None) is not None:
                 self._alive -= 1
@@ -90,11 +92,11 @@ class CallableIndex:
                 self._by_func.pop(entry[0], None)
 
     def forget_beyond(self, length: int) -> None:
-        """The stack may hold other entries from place `length` on."""
+        """Take in places from `length` on again, because the stack may have changed there."""
         self._taken_in = min(self._taken_in, max(length, 0))
 
     def sparse(self) -> bool:
-        """Whether most of the places known here are holes by now."""
+        """Whether most of the places known to the index are holes by now."""
         return self._taken_in > 32 and self._alive * 2 < self._taken_in
 
     def _places_of(self, entry: Entry) -> Places:

@@ -1,21 +1,23 @@
-"""Carrier: brings inheritable handlers to children that are not forked from us.
+"""Carrier: brings inheritable handlers to children that were not forked from this process.
 
     this process                                     the child
     current_process()._config["_lastout"] = HandlerCarrier
         | copied into each Process, pickled with it      unpickled: restore_handlers()
-        +-- __reduce__: the handlers of that moment ==> register those not there yet
+        +-- __reduce__: the handlers of that moment ==> register missing handlers
                                                         == HandlerCarrier, for grandchildren
 
 `_config` is a dictionary that both packages copy to every child, in all their
 versions, and that grandchildren get from their parent in turn.
 
-A child that cannot unpickle its process object dies, so nothing here may fail
-on arrival: a child without lastout, or without the handler's module, goes on
-without the handler, and says so.
+A child that cannot unpickle its process object dies, so unpickling a carrier must
+not fail: a child without lastout, or without the handler's module, goes on without
+the handler, and shows the error.
 
-A package that is imported later is met by a finder on `sys.meta_path` which
-finds nothing: it only sees the import pass by.  It is there only while there
-are inheritable handlers and a package that is not loaded.
+For a package that is imported later, a finder on `sys.meta_path` notices the import;
+it finds no module itself.  The finder is installed only while there are inheritable
+handlers and one of the packages is not loaded.
+
+Tested by: tests/process/test_carrier.py, tests/process/test_inheriting.py
 """
 
 from __future__ import annotations
@@ -36,14 +38,14 @@ if TYPE_CHECKING:
 
 _KEY = "_lastout"
 
-# What came to this process, and how it was packed: it is passed on like that as
-# well, for a descendant that cannot import what this process can.
+# The handlers that this process received, with their pickles.  It passes the pickles on as
+# well, because a descendant may be unable to import modules that this process can.
 _arrived: list[tuple[ExitHandler, PickledHandler]] = []
 
-# What else children have to call when they begin: asked each time one is started.
+# Each gives the calls that a child makes when it begins; asked at the start of each child.
 carried: list[Callable[[], list[ExitHandler]]] = []
 
-# Runs in a child that may have no lastout, or one that fails to import.
+# Runs in a child that may have no lastout, or in which importing it fails.
 _SOURCE = """
 try:
     from lastout._exits.carrier import restore_handlers
@@ -55,7 +57,7 @@ else:
 
 
 class HandlerCarrier:
-    """Stands in a process's configuration; pickling it packs the handlers."""
+    """A value in the configuration of a `Process`; pickling it pickles the handlers."""
 
     def __init__(self, package: str) -> None:
         self.package = package
@@ -72,7 +74,7 @@ class HandlerCarrier:
 
 
 def install() -> None:
-    """Put a carrier into each loaded package, and watch for the import of the other."""
+    """Put a carrier into each loaded package, and watch for the import of the rest."""
     if not in_main_interpreter():
         return
     for package in PACKAGES:
@@ -89,7 +91,7 @@ def _install_in(package: str) -> None:
         return
     carrier = HandlerCarrier(package)
     processes = [process.current_process()]
-    # Those that are made but not started have their own copy already.
+    # A `Process` that is made but not started has copied the configuration already.
     processes += [p for p in list(process._dangling) if getattr(p, "_popen", None) is None]
     for each in processes:
         if each._config.get(_KEY) is None:
@@ -97,17 +99,17 @@ def _install_in(package: str) -> None:
 
 
 class _ImportObserver:
-    """Sees a package being imported; finds nothing, so the import goes on as ever."""
+    """A finder that notices the import of a package and finds nothing, so the import goes on."""
 
-    # Looked up by a package's `context` module once its `process` module, where
-    # the carrier goes, is complete.
+    # A package's `context` module imports `reduction` once its `process` module, where the
+    # carrier goes, is complete.
     _signs = frozenset(f"{package}.reduction" for package in PACKAGES)
 
     def find_spec(self, name: str, *_: object) -> None:
         if name in self._signs:
             try:
                 install()
-            except Exception as error:  # an import must not fail over this
+            except Exception as error:  # the program's import must not fail because of lastout
                 show_unraisable(error, install)
 
 
@@ -120,17 +122,16 @@ def _stop_watching() -> None:
 
 
 def _pack(handler: ExitHandler, package: str) -> PickledHandler | None:
-    """The handler pickled in each way that works; None, and a warning, if none does.
+    """The handler pickled in each way that works; `None`, and a warning, if neither does.
 
-    What belongs to the main script goes by reference and, because not every
-    child has that script (loky's have not), by value too; so does what the
-    package cannot pickle.  By value, a function takes its globals with it.
+    A function of the main script is pickled by reference and, because not every child
+    has that script (loky's children have not), by value too.  A handler that the package
+    cannot pickle goes by value.  By value, a function takes its globals with it.
     """
     of_main = handler.name.startswith("__main__.")
     parcel: PickledHandler = []
     failure: Exception | None = None
-    # dill, which is the pickler of multiprocess, would take the main script's
-    # functions by value at once.
+    # multiprocess pickles with dill, which would pickle the main script's functions by value.
     first = "multiprocessing" if of_main else package
     try:
         parcel.append(_by_package(tuple(handler), first))
@@ -138,12 +139,12 @@ def _pack(handler: ExitHandler, package: str) -> PickledHandler | None:
         failure = error
     if failure or of_main:
         try:
-            load("lastout._exits.by_value", needs_logging=True)  # dill: it takes long to import
+            load("lastout._exits.by_value", needs_logging=True)  # late: importing dill takes long
             from . import by_value
 
             parcel.append(by_value.dumps(tuple(handler)))
         except Exception as error:
-            failure = error  # it says more: this was the last way
+            failure = error  # the more telling error, because this was the last way
     for arrived, ways in _arrived:
         if arrived is handler:
             parcel += [way for way in ways if way not in parcel]
@@ -167,10 +168,10 @@ def _by_package(value: object, package: str) -> bytes:
 
 
 def restore_handlers(package: str, parcels: list[PickledHandler]) -> HandlerCarrier:
-    """In the child: register the handlers that came, but for those that are here already.
+    """In the child, register the received handlers that it does not have yet.
 
-    A handler is here already when the child has imported the module that
-    registers it by decoration, or when it was forked from a process that had it.
+    A child has a handler already if it has imported the module that registers it by
+    decoration, or if it was forked from a process that had it.
     """
     came = [(h, parcel) for parcel in parcels if (h := _unpack(parcel)) is not None]
     for call in [handler for handler, _ in came if not handler.inherit]:
@@ -188,13 +189,13 @@ def restore_handlers(package: str, parcels: list[PickledHandler]) -> HandlerCarr
         _arrived.append((handler, parcel))
         try:
             registry.add(handler)
-        except Exception as error:  # on 3.12 no thread could be had for its time limit
+        except Exception as error:  # on 3.12 no thread could be reserved for its time limit
             show_unraisable(error, restore_handlers)
     return HandlerCarrier(package)
 
 
 def _call(handler: ExitHandler) -> None:
-    """It is no exit handler: the parent has it called as soon as the child begins."""
+    """Make a call that is no exit handler, but that the parent wants made at the child's start."""
     try:
         handler.func(*handler.args, **handler.kwargs)
     except Exception as error:
@@ -208,7 +209,7 @@ def _unpack(parcel: PickledHandler) -> ExitHandler | None:
     for way in parcel:
         try:
             return ExitHandler(*pickle.loads(way))
-        except (Exception, SystemExit) as error:  # a module may call `sys.exit` when imported
+        except (Exception, SystemExit) as error:  # an imported module may call `sys.exit`
             failure = failure or error
     show_unraisable(failure or ValueError("an empty parcel"), restore_handlers)
     return None
@@ -219,9 +220,9 @@ def _same(one: ExitHandler, other: ExitHandler, exactly: bool) -> bool:
         return False
     try:
         return not exactly or bool(one.args == other.args and one.kwargs == other.kwargs)
-    except Exception:  # arguments that cannot be compared
+    except Exception:  # comparing the arguments raised
         return False
 
 
-# What was pickled by a former version names it so.
+# The old name, which pickles of earlier versions contain.
 arrive = restore_handlers

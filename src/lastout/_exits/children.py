@@ -2,22 +2,23 @@
 
 A child can begin and end in many ways, and no single hook sees all of them:
 
-    how a child begins            what tells us
+    how a child begins            how lastout notices
     os.fork                       os.register_at_fork
     fork, forkserver (packages)   ... and then their after-fork callbacks, because
                                   `_bootstrap` drops the finalizers made before it
     spawn, forkserver, loky       `carrier`, for what the child inherits
 
-    how a process ends            what runs the handlers
+    how a process ends            which hook runs the handlers
     the interpreter's end         atexit
     `os._exit` of a package       its `Finalize` with the lowest priority
 
-So the same run-once entry, `registry.end`, is hung into all of them: whichever
-comes first runs the handlers, and the others find none.  "The packages" are
-multiprocessing and multiprocess, when they are loaded; they are never imported
-from here.  In a subinterpreter there is only atexit, which CPython runs at its
-end.  In a fork server there is none of them: what was registered there is for its
-children (see `forkserver`).
+So all of these hooks call the same function, `registry.end`: the first call runs the
+handlers, and later calls find no handlers left.  "The packages" are multiprocessing
+and multiprocess, when they are loaded; this module never imports them.  In a
+subinterpreter only atexit is hooked, which CPython runs at its end.  In a fork server
+none of them is, because handlers registered there are for its children (see `forkserver`).
+
+Tested by: tests/process/test_children.py, tests/process/test_inheriting.py
 """
 
 from __future__ import annotations
@@ -35,12 +36,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Any
 
-# The priorities of a finalizer that runs before, and of one that runs after all others.
+# The priorities by which a finalizer runs before, or after, all other finalizers.
 _FIRST, _LAST = 10**9, -(10**9)
 _noticing = False
-# Whether the registry was told of the latest fork, and all others were: in its child.
+# In the child of the latest fork: whether the registry, and every follower, was told of it.
 _told = _ready = False
-# Whether the process that is being forked, or was, is a child of a fork server.
+# Whether the latest fork makes a child of a fork server; known before and after the fork.
 _is_heir = False
 _followers: list[tuple[Callable[[], object], Callable[[], object], Callable[[], object]]] = []
 _called_back_by: set[str] = set()
@@ -50,12 +51,12 @@ _finalizers: dict[str, tuple[int | None, Any]] = {}
 def follow_forks(
     before: Callable[[], object], in_parent: Callable[[], object], in_child: Callable[[], object]
 ) -> None:
-    """Call these three around each fork of this process, from now on and for ever.
+    """Call these three functions around each fork of this process, from now on.
 
-    `before` is called last subscribed first, the others in order of
-    subscription, after the registry has been seen to.  What they raise is
-    shown and does not stop the fork.  Where Ctrl-C comes in the middle, `in_child`
-    may be called a second time.
+    `before` is called last subscribed first, `in_parent` and `in_child` in order of
+    subscription, `in_child` after the registry was told.  Their exceptions are shown
+    and do not stop the fork.  If Ctrl-C comes in the middle, `in_child` may be called
+    a second time.
     """
     _notice_forks()
     if _noticing and not _followers:
@@ -71,7 +72,7 @@ def follow_end(call: Callable[[], object]) -> None:
 
 
 def arm() -> None:
-    """Hang `registry.end` into every hook that there is in this process now."""
+    """Have every hook that exists in this process now call `registry.end`."""
     if forkserver.is_forkserver():
         _notice_forks()
         _call_back_after_bootstraps()
@@ -88,10 +89,10 @@ def arm() -> None:
 
 
 def _take_out_of_atexit() -> None:
-    """So that it comes first again."""
+    """Take `registry.end` out of `atexit`, so that registered anew it runs first again."""
     try:
         atexit.unregister(registry.end)
-    except Exception:  # it compares with everybody's callables, and an `__eq__` of theirs raised
+    except Exception:  # `atexit` compares with every callable, and the `__eq__` of one raised
         return
 
 
@@ -99,7 +100,7 @@ def loaded_packages() -> Iterator[tuple[str, Any]]:
     """The name of each package that is loaded, and its `util` module."""
     for name in PACKAGES:
         util = sys.modules.get(f"{name}.util")
-        # One that another thread is importing right now is not complete.
+        # A module that another thread is importing right now is not complete.
         if hasattr(util, "Finalize") and hasattr(util, "register_after_fork"):
             yield name, util
 
@@ -120,13 +121,13 @@ def finalizes(name: str) -> bool:
 def _finalize_last() -> None:
     for name, util in loaded_packages():
         if not finalizes(name):
-            # Up to Python 3.12 a child joins its children, by this, before its threads.
+            # Up to Python 3.12 a child runs finalizers, and joins its children, before its threads.
             util.Finalize(None, run_before_threads, exitpriority=_FIRST)
             _finalizers[name] = os.getpid(), util.Finalize(None, registry.end, exitpriority=_LAST)
 
 
 def _after_bootstrap(_: object) -> None:
-    """A package has begun its child and dropped the finalizers and, from 3.13, atexit's."""
+    """Set the hooks again: a package began its child by dropping finalizers (3.13: atexit too)."""
     arm()
     if _is_heir:
         _guarded(registry.begin_as_heir)
@@ -136,27 +137,27 @@ def _after_bootstrap(_: object) -> None:
 
 
 def do_in_children(call: Callable[[], object]) -> None:
-    """In a fork server: have `call` called in each child, once its package has begun it.
+    """In a fork server, have `call` called in each child, once its package has begun it.
 
-    Not earlier: until then the package puts signal handlers and the wakeup descriptor
-    back to what they were before it became a server.
+    Not earlier, because beginning a child the package restores the signal handlers and the
+    wakeup descriptor that were set before it became a server.
     """
     forkserver.defer(call)
     arm()
 
 
 def _notice_forks() -> None:
-    # At-fork hooks cannot be removed: each is installed once.
+    # Only once, because at-fork hooks cannot be removed.
     global _noticing
     if not _noticing and HAS_FORK and in_main_interpreter():
         _noticing = True
-        # Twice, for Ctrl-C at its very first instruction, which CPython only shows.
+        # Twice, because a Ctrl-C at its first instruction skips a hook: CPython only shows it.
         os.register_at_fork(before=_expect_child, after_in_child=_in_child)
         os.register_at_fork(after_in_child=_in_child)
 
 
 def _expect_child() -> None:
-    # Not by its process id: the first process of two namespaces has the same.
+    # Not by its process id, because the first processes of two namespaces have the same.
     global _told, _ready, _is_heir
     _told = _ready = False
     _is_heir = forkserver.forks_child()
@@ -176,7 +177,7 @@ def _in_child() -> None:
         done = [_guarded(in_child) for _, _, in_child in _followers]
         if has_handlers:
             done.append(_guarded(arm))
-        if all(done):  # Ctrl-C may have come in the middle of one
+        if all(done):  # else Ctrl-C may have interrupted a call, and the second hook tries again
             _ready = True
 
 
@@ -191,7 +192,7 @@ def _in_parent() -> None:
 
 
 def _guarded(call: Callable[[], object]) -> bool:
-    """Call it, show what it raises, and say whether it came through."""
+    """Call `call` and show its exception, if any; returns whether there was none."""
     try:
         call()
     except BaseException as error:
@@ -223,7 +224,7 @@ def _hook_before_threads() -> None:
 
 
 def run_before_threads() -> None:
-    """Threads are about to be joined; nothing comes out of here."""
+    """Run the early handlers, because threads are about to be joined; raises nothing."""
     _guarded(_tell_of_end)
     if (module := _before_threads()) is not None:
         _guarded(lambda: module.run(registry._stack))
@@ -234,5 +235,5 @@ def _tell_of_end() -> None:
 
 
 def _before_threads() -> Any:
-    """The module, once it was needed."""
+    """The module `before_threads` if it is loaded."""
     return sys.modules.get("lastout._exits.before_threads")

@@ -1,15 +1,17 @@
-"""Ending: what has to come after the children of multiprocessing have ended.
+"""Ending: handlers that have to run after the children of multiprocessing have ended.
 
-A pool that is still open at a normal end is ended by multiprocessing, by SIGTERM.  Where that
-comes after our exit handlers, because the package was imported first, somebody has to be there
-still to clean up after the workers:
+At a normal end multiprocessing ends a pool that is still open, by SIGTERM.  If the package was
+imported first, it does so after the exit handlers, so a handler that cleans up after workers
+puts itself off:
 
-    atexit:  registry.end      our handlers; what puts itself off stays on the stack
-             others' functions
+    atexit:  registry.end      exit handlers run; a handler that puts itself off is kept
+             other functions
              _exit_function    the package ends its daemons, joins the rest, and last of all
-                               calls registry.end, which is a finalizer too: what was put off
+                               calls registry.end, which is a finalizer too: kept handlers run
 
-`unwind()` and the end by a signal put nothing off: there nobody would come back.
+`unwind()` and the end by a signal put nothing off, because `registry.end` is not called again.
+
+Tested by: tests/shared/test_ending.py
 """
 
 from __future__ import annotations
@@ -28,14 +30,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
     from typing import Any
 
-_NEARLY_FIRST = 10**9 - 1  # the priority of a finalizer that runs before others' begin
+_NEARLY_FIRST = 10**9 - 1  # priority: after `children._FIRST`, before all other finalizers
 _put_off: list[Callable[[], object]] = []
 _ending: set[int] = set()  # the threads on which this process comes to its normal end
 _guards: dict[str, tuple[int, Any]] = {}
 
 
 def hook_up() -> None:
-    """From now on `put_off` can be called at the end of this process."""
+    """Make `put_off` work at the end of this process."""
     if not on_normal_end:
         on_normal_end.append(_end)
 
@@ -44,7 +46,7 @@ def put_off(call: Callable[[], object]) -> bool:
     """Have `call` called, as an exit handler, when the packages have ended their children.
 
     Returns:
-        Whether it will be; if not, there is nothing to wait for.
+        Whether it will be called; `False` if no package has children to end.
     """
     if get_ident() not in _ending:
         return False
@@ -57,7 +59,7 @@ def put_off(call: Callable[[], object]) -> bool:
 
 
 def _end() -> bool:
-    """Run every handler; whether that was all, or a package comes back here."""
+    """Run every handler; `False` if some are put off until a package calls `registry.end`."""
     _ending.add(get_ident())
     try:
         registry._run_exitfuncs()
@@ -71,7 +73,7 @@ def _end() -> bool:
 
 
 def _put_back() -> bool:
-    # On the stack before it is off the list: a signal may come, and end the process.
+    # Registered before it leaves the list, because a signal in between may end the process.
     calls = _put_off[:]
     for call in reversed(calls):
         registry.register(call)
@@ -80,7 +82,7 @@ def _put_back() -> bool:
 
 
 def _packages_to_come() -> dict[str, Any]:
-    """The packages that have children to end, and call `registry.end` when they have."""
+    """The packages that have children to end, and call `registry.end` after that."""
     return {
         name: util
         for name, util in loaded_packages()
@@ -103,15 +105,15 @@ def daemons() -> set[int]:
 
 
 def _will_exit(util: Any) -> bool:
-    """Whether `atexit` calls the package: a program may have taken it out."""
+    """Whether `atexit` calls the package; a program may have unregistered it."""
     listed = _AtexitProbe()
-    with suppress(Exception):  # what an `__eq__` of somebody's callable raises
+    with suppress(Exception):  # the `__eq__` of a registered callable raised
         atexit.unregister(listed)  # type: ignore[arg-type]
     return any(one is util._exit_function for one in listed.callables)
 
 
 class _AtexitProbe:
-    """Equal to nothing, and remembers what it was compared with: all that `atexit` has."""
+    """Equals nothing and records what it is compared with: every callable of `atexit`."""
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -124,10 +126,10 @@ class _AtexitProbe:
 
 
 def _guard(name: str, util: Any) -> None:
-    """See to it that what is put off is called even if the package is interrupted.
+    """Have put-off handlers called even if the package's exit function raises.
 
-    Ctrl-C while it joins a child, or a child that it may not signal: its finalizers do not
-    run then, nor do we.
+    It raises on Ctrl-C while it joins a child, or for a child that it may not signal.  Then
+    its finalizers do not run, and `registry.end` is one of them.
     """
     pid, guard = _guards.get(name, (0, None))
     if pid != os.getpid() or guard is None or not guard.still_active():
@@ -136,7 +138,7 @@ def _guard(name: str, util: Any) -> None:
 
 
 def _exit_guarded(util: Any) -> None:
-    """The package's `_exit_function` has just begun: have it do its work from within here."""
+    """Called as `_exit_function` begins: call it again here, where its exceptions are caught."""
     util._exiting = False
     try:
         util._exit_function()
@@ -144,4 +146,4 @@ def _exit_guarded(util: Any) -> None:
         registry.end()
         if not isinstance(error, Exception):
             raise
-        # The package goes on where it was, and meets the same error.
+        # Not raised here: the outer `_exit_function` goes on, and meets the same error.

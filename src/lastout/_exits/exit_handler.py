@@ -1,4 +1,7 @@
-"""ExitHandler: an exit handler as a value."""
+"""ExitHandler: an exit handler as a value.
+
+Tested by: tests/process/test_handler.py, tests/process/test_stack.py
+"""
 
 from __future__ import annotations
 
@@ -9,16 +12,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from typing import Any
 
-    # What lies on a stack: `(func, args, kwargs)` as `register` pushes it, because
-    # that is the fastest to make, or an ExitHandler.
+    # An entry of a stack: an ExitHandler, or the plain `(func, args, kwargs)` that `register`
+    # pushes because a plain tuple is the fastest to make.
     Entry = tuple[Any, ...]
 
 
 class ExitHandler(tuple):  # type: ignore[type-arg]
     """A callable with its arguments and its options, to run once at the end.
 
-    It is a tuple that begins as the plain entries of `register` do: callable,
-    arguments, keyword arguments.
+    A tuple that begins as the plain entries of `register` do: callable, arguments,
+    keyword arguments.
 
     Attributes:
         timeout: seconds it may run before it is abandoned, or `None`.
@@ -66,7 +69,7 @@ class ExitHandler(tuple):  # type: ignore[type-arg]
 
     @property
     def name(self) -> str:
-        """`module.qualname` of the callable, the same in every process that runs it."""
+        """`module.qualname` of the callable, the same in every process that runs the handler."""
         return name_of(self[0])
 
     @classmethod
@@ -78,10 +81,10 @@ class ExitHandler(tuple):  # type: ignore[type-arg]
 def check_arguments(
     args: Iterable[Any], kwargs: Mapping[str, Any] | None
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """The arguments that somebody gives for a handler, as it has them.
+    """The arguments given for a handler, as a tuple and a dictionary.
 
     Raises:
-        TypeError: they could not be passed to anything.
+        TypeError: no function could be called with them.
     """
     if isinstance(args, (str, bytes)):
         raise TypeError(f"args must be a tuple of arguments, not {args!r}; write ({args!r},)")
@@ -95,11 +98,11 @@ def name_of(func: object) -> str:
     """`module.qualname` where `func` has them, else its `repr`; never raises."""
     try:
         module, qualname = getattr(func, "__module__", None), getattr(func, "__qualname__", None)
-    except Exception:  # a report must not fail over somebody's odd callable
+    except Exception:  # a report must not fail because a callable's attributes raise
         return safe_repr(func)
     if not isinstance(qualname, str):
         return safe_repr(func)
-    if not isinstance(module, str):  # a bound method of a built-in, such as list.append
+    if not isinstance(module, str):  # a bound method of a built-in type, such as `[].append`
         return qualname
     # A spawned child imports the main script under this other name.
     return f"{'__main__' if module == '__mp_main__' else module}.{qualname}"

@@ -1,15 +1,17 @@
-"""Fork server: a process that only forks others, so what it registers is for its children.
+"""Fork server: a process that only forks children, so it registers handlers for its children.
 
-multiprocessing starts one for `forkserver`, the default start method on Linux from Python
-3.14.  It imports what it was told to preload, from 3.13.8 and 3.14.1 on the main script too,
-and forks each child with all of that loaded:
+multiprocessing starts a fork server for `forkserver`, the default start method on Linux from
+Python 3.14.  The server imports the modules that it is told to preload, from 3.13.8 and 3.14.1
+on the main script too, and forks each child with all of them loaded:
 
     fork server    module level: register(), handle_signals(), Scope()    nothing runs here
         | fork
-    child          has all of it, as a spawned child that imports those modules itself
+    child          has all of it, as a spawned child that imports these modules itself
 
-Which process is one is read off its command line: that is known before anything is imported,
-so also where `sitecustomize` imports lastout.
+lastout recognizes a fork server by its command line, because that is known before any import,
+so even when `sitecustomize` imports lastout.
+
+Tested by: tests/process/test_forkserver.py, tests/shared/test_forkserver.py
 """
 
 from __future__ import annotations
@@ -24,14 +26,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-_MAIN = "__mp_main__"  # what a child, and a fork server, calls the main script
+_MAIN = "__mp_main__"  # the name of the main script in a child, and in a fork server
 _WITH_ARGUMENT = ("-W", "-X", "--check-hash-based-pycs")  # options of Python's command line
 
-# Whether this process is one; `None` until somebody asks.
+# Whether this process is a fork server; `None` until the first call of `is_forkserver`.
 _is_one: bool | None = None
-# What its children are to do once they have begun.
+# Calls that each child makes once it has begun.
 _deferred: list[Callable[[], object]] = []
-# What was set up while a module was imported, and the name of that module.
+# Each thing set up while a module was being imported, and the name of that module.
 _noted: list[tuple[object, str]] = []
 
 
@@ -55,7 +57,7 @@ def _runs_server_of(package: str) -> bool:
 
 
 def _command(argv: list[str]) -> str:
-    """The code that `python -c` was given; empty where it runs something else."""
+    """The code given to `python -c`; empty if Python runs a script or a module."""
     rest = iter(argv[1:])
     for word in rest:
         if word == "-c":
@@ -68,19 +70,20 @@ def _command(argv: list[str]) -> str:
 
 
 def forks_child() -> bool:
-    """Asked in a hook before a fork: whether a fork server makes one of its children.
+    """In a hook before a fork, whether a fork server is making one of its children.
 
-    A module that it imports may fork for itself: that child has no part in what is registered.
+    A module that the server imports may fork for itself; such a child does not inherit the
+    registered handlers.
     """
     if not is_forkserver():
         return False
-    caller = sys._getframe(1).f_back  # whom the hook interrupts: it has called `os.fork`
+    caller = sys._getframe(1).f_back  # the function that called `os.fork`
     servers = [f"{package}.forkserver" for package in PACKAGES]
     return caller is not None and caller.f_globals.get("__name__") in servers
 
 
 def note(what: object) -> None:
-    """In the fork server: remember which module is being imported while this is set up."""
+    """In the fork server, record which module is being imported while `what` is set up."""
     frame: Any = sys._getframe(1)
     while frame is not None:
         if frame.f_code.co_name == "<module>":
@@ -90,10 +93,10 @@ def note(what: object) -> None:
 
 
 def is_void(what: object) -> bool:
-    """Whether this comes from a module that the server could not import to its end.
+    """Whether `what` was set up by a module whose import failed in the server.
 
-    Each child that needs it imports it anew.  From Python 3.15 a server goes on without the
-    main script as well.
+    A child that needs the module imports it anew, and sets `what` up itself.  From Python 3.15
+    a server also goes on after a failed import of the main script.
     """
     return any(what is one and not _is_imported(name) for one, name in _noted)
 
@@ -105,7 +108,7 @@ def _is_imported(name: str) -> bool:
 
 
 def became_child(is_heir: bool) -> None:
-    """This process was forked: it is no fork server, whatever its parent is."""
+    """In a forked child, record that this process is no fork server, even if its parent is."""
     global _is_one
     _is_one = False
     _deferred[:] = [call for call in _deferred if is_heir and not is_void(call)]
@@ -113,13 +116,13 @@ def became_child(is_heir: bool) -> None:
 
 
 def defer(call: Callable[[], object]) -> None:
-    """Have `call` called in each child of this fork server, once that has begun."""
+    """Have `call` called in each child of this fork server, once the child has begun."""
     _deferred.append(call)
     note(call)
 
 
 def take_deferred() -> list[Callable[[], object]]:
-    """In the child: what is to be called, each time only what is new."""
+    """In a child, take the deferred calls off the list."""
     taken = _deferred[:]
     del _deferred[: len(taken)]
     return taken

@@ -1,17 +1,20 @@
-"""Keeper: a process of its own that kills others when their time to end is over.
+"""Keeper: a separate process that kills limited processes when their time to end is over.
 
     a process joins  (socket)  --> its pidfd, a line to it, its wakeup pipe, seconds, signals
     it begins to end (line)    --> the clock runs
-    a signal of those comes, and nobody reads it from the pipe --> the clock runs
-    the clock is over          --> SIGKILL
+    one of its signals comes, and stays unread in the pipe --> the clock runs
+    the time is over           --> SIGKILL
     it has ended     (pidfd), or hangs up (line) --> forgotten
 
-It is for a process that cannot run a line of Python any more, so it needs nothing of that.
-The C handler of CPython writes a signal into the wakeup pipe without the interpreter lock.
-Where the byte stays there for a moment, nobody in the process can act on it.
+A limit is for a process that cannot run a line of Python any more, so the keeper does not
+rely on its help.  The C handler of CPython writes a signal into the wakeup pipe without the
+interpreter lock; a byte that stays there for a moment means that no thread of the process
+can act on it.
 
-Started by `limit`, one for a family of forked processes.  It is small because it loads next
-to nothing, and ends with the last of them.
+`limit` starts one keeper for a family of forked processes.  The keeper needs little memory,
+because it loads next to nothing, and ends with the last of these processes.
+
+Tested by: tests/process/test_keeper.py, tests/process/test_limit.py
 """
 
 from __future__ import annotations
@@ -27,29 +30,29 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
 
-# What is said on the line.
+# The messages on a line.
 BEGIN: Final = b"B"
 CALL_OFF: Final = b"O"
 
-_MOMENT: Final = 0.1  # seconds that a process has to read what came for it
-_DESCRIPTORS: Final = 4  # that come with one message
+_MOMENT: Final = 0.1  # seconds that a process has to read a signal from its pipe
+_DESCRIPTORS: Final = 4  # at most, with one message
 
 
 class _LimitedProcess:
-    """One whose end has a limit."""
+    """A process whose end has a limit."""
 
     def __init__(self, terms: bytes, descriptors: list[int]) -> None:
         seconds, *signals = terms.split()
         self.seconds = float(seconds)
         self.signals = {int(signum) for signum in signals}
         self.held, self.line = descriptors[:2]
-        self.pipe = descriptors[2:]  # to read from and to write to; empty where there is none
-        self.came_at = 0.0  # when something was seen in the pipe
-        self.look_at: float | None = None  # when it should have been read
+        self.pipe = descriptors[2:]  # to read from and to write to; empty if it has no pipe
+        self.came_at = 0.0  # when a byte was seen in the pipe
+        self.look_at: float | None = None  # when the process should have read that byte
         self.kill_at: float | None = None
 
     def look(self) -> bool:
-        """Whether the pipe is empty; if it holds a signal of ours, the clock runs."""
+        """Whether the pipe is empty; start the clock if it holds one of the signals."""
         try:
             unread = os.read(self.pipe[0], 65536)
         except BlockingIOError:
@@ -57,13 +60,13 @@ class _LimitedProcess:
         try:  # noqa: SIM105  contextlib takes long to import
             os.write(self.pipe[1], unread)
         except BlockingIOError:
-            pass  # full again: the process has enough to wake up for
+            pass  # full again, so the process has enough bytes to wake up for
         if self.signals.intersection(unread) and self.kill_at is None:
             self.kill_at = self.came_at + self.seconds
         return not unread
 
     def hear(self) -> bool:
-        """What it says; False when it has hung up."""
+        """Act on the messages of the process; `False` once it has hung up."""
         said = os.read(self.line, 64)
         for word in said:
             if word == BEGIN[0] and self.kill_at is None:
@@ -73,29 +76,29 @@ class _LimitedProcess:
         return bool(said)
 
     def kill(self) -> None:
-        """Its time is over."""
+        """Kill the process, because its time is over."""
         try:
             _signal.pidfd_send_signal(self.held, _signal.SIGKILL)
         except OSError:
-            return  # it has ended, or became somebody else's
+            return  # it has ended, or runs as another user by now
 
     def close(self) -> None:
-        """Let go of it."""
+        """Close all descriptors of the process."""
         for descriptor in (self.held, self.line, *self.pipe):
             os.close(descriptor)
 
 
 class LimitKeeper:
-    """Waits until a process, or its time, has ended."""
+    """Waits until each process has ended, or its time is over."""
 
     def __init__(self, door: _socket.socket) -> None:
         self._door: _socket.socket | None = door
         self._poll = select.poll()
         self._poll.register(door.fileno(), select.POLLIN)
-        self._processes: dict[int, _LimitedProcess] = {}  # by each descriptor that is waited for
+        self._processes: dict[int, _LimitedProcess] = {}  # by each of its polled descriptors
 
     def run(self) -> None:
-        """Keep the limits until nobody can come any more, and all have gone."""
+        """Keep the limits until no process can join any more, and all have ended."""
         while self._door is not None or self._processes:
             for descriptor, _ in self._poll.poll(self._milliseconds_left()):
                 if self._door is not None and descriptor == self._door.fileno():
@@ -129,7 +132,7 @@ class LimitKeeper:
         if descriptor == process.held or (descriptor == process.line and not process.hear()):
             self._forget(process)
         elif descriptor in process.pipe:
-            self._poll.unregister(descriptor)  # it stays readable: not to be told again and again
+            self._poll.unregister(descriptor)  # because `poll` would report it until it is read
             process.came_at = monotonic()
             process.look_at = process.came_at + _MOMENT
 
@@ -150,13 +153,13 @@ class LimitKeeper:
             try:
                 self._poll.unregister(descriptor)
             except KeyError:
-                continue  # a pipe that was not waited for
+                continue  # the pipe was not polled at the moment
         process.close()
 
 
 def main() -> None:
-    """Become nobody's child, with nothing of other people's, and keep limits."""
-    # Signals are for the others: all are blocked since before this process began.
+    """Detach from the process that started the keeper, and keep limits."""
+    # All signals are blocked since before this process began, because none is for a keeper.
     os.setsid()
     os.chdir("/")
     for name in os.listdir("/proc/self/fd"):
@@ -164,9 +167,9 @@ def main() -> None:
             try:
                 os.close(int(name))
             except OSError:
-                continue  # the one that listed them
+                continue  # `listdir` had this descriptor open
     if os.fork():
-        os._exit(0)  # who started it goes on when all of this is done
-    sys.stdin = None  # its number is the door's
+        os._exit(0)  # the starter waits for this, so the keeper is detached when it goes on
+    sys.stdin = None  # because descriptor 0 is the door
     LimitKeeper(_socket.socket(fileno=0)).run()
     os._exit(0)

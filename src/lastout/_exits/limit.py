@@ -1,11 +1,13 @@
-"""Limit: so many seconds for the end of this process, kept by another one (`keeper`).
+"""Limit: so many seconds for the end of this process, kept by another process (`keeper`).
 
     keep(3.0, {SIGTERM}, pipe) ==> keeper                    this process may be in C code that
     begin()                    ==> the clock runs            keeps the interpreter lock, or in a
-    call_off()                 ==> it does not               function of atexit that hangs
+    call_off()                 ==> the clock stops           function of atexit that hangs
     stop()                     ==> no limit any more
 
-A forked child has the same limit, by the same keeper.
+A forked child has the same limit, and the same keeper keeps it.
+
+Tested by: tests/process/test_limit.py
 """
 
 from __future__ import annotations
@@ -27,19 +29,19 @@ if TYPE_CHECKING:
     import _socket
     from collections.abc import Callable, Iterable
 
-    # Seconds, signals, and what gives the descriptors of the wakeup pipe, if there is one.
+    # Seconds, signals, and a function that gives the descriptors of the wakeup pipe, if any.
     Terms = tuple[float, tuple[int, ...], Callable[[], tuple[int, ...]]]
 
 _PROGRAM = f"{PREAMBLE} from lastout._exits.keeper import main; main()"
 
 _terms: Terms | None = None
-_door: KeeperConnection | None = None  # to the keeper, for this process and those that it forks
-_line: KeeperConnection | None = None  # from this process alone
+_door: KeeperConnection | None = None  # to the keeper, shared with the processes it forks
+_line: KeeperConnection | None = None  # to the keeper, of this process alone
 _following = False
 
 
 class KeeperConnection:
-    """One end of a connection to the keeper, as long as its number is still ours."""
+    """One end of a connection to the keeper, used while its descriptor still is that end."""
 
     def __init__(self, socket: _socket.socket) -> None:
         self.pid = os.getpid()
@@ -47,7 +49,7 @@ class KeeperConnection:
         self._inode = os.fstat(socket.fileno()).st_ino
 
     def send(self, message: bytes, descriptors: Iterable[int] = ()) -> bool:
-        """Say something; whether that came through."""
+        """Send a message; returns whether that succeeded."""
         import _socket
 
         numbers = b"".join(number.to_bytes(4, sys.byteorder) for number in descriptors)
@@ -55,7 +57,7 @@ class KeeperConnection:
         try:
             if not self._is_ours():
                 return False
-            # No SIGPIPE, and no waiting: for a keeper that was killed, or stopped.
+            # No SIGPIPE, because the keeper may be killed; no waiting, because it may be stopped.
             flags = _socket.MSG_NOSIGNAL | _socket.MSG_DONTWAIT
             self._socket.sendmsg([message], with_it, flags)
         except OSError:
@@ -63,14 +65,14 @@ class KeeperConnection:
         return True
 
     def close(self) -> None:
-        """Hang up."""
+        """Hang up, without closing a descriptor that the program opened under this number."""
         if self._is_ours():
             self._socket.close()
         else:
             self._socket.detach()
 
     def _is_ours(self) -> bool:
-        # A program that closes all that it does not know has others under that number.
+        # A program that closes all unknown descriptors may reuse the number for its own file.
         try:
             return os.fstat(self._socket.fileno()).st_ino == self._inode
         except OSError:
@@ -78,7 +80,7 @@ class KeeperConnection:
 
 
 def prepare(seconds: float | None) -> None:
-    """See to it that `keep` can be called: whatever stands in its way is told now.
+    """Start the keeper, so that `keep` meets no error later.
 
     Args:
         seconds: as for `keep`.
@@ -101,16 +103,17 @@ def prepare(seconds: float | None) -> None:
 def keep(
     seconds: float | None, signals: Iterable[int], pipe: Callable[[], tuple[int, ...]]
 ) -> None:
-    """Have this process killed (SIGKILL) when it is still there so long after its end began.
+    """Have this process killed (SIGKILL) if it still runs so long after its end began.
 
     Its end begins by `begin`, when the interpreter begins to end, or when one of the signals
-    comes and nobody in this process reads it.  The same holds for the processes that it forks.
+    comes and no thread of this process reads it.  The same holds for the processes that it
+    forks.
 
     Args:
         seconds: how long an end may take; `None` changes nothing.
-        signals: those that begin it.
-        pipe: gives the two descriptors of the pipe, out and in, which CPython writes signals
-            to; nothing where there is none.
+        signals: the signals that begin an end.
+        pipe: gives the two descriptors, out and in, of the pipe to which CPython writes
+            signals; none if there is no pipe.
     """
     global _terms, _following
     if seconds is None:
@@ -127,23 +130,23 @@ def keep(
 
 
 def begin() -> None:
-    """The end of this process has begun; nothing where there is no limit, or it has before."""
+    """Start the clock, because the end of this process begins; does nothing without a limit."""
     _say(BEGIN)
 
 
 def call_off() -> None:
-    """The signal that came was not for us: this process goes on."""
+    """Stop the clock, because the signal does not end this process."""
     _say(CALL_OFF)
 
 
 def _say(word: bytes) -> None:
-    # A child that was forked in C, so that no hook ran, has its parent's.
+    # A child that was forked in C, without hooks, holds its parent's line: it must stay silent.
     if _line is not None and _line.pid == os.getpid():
         _line.send(word)
 
 
 def stop() -> None:
-    """There is no limit any more."""
+    """End the limit of this process."""
     global _terms, _door, _line
     _terms = None
     for line in (_line, _door):
@@ -166,7 +169,7 @@ def _in_child() -> None:
 
 
 def _join() -> None:
-    """Give the keeper what it takes to keep our limit."""
+    """Send the keeper the terms of the limit, and the descriptors that it needs."""
     global _door, _line
     assert _terms is not None
     import _socket
@@ -178,7 +181,7 @@ def _join() -> None:
     given = (held, far_end.fileno(), *pipe())
     try:
         if _door is None or not _door.send(terms, given):
-            _door = _start()  # that one was killed
+            _door = _start()  # because the former keeper was killed
             _door.send(terms, given)
     finally:
         os.close(held)
@@ -217,12 +220,12 @@ def _start() -> KeeperConnection:
 
 
 def _run(python: str, door: int) -> int:
-    """Start a keeper, and wait until it is on its own: then it is nobody's child."""
+    """Start a keeper, and wait until it has detached; returns the status of its starter."""
     command = [python, "-I", "-S", "-c", _PROGRAM, KEEPER, PACKAGE, str(os.getpid())]
-    # A signal is never for the keeper, and a handler of the user's that waits for just any
-    # child is not to see ours.
+    # Blocked, because no signal is for the keeper, and because a handler of the program that
+    # waits for any child must not see this child.
     with AllBlocked():
-        # Not `os.fork`: nobody's hooks are to run, nor this process's memory to be copied.
+        # Not `os.fork`, which would run the program's hooks and copy the memory of this process.
         pid = os.posix_spawn(
             python,
             command,
@@ -236,4 +239,4 @@ def _run(python: str, door: int) -> int:
         try:
             return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         except ChildProcessError:
-            return 0  # SIGCHLD is ignored, or another thread has waited for it
+            return 0  # SIGCHLD is ignored, or another thread has waited for the child

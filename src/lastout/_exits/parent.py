@@ -1,9 +1,11 @@
-"""Parent: a process that ends when the one above it does, whoever that is.
+"""Parent: have this process end when its parent does, even if that is not a Python program.
 
-    the parent dies ==> the kernel wakes our thread ==> SIGTERM to this process, once
+    the parent dies ==> the kernel wakes a thread ==> SIGTERM to this process, once
 
-By a descriptor of the parent (pidfd), so nobody looks again and again.  Linux has
+The thread waits for a descriptor of the parent (pidfd), so it does not poll.  Linux has
 PR_SET_PDEATHSIG for this, but sends it when the *thread* ends that started the process.
+
+Tested by: tests/process/test_parent.py
 """
 
 from __future__ import annotations
@@ -13,8 +15,8 @@ import signal
 from functools import partial
 
 from .._platform import in_main_interpreter, pids
-from .._platform.genuine import UnpatchedModule
 from .._platform.imports import public
+from .._platform.process_ends import hold_if, wait_for_ends
 from ..errors import UsageError
 from .children import do_in_children
 from .forkserver import is_forkserver
@@ -24,34 +26,32 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-select = UnpatchedModule("select")
-
-# Who is waited for already, and whether this process was sent the signal; with its pid,
-# because a forked child has nobody who waits, and nothing was sent to it.
+# The waits of this process for another, and whether it was sent the signal.  Both hold the pid
+# of this process, because a forked child has no waiting thread and was not sent a signal.
 _awaited: set[tuple[int, int]] = set()
-_signalled: list[int] = []
+_signalled: dict[int, object] = {}
 
 
 @public
 def end_with_parent(parent: int | None = None) -> bool:
-    """Have this process sent SIGTERM when its parent ends, whatever started it.
+    """Have this process sent SIGTERM when its parent ends, whatever program that is.
 
     For a server that talks through its standard input, a program under `subprocess` or
-    under a shell: anything that should not stay behind when its client is killed.  Call
+    under a shell: any program that should not stay behind when its client is killed.  Call
     `handle_signals` too, so that exit handlers run.  Children that this process forks
-    call it for themselves.
+    call `end_with_parent` for themselves.
 
-    A parent that had ended before the call cannot be told from one that never was: the
-    process has another one by then.  So have it tell its pid, such as by an argument:
-    then SIGTERM comes at once.
+    If the parent has ended before the call, the process has a new parent by then, and the
+    former parent cannot be known.  So have the parent pass its pid, for example as an
+    argument: then SIGTERM comes at once.
 
     Args:
-        parent: the pid of the process to end with, where that is known: the one that
-            started this one, or one above that.
+        parent: the pid of the process to end with, if known: the parent of this process, or
+            a process further up.
 
     Returns:
-        `False` where there is nobody to end with: started by process 1, which outlives all
-        others, or from outside of the container that this process is in.
+        `False` if there is no process to end with, because process 1 started this process,
+        or a process outside of the container that this process is in.
 
     Raises:
         TypeError: `parent` is not a number.
@@ -83,14 +83,22 @@ def end_with_parent(parent: int | None = None) -> bool:
 
 def end_after(wait: Callable[[], object]) -> None:
     """Have this process sent SIGTERM when `wait`, called on a thread of its own, returns."""
-    start_unsignalled(partial(_end_after, wait))  # what a program has blocked is to stay so
+    start_unsignalled(partial(_end_after, wait))  # signals that the program blocks stay blocked
 
 
 def _end_after(wait: Callable[[], object]) -> None:
     wait()
-    # Once, whoever else was waited for: a second one would kill in the middle of handlers.
-    _signalled.append(os.getpid())
-    if _signalled.count(os.getpid()) == 1:
+    terminate_once()
+
+
+def terminate_once() -> None:
+    """Send this process SIGTERM, unless this function has sent it before.
+
+    Only once, because a second SIGTERM would kill the process in the middle of its handlers.
+    """
+    mine = object()
+    # In one step, because threads that wait for two parents may call this at once.
+    if _signalled.setdefault(os.getpid(), mine) is mine:
         os.kill(os.getpid(), signal.SIGTERM)
 
 
@@ -103,16 +111,11 @@ def wait_until_dead(pid: int, is_alive: Callable[[], bool]) -> None:
 
     Args:
         pid: its number.
-        is_alive: asked when that number is held: whether it still is who was meant.
+        is_alive: whether the number still means that process; called once a pidfd is open.
     """
-    try:
-        held = pids.open_pidfd(pid)
-    except ProcessLookupError:
-        return
-    try:
-        if is_alive():  # else its number was handed out again
-            poll = select.poll()
-            poll.register(held, select.POLLIN)
-            poll.poll()
-    finally:
-        os.close(held)
+    held = hold_if(pid, is_alive)
+    if held is not None:
+        try:
+            wait_for_ends([held], None)
+        finally:
+            os.close(held)

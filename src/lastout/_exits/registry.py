@@ -1,8 +1,10 @@
 """Registry: the exit handlers of this process and interpreter, used as `atexit` is.
 
-Module state is what makes it one per interpreter: a subinterpreter imports a
-module of its own.  What makes it one per process is `children`, which tells it
-of each fork.  Nothing is hooked anywhere before the first registration.
+Each interpreter has its own registry, because the registry is module state and a
+subinterpreter imports its own copy of the module.  Each process has its own, because
+`children` tells the registry of each fork.  No hook is set before the first registration.
+
+Tested by: tests/process/test_registry.py, tests/process/test_races.py
 """
 
 from __future__ import annotations
@@ -77,14 +79,14 @@ def register(func: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Call
 def unregister(func: Callable[..., object], /) -> None:
     """Remove every handler whose callable equals (`==`) `func`; silent if there is none.
 
-    It takes as long for one handler as for many, but for callables with an
-    `__eq__` of their own, which have to be compared one by one.
+    The time does not depend on the number of handlers, but callables with an `__eq__`
+    of their own have to be compared one by one.
 
     Args:
         func: the callable as it was registered.
 
     Raises:
-        Exception: whatever a comparison raised.
+        Exception: a comparison raised it.
 
     Source: `atexit.unregister` of the standard library.
     """
@@ -129,7 +131,7 @@ def handler(
         inherit: whether each child process that is started later gets it too.
             To reach a child started by spawn or forkserver it must be picklable.
         before_threads: whether it runs before the interpreter joins threads and shuts
-            executors down, and so before all other handlers: for one that stops a thread.
+            executors down, and so before all other handlers: for a handler that stops a thread.
         args: positional arguments to call it with.
         kwargs: keyword arguments to call it with.
 
@@ -178,25 +180,25 @@ def add(new: ExitHandler) -> None:
 
 
 def _prepare_limits(count: int) -> None:
-    """See to it that so many handlers with a time limit can run when this process ends."""
-    # Loaded now, not in the last moment of a process, where it may fail.
+    """Make sure that so many handlers with a time limit can run when this process ends."""
+    # Loaded now, because an import may fail in the last moment of a process.
     load("lastout._exits.runner")
     from .runner import reserve
 
-    if count and not is_forkserver():  # no handler runs in there
+    if count and not is_forkserver():  # a fork server runs no handlers
         reserve(count)
 
 
 @public
 def unwind(timeout: float | None = None) -> Report:
-    """Run every exit handler now, last in first out, and say what happened.
+    """Run every exit handler now, last in first out, and report the outcomes.
 
-    Nothing that a handler raises comes out of here: it is in the report, and is
-    shown through `sys.unraisablehook` when the last handler has run.
+    `unwind` raises no exception of a handler: each is in the report, and is shown
+    through `sys.unraisablehook` when the last handler has run.
 
     Args:
-        timeout: seconds for all of them together, or `None` for no limit.  One
-            that takes too long is abandoned early enough for those behind it.
+        timeout: seconds for all handlers together, or `None` for no limit.  A handler
+            that takes too long is abandoned early enough to leave time for the next.
 
     Returns:
         For each handler its name, seconds and outcome; and the seconds from begin to end.
@@ -217,11 +219,11 @@ def unwind(timeout: float | None = None) -> Report:
 def run_exit_handlers() -> None:
     """Run every exit handler now, print each failure, and raise the last one again.
 
-    This is what the documentation of `atexit` promises for the end of a
-    program.  The traceback of a `SystemExit` is not printed.
+    The documentation of `atexit` promises this for the end of a program.  The
+    traceback of a `SystemExit` is not printed.
 
     Raises:
-        BaseException: the last one that a handler raised, after all have run.
+        BaseException: the last exception of a handler, after all handlers have run.
     """
     outcomes = _stack.unwind(Deadline(), _print_failure)
     failures = [outcome.failure for outcome in outcomes if outcome.failure]
@@ -231,12 +233,12 @@ def run_exit_handlers() -> None:
 
 def _print_failure(exception: BaseException, _: object, traceback: TracebackType | None) -> None:
     if not isinstance(exception, SystemExit):
-        # CPython's own: it takes no descriptor and next to no memory.
+        # CPython's own hook, because it needs no descriptor and next to no memory.
         sys.__excepthook__(type(exception), exception, traceback)
 
 
 def show(exception: BaseException, func: object, traceback: TracebackType | None) -> None:
-    """Show what came out of `func` when the last handler has run, or now where none runs."""
+    """Show an exception of `func` when the last handler has run, or now if none is running."""
     _stack.show(exception, func, traceback)
 
 
@@ -282,14 +284,14 @@ def _first_push(entry: Entry) -> None:
 
 
 def forked(keep: bool = False) -> None:
-    """This is a forked child: its first registration finds the hooks not set.
+    """In a forked child, have the next registration set the hooks.
 
-    The stack forgets its parent's entries when it is used next.  A forked child pays
-    for each page of memory that it touches, and most register nothing.
+    The stack forgets its parent's entries when it is used next, because a forked child pays
+    for each page of memory that it touches, and most children register nothing.
 
     Args:
-        keep: whether the parent's entries are this child's: what a fork server has
-            registered was for its children.
+        keep: whether the parent's entries become this child's, because a fork server
+            registers handlers for its children.
     """
     if keep:
         _stack.take_over(is_void)
@@ -299,7 +301,7 @@ def forked(keep: bool = False) -> None:
 
 
 def begin_as_heir() -> None:
-    """This child of a fork server has begun: see to what a registration would see to."""
+    """In a child of a fork server, prepare the kept handlers as registering them would."""
     _prepare_limits(_stack.timed())
     if _stack.inheriting:
         call_all(on_inheritable)
@@ -315,15 +317,15 @@ _stack = HandlerStack(_look_again)
 
 
 def exchange(stack: HandlerStack) -> HandlerStack:
-    """Have everything here act on another stack; the one that was in use until now."""
+    """Have every function here act on another stack; returns the former stack."""
     global _stack, _push
     former, _stack = _stack, stack
-    _push = _first_push  # what it pushes to is looked up anew
+    _push = _first_push  # because `_push` may be a method of the former stack's list
     return former
 
 
 def new_stack() -> HandlerStack:
-    """One that can be exchanged for the one in use."""
+    """A new stack, to be given to `exchange`."""
     return HandlerStack(_look_again)
 
 
@@ -338,17 +340,17 @@ def wait_for_unwinding() -> None:
 
 
 def is_inheriting() -> bool:
-    """Whether child processes may have something to inherit."""
+    """Whether child processes may have handlers to inherit."""
     return _stack.inheriting
 
 
 def end() -> None:
-    """The process ends: run every handler; nothing comes out of here."""
+    """Run every handler, because the process ends; raises nothing."""
     try:
         run = on_normal_end[0] if on_normal_end else _run_exitfuncs
-        if run() is not False:  # or multiprocessing comes back here
+        if run() is not False:  # else multiprocessing calls `end` again
             call_all(after_end)
     except BaseException as error:
-        # SystemExit out of a finalizer of multiprocessing would end the
-        # remaining ones and the joins.
+        # Not raised, because a SystemExit of one finalizer would make multiprocessing skip
+        # the remaining finalizers and joins.
         show_unraisable(error, end)

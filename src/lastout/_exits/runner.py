@@ -3,11 +3,13 @@
 Python cannot stop a running call, so a call with a limit runs on a thread of
 its own: when its time is over it is abandoned, and ends with the process.
 
-Where that cannot be had, the call runs here and now, and is only reported late:
-in a subinterpreter (CPython aborts the process when a thread outlives its
-interpreter), and where no thread can be started any more.  CPython 3.12 starts
-none once the interpreter has begun to end, which is when exit handlers run: on
-it, `reserve` parks a thread for each handler with a limit ahead of time.
+Without such a thread the call runs on the calling thread, and is only reported as
+late: in a subinterpreter (CPython aborts the process when a thread outlives its
+interpreter), and when no thread can be started.  CPython 3.12 starts no threads
+once the interpreter has begun to end, which is when exit handlers run, so there
+`reserve` parks a thread for each handler with a limit ahead of time.
+
+Tested by: tests/process/test_runner.py, tests/process/test_unwinding.py
 """
 
 from __future__ import annotations
@@ -48,14 +50,15 @@ class _HandlerCall:
     def ends_within(self, seconds: float) -> bool:
         if not self.ended.acquire(timeout=min(seconds, _thread.TIMEOUT_MAX)):
             return False
-        self.ended.release()  # who asks again is told again
+        self.ended.release()  # so that the next call of this method succeeds too
         return True
 
 
 class _ParkedThread:
     """A thread that waits for the one call it will run.
 
-    Signals are blocked in it until then: one that the program has blocked must not come in.
+    Until then it blocks all signals, because it must not receive a signal that the
+    program has blocked.
     """
 
     __slots__ = ("_go", "_mask", "call")
@@ -80,11 +83,11 @@ class _ParkedThread:
 
 
 _parked: list[_ParkedThread] = []
-_parked_in = 0  # the process that they live in
+_parked_in = 0  # the process that the parked threads live in
 
 
 def reserve(count: int) -> None:
-    """See to it that `count` calls with a limit can still run when this process ends."""
+    """Make sure that `count` calls with a limit can still run when this process ends."""
     if not THREADS_START_AT_EXIT and in_main_interpreter():
         _forget_threads_of_parent()
         while len(_parked) < count:
@@ -92,7 +95,7 @@ def reserve(count: int) -> None:
 
 
 def _forget_threads_of_parent() -> None:
-    """No thread but the forking one lives on in a forked child."""
+    """In a forked child, drop the parent's parked threads, which do not exist there."""
     global _parked_in
     if _parked_in != getpid():
         _parked.clear()
@@ -106,7 +109,7 @@ def call_within(func: Callable[[], object], seconds: float) -> bool:
         Whether it ended in time; if not, it still runs, on a thread of its own.
 
     Raises:
-        Exception: whatever `func` raised in its time.
+        Exception: `func` raised it in time.
     """
     call = _HandlerCall(func)
     if not _start(call):
@@ -120,10 +123,11 @@ def call_within(func: Callable[[], object], seconds: float) -> bool:
 
 
 def begin(func: Callable[[], object]) -> Callable[[float], bool]:
-    """Call `func` on a thread of its own, or here and now where there is none to be had.
+    """Call `func` on a thread of its own, or on this thread if none can be started.
 
     Returns:
-        What waits so many seconds for its end, and says whether it came.
+        A function that waits so many seconds for the end of the call, and returns whether
+        it has ended.
     """
     call = _HandlerCall(func)
     if not _start(call):
@@ -136,7 +140,7 @@ def _start(call: _HandlerCall) -> bool:
         return False
     try:
         _thread.start_new_thread(call.run, ())
-    except RuntimeError:  # at the interpreter's end, or no more threads to be had
+    except RuntimeError:  # the interpreter is ending, or the system has no more threads
         _forget_threads_of_parent()
         if not _parked:
             return False

@@ -1,4 +1,7 @@
-"""Signal checks: which signals a program can handle, and where it can say so."""
+"""Signal checks: which signals a program can handle, and in which thread it can set handlers.
+
+Tested by: tests/process/test_signals_setup.py
+"""
 
 from __future__ import annotations
 
@@ -9,18 +12,18 @@ from .._platform import in_main_interpreter
 from .._platform.genuine import in_main_thread
 from ..errors import UsageError
 
-# These are raised by the program's own next instruction: a handler in Python
-# would return to it for ever.
+# Refused, because an instruction of the program raises these, and a handler in Python would
+# return to the same instruction for ever.
 _FAULTS = {signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL}
 _NEVER = {signal.SIGKILL, signal.SIGSTOP}
 
 
 def check_signal(signum: int | str) -> int:
-    """The number of a signal, if it is one that a Python program can handle.
+    """The number of a signal, checked to be a signal that a Python program can handle.
 
     Raises:
-        TypeError: it is neither a number nor a name.
-        UsageError: there is none of that name, or it cannot be handled.
+        TypeError: `signum` is neither a number nor a name.
+        UsageError: no signal has that name, or the signal cannot be handled.
     """
     if isinstance(signum, str):
         found = getattr(signal, signum, None)
@@ -41,7 +44,7 @@ def check_signal(signum: int | str) -> int:
 
 
 def name_of(signum: int) -> str:
-    """What to call it in an error."""
+    """The name of a signal in an error message."""
     try:
         return signal.Signals(signum).name
     except ValueError:  # a real-time signal

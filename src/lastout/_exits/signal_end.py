@@ -1,12 +1,15 @@
-"""The end by a signal: what a normal end would run, then the signal's default action.
+"""The end by a signal: run what a normal end would run, then the signal's default action.
 
-    1. a second signal of the kind is the same wish for two seconds, then it kills at once
-    2. exit functions of others (atexit, multiprocessing) and ours, in the usual order;
-       those of others for a few seconds only
+    1. a second signal of the same kind is ignored for two seconds, then it kills at once
+    2. the functions of atexit and multiprocessing and the exit handlers run in the usual
+       order; the functions get a few seconds only
     3. the standard streams are flushed
     4. the process sends itself the signal, and dies of it
 
-All of it on a thread that is not the main one, which goes on meanwhile.
+All of this happens outside of the main thread, which goes on meanwhile.
+
+Tested by: tests/process/test_signals.py, tests/process/test_signals_faults.py,
+    tests/process/test_signals_guest.py
 """
 
 from __future__ import annotations
@@ -30,14 +33,14 @@ if TYPE_CHECKING:
 
 _thread = UnpatchedModule("_thread")
 
-# Service managers, schedulers and pools send one wish twice, some ms apart.
+# Not zero, because service managers, schedulers and pools send a signal twice, some ms apart.
 IMPATIENT_AFTER: Final = 2.0  # seconds
-_OTHERS_SECONDS: Final = 5.0  # before ours begin, and again when ours have ended
+_OTHERS_SECONDS: Final = 5.0  # before the exit handlers run on their own, and again after them
 _FLUSH_SECONDS: Final = 1.0
 MAIN_WAITS = 10.0  # seconds that the main thread, at its end, waits for all this
 
-# What `limit` hangs in here: the end has begun; it has not, whatever a byte in the wakeup
-# pipe said; no signal is handled any more.
+# Hooks that `limit` sets here.  They are called when: the end has begun; a byte in the wakeup
+# pipe announced an end that does not come; no signal is handled any more.
 on_begin: list[Callable[[], object]] = []
 on_false_alarm: list[Callable[[], object]] = []
 after_handling: list[Callable[[], object]] = []
@@ -47,14 +50,14 @@ _was_forked = False
 
 
 def end(signum: int) -> None:
-    """End this process by `signum`, as it would end without one; does not return."""
+    """End this process by `signum`, after running all that a normal end runs; never returns."""
     begin_end(signum)
     try:
         if is_patched("threading"):
             _thread.start_new_thread(_end, (signum,))
-        else:  # no daemon: the main thread, at its end, waits for it
+        else:  # no daemon, so that the main thread, at its end, waits for it
             threading.Thread(target=_end, args=(signum,), daemon=False).start()
-    except RuntimeError:  # the interpreter has begun to end, or there is no thread to be had
+    except RuntimeError:  # the interpreter has begun to end, or the system has no more threads
         die(signum)
     wait_for_the_end()
 
@@ -63,26 +66,26 @@ def _end(signum: int) -> None:
     try:
         ended = begin(_run_as_usual)
         ended(_OTHERS_SECONDS)
-        registry._run_exitfuncs()  # after whoever runs them already
+        registry._run_exitfuncs()  # waits for a thread that runs them already
         ended(_OTHERS_SECONDS)
     finally:
         die(signum)
 
 
 def wait_for_the_end(seconds: float = -1) -> None:
-    """Wait for the end of this process, so many seconds at most; for ever without."""
+    """Wait for the end of this process, `seconds` at most; without them for ever."""
     never = _thread.allocate_lock()
     never.acquire()
     never.acquire(timeout=seconds)
 
 
 def begin_end(signum: int) -> None:
-    """From now on a signal of this kind is the same wish, for a while; then it kills at once."""
+    """Have further signals of this kind ignored for a while; later they kill at once."""
     begun.add(signum)
     call_all(on_begin)
     try:
         start_unsignalled(lambda: _lose_patience(signum))
-    except RuntimeError:  # no thread to be had
+    except RuntimeError:  # without a thread that waits, the next signal kills at once
         default_action(signum)
 
 
@@ -91,14 +94,14 @@ def _lose_patience(signum: int) -> None:
     wait_for_the_end(IMPATIENT_AFTER)
     if signum in begun:
         default_action(signum)
-    wait_for_the_end()  # the name of this thread is what tells
+    wait_for_the_end()  # because the name of this thread tells that the process unwinds
 
 
 def die(signum: int) -> None:
-    """Flush the streams, run what was registered last, and die of `signum`."""
-    # The main thread may hold the lock of a stream that it is writing to.
+    """Flush the streams, run handlers that were registered meanwhile, and die of `signum`."""
+    # With a limit, because the main thread may hold the lock of a stream that it writes to.
     call_within(_flush, _FLUSH_SECONDS)
-    registry._run_exitfuncs()  # what the main thread has registered meanwhile
+    registry._run_exitfuncs()  # again, because the main thread may have registered handlers
     die_of(signum)
 
 
@@ -106,12 +109,12 @@ def _flush() -> None:
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
-        except (AttributeError, OSError, ValueError):  # none, broken, or closed
+        except (AttributeError, OSError, ValueError):  # the stream is None, broken, or closed
             continue
 
 
 def _run_as_usual() -> None:
-    """What a normal end of this process runs."""
+    """Run all that a normal end of this process runs."""
     run_before_threads()
     try:
         if not _atexit_is_ours():
@@ -125,10 +128,10 @@ def _run_as_usual() -> None:
 
 
 def _atexit_is_ours() -> bool:
-    """Whether what is registered with `atexit` here is of this process, not of its parent.
+    """Whether the functions of `atexit` were registered by this process, not by its parent.
 
-    A forked child has its parent's, of which multiprocessing's never ran any before 3.13.1;
-    since then it forgets them when it begins a child.
+    A forked child has its parent's functions.  Children of multiprocessing never ran any
+    before 3.13.1; since then multiprocessing drops them when it begins a child.
     """
     if hasattr(sys.modules.get(f"{package_of_child()}.popen_fork"), "atexit"):
         return True
@@ -142,7 +145,7 @@ def run_finalizers() -> None:
 
 
 def package_of_child() -> str | None:
-    """The package that this process is a child of, if it is one."""
+    """The package whose child this process is; `None` if no package started it."""
     for name in PACKAGES:
         process: Any = sys.modules.get(f"{name}.process")
         if process is not None and process.parent_process() is not None:
@@ -151,9 +154,9 @@ def package_of_child() -> str | None:
 
 
 def _hold_main(runs_them: int) -> None:
-    """The first one that `atexit` calls: none of the rest is called by the main thread as well.
+    """Called by `atexit` first: keep the main thread from running the functions a second time.
 
-    It may come to its end while they run.
+    The main thread may come to its end while another thread runs them.
     """
     if _thread.get_ident() != runs_them:
         wait_for_the_end(MAIN_WAITS)
@@ -161,7 +164,7 @@ def _hold_main(runs_them: int) -> None:
 
 
 def forked() -> None:
-    """This is a forked child: nothing of its parent's end is its own."""
+    """In a forked child, forget the parent's end, because it does not end the child."""
     global _was_forked
     _was_forked = True
     begun.clear()
@@ -170,8 +173,8 @@ def forked() -> None:
 class DieLate:
     """Kills this process by a signal when the interpreter has run everything else.
 
-    That is when the modules are cleared: there is no later moment for Python code, and
-    no hook for it.
+    `__del__` does so, when the interpreter clears the modules, because Python code can run
+    no later and no hook exists for that moment.
     """
 
     def __init__(self, signum: int) -> None:

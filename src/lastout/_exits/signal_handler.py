@@ -1,16 +1,19 @@
-"""The signal handler: what `signal.signal` is given, and what it sets off.
+"""The signal handler: the object given to `signal.signal`, and the ends that it begins.
 
-    who handled the signal before    what happens
-    nobody (the default action)      the process ends at once, see `signal_end`
-    a handler in Python              it is called as if we were not there; our exit
+    handler before lastout           effect of the signal
+    the default action               the process ends at once, see `signal_end`
+    a handler in Python              it is called as if lastout were not there; the exit
                                      handlers run when the process then ends, or when
                                      the `grace` is over
-    nobody, with `raise_in_main`     SystemExit in the main thread, then a normal end
+    default, with `raise_in_main`    SystemExit in the main thread, then a normal end
 
-Nothing is done about a signal whose installed handler is another one by now.
+lastout ignores a signal if the program has installed another handler since.
 
-By `_signal`, here and in `signals`: `signal` makes members of enumerations of what it is
-given and gives, which each worker of a pool would pay for.
+This module and `signals` use `_signal`, because `signal` converts each argument and result
+to a member of an enumeration, and each worker of a pool would pay for that.
+
+Tested by: tests/process/test_signals.py, tests/process/test_signals_others.py,
+    tests/process/test_signals_faults.py
 """
 
 from __future__ import annotations
@@ -32,7 +35,7 @@ if TYPE_CHECKING:
 
 
 class SignalOptions(tuple):  # type: ignore[type-arg]
-    """How a signal is to be handled: equal where nothing differs."""
+    """How a signal is to be handled, compared by value."""
 
     __slots__ = ()
 
@@ -48,7 +51,7 @@ class SignalOptions(tuple):  # type: ignore[type-arg]
 
     @property
     def grace(self) -> float | None:
-        """Seconds that a previous handler has; `None` for no limit."""
+        """Seconds that a previous handler may take to end the process; `None` for no limit."""
         return self[1]  # type: ignore[no-any-return]
 
     @property
@@ -63,11 +66,11 @@ class SignalOptions(tuple):  # type: ignore[type-arg]
 
 
 class HandledSignal:
-    """A signal that is handled.
+    """A signal that lastout handles.
 
     Attributes:
-        previous: what handled it before.
-        options: how it is to be handled.
+        previous: the handler before, as `_signal.getsignal` returned it.
+        options: how the signal is to be handled.
     """
 
     __slots__ = ("options", "previous")
@@ -77,58 +80,61 @@ class HandledSignal:
         self.options = options
 
     def comes_first(self) -> bool:
-        """Whether there is a handler of the program's own, which decides when it ends."""
+        """Whether the program has a handler of its own, which decides when the process ends."""
         return callable(self.previous) and self.previous is not _signal.default_int_handler
 
 
 handled: dict[int, HandledSignal] = {}
 watcher: SignalThread | None = None
-# Signals that are being given back: what came of them before is obeyed.
+# Signals whose handlers are being restored; a signal that came before that is still obeyed.
 _restoring: set[int] = set()
-# The signals whose previous handler was called: an orderly end is on its way.
+# The signals whose previous handler was called, so that an orderly end is on its way.
 _ending: set[int] = set()
-# Signals for a handler that was there before, which came while exit handlers ran.
+# Signals with a previous handler that came while exit handlers ran.
 _put_off: set[int] = set()
-# The signal that a SystemExit is on its way for.
+# The signal for which a SystemExit was raised in the main thread.
 _raised: int | None = None
-# It is there for its end, which comes with that of this module.
+# Kept here because its `__del__` runs when the interpreter clears this module.
 _die_late: signal_end.DieLate | None = None
 
 
 class SignalHandler:
-    """The Python-level handler.  Nobody but the table of handlers refers to one.
+    """The Python-level handler of a signal.
 
-    So `__del__` tells, in the very moment, that somebody has put another one in its place.
+    Only the interpreter's table of handlers refers to an instance, so `__del__` runs in the
+    very moment in which another handler takes its place.
     """
 
     def __call__(self, signum: int, frame: FrameType | None) -> None:
-        """On the main thread: a signal has arrived."""
+        """Act on a signal that has arrived, on the main thread."""
         how = handled.get(signum)
         if how is None:
             return
         if watcher is not None:
             wakeup.take_again()
         if how.comes_first() and registry.is_unwinding() and _put_off_signal(signum):
-            return  # it might end the process in the middle of them
+            return  # put off, because it might end the process in the middle of exit handlers
         if how.comes_first():
             _start_grace(signum, how)
-            # It may put back the default action and send itself the signal right there.
-            # Of a new one nobody is in the middle of a call, so `__del__` comes at once.
+            # The previous handler may put back the default action and send the signal again.
+            # `__del__` must run before that, but this instance stays alive until its call is
+            # over: so a new instance, which is not being called, takes its place.
             _signal.signal(signum, SignalHandler())
             how.previous(signum, frame)
         elif how.options.raise_in_main:
             _raise(signum)
         elif watcher is not None:
-            watcher.wake(signum)  # for when somebody else has the wakeup descriptor
+            watcher.wake(signum)  # because other code may have taken the wakeup descriptor
         else:
-            obey(signum)  # a forked child that could not start a thread
+            obey(signum)  # here, because this forked child could not start a thread
 
     def __del__(self) -> None:
-        """Servers end in order, put back the default action and send themselves the signal again.
+        """Take the signal again if a server has put back the default action for its end.
 
-        uvicorn does so.  The exit handlers would be lost: that is the end that they wait for.
+        uvicorn ends in order, puts back the default action and sends itself the signal again.
+        Without a handler the process would die of it, and run no exit handlers.
         """
-        for signum in tuple(_ending or ()):  # none: the interpreter clears its modules
+        for signum in tuple(_ending or ()):  # it is None once the interpreter clears the module
             if _signal.getsignal(signum) == _signal.SIG_DFL and in_main_thread():
                 _ending.discard(signum)
                 handled[signum] = HandledSignal(_signal.SIG_DFL, handled[signum].options)
@@ -136,30 +142,31 @@ class SignalHandler:
 
 
 def is_installed(signum: int) -> bool:
-    """Whether a handler of ours is the one that is installed."""
+    """Whether the installed handler of a signal is a `SignalHandler`."""
     return type(_signal.getsignal(signum)) is SignalHandler
 
 
 def obey(signum: int) -> None:
-    """On the watcher's thread: end the process, if that is what this signal means."""
+    """On the watcher's thread, end the process if this signal is to end it at once."""
     how = handled.get(signum)
     ours = is_installed(signum) or signum in _restoring
+    # The wakeup pipe gets every signal.  Another handler, or the main thread, acts on these.
     if how is None or how.options.raise_in_main or how.comes_first() or not ours:
         if not begun:
-            call_all(signal_end.on_false_alarm)
+            call_all(signal_end.on_false_alarm)  # the keeper may have started its clock
     elif signum not in begun:
         if watcher is not None:
-            watcher.unblock()
+            watcher.unblock()  # exit handlers run on this thread or on a thread that it starts
         signal_end.end(signum)
 
 
 def _put_off_signal(signum: int) -> bool:
-    """Have it sent again when the exit handlers have run; whether that can be done."""
+    """Have the signal sent again when the exit handlers have run; `False` if that fails."""
     if signum not in _put_off:
         _put_off.add(signum)
         try:
             start_unsignalled(lambda: _send_again(signum))
-        except RuntimeError:  # no thread to be had; at the interpreter's end `at_end` sees to it
+        except RuntimeError:  # no thread starts; at the interpreter's end `at_end` does the work
             if threading.main_thread().is_alive():
                 _put_off.discard(signum)
                 return False
@@ -168,7 +175,7 @@ def _put_off_signal(signum: int) -> bool:
 
 def _send_again(signum: int) -> None:
     registry.wait_for_unwinding()
-    if signum in _put_off:
+    if signum in _put_off:  # else `at_end` has called the previous handler
         _put_off.discard(signum)
         os.kill(os.getpid(), signum)
 
@@ -189,7 +196,7 @@ def _end_after(signum: int, grace: float) -> None:
 
 def _raise(signum: int) -> None:
     global _raised
-    if signum in begun:  # the same wish, sent twice
+    if signum in begun:  # a second SystemExit would interrupt the end that is on its way
         return
     signal_end.begin_end(signum)
     _raised = signum
@@ -197,10 +204,10 @@ def _raise(signum: int) -> None:
 
 
 def at_end() -> None:
-    """The process ends in the usual way, and its handlers have run."""
+    """At a normal end, after the exit handlers, act on signals that came meanwhile."""
     global _raised, _die_late
     if not in_main_thread():
-        return  # called in an end by a signal, or by a handler that ends the process in its own way
+        return  # this is the end by a signal, or a handler ends the process in its own way
     for signum in tuple(_put_off):
         _put_off.discard(signum)
         if signum in handled and handled[signum].comes_first():
@@ -210,25 +217,26 @@ def at_end() -> None:
         if signal_end.package_of_child() is None:
             _die_late = signal_end.DieLate(signum)
             return
-        signal_end.run_finalizers()  # comes back here by ours
+        # multiprocessing ends its child by `os._exit`, which clears no modules: die now.
+        signal_end.run_finalizers()  # calls `at_end` again, by the finalizer of lastout
         signal_end.die(signum)
     if watcher is not None and not watcher.finish(signal_end.MAIN_WAITS):
         die_of(
             watcher.obeying
             or next(n for n, how in handled.items() if not how.options.raise_in_main)
         )
-    # What comes from now on kills with the true status: there is nothing left to run.
+    # A signal from now on kills with the true status, because no handlers are left to run.
     restore(tuple(handled))
 
 
 def restore(signals: Iterable[int]) -> None:
-    """Put back what was there before, but where somebody else has put another one since."""
+    """Put back the previous handlers, except where the program has set another since."""
     global watcher
     _ending.clear()
     _restoring.update(n for n in signals if n in handled and is_installed(n))
     for signum in _restoring:
         _signal.signal(signum, handled[signum].previous)
-    # One that came before is obeyed, as long as it is known what to do about it.
+    # A signal that came before is obeyed now, while `handled` still has its options.
     if watcher is not None and not watcher.obeys_here():
         watcher.finish(signal_end.MAIN_WAITS)
     _restoring.clear()
@@ -240,10 +248,10 @@ def restore(signals: Iterable[int]) -> None:
 
 
 def start_watcher(mask: Iterable[int] | None = None) -> None:
-    """See to it that a thread waits for signals.
+    """Start the watcher, unless it runs already.
 
     Raises:
-        RuntimeError: no thread can be had.
+        RuntimeError: no thread can be started.
     """
     global watcher
     if watcher is None:
@@ -251,15 +259,14 @@ def start_watcher(mask: Iterable[int] | None = None) -> None:
 
 
 def forked(parents: SignalThread | None, mask: Iterable[int] | None) -> None:
-    """In a forked child: the watcher is the parent's, and so is every end on its way."""
+    """In a forked child, replace the parent's watcher, and forget ends that the parent began."""
     global watcher, _raised
     _raised = None
     _ending.clear()
     _put_off.clear()
-    # Not by the process id alone: the first process of two namespaces has the same.
+    # Not by the process id alone, because the first processes of two namespaces have the same.
     if watcher is not None and (watcher is parents or not watcher.is_ours()):
         former, watcher = watcher, None
         former.leave_to_parent()
-        # Without a descriptor or a thread to be had there is none, and the main
-        # thread obeys.
+        # `watcher` stays None if no descriptor or no thread is left; the main thread obeys then.
         start_watcher(mask)

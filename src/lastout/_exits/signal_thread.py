@@ -1,11 +1,14 @@
 """SignalThread: a pipe that CPython's C signal handler writes to, and a thread that reads it.
 
-The thread wakes for a signal while the main thread sits in a C call, and may
-take its time: nothing of the main thread's is interrupted.  All signals are blocked in
-it: one that the program has blocked must not come in by our thread.
+The thread wakes for a signal even while the main thread sits in a C call, and may take
+its time, because it interrupts nothing in the main thread.  It blocks all signals,
+because it must not receive a signal that the program has blocked.
 
-The wakeup descriptor may be somebody else's at the moment (see `wakeup`); `wake` does
-by hand, from a Python-level handler, what the C handler does.
+If other code has taken the wakeup descriptor (see `wakeup`), the C handler does not
+write to the pipe; then the Python-level handler does, by `wake`.
+
+Tested by: tests/process/test_signals.py, tests/process/test_signals_children.py,
+    tests/process/test_signals_faults.py
 """
 
 from __future__ import annotations
@@ -30,7 +33,7 @@ def start_unsignalled(run: Callable[[], object]) -> None:
     """Start a thread in which all signals are blocked.
 
     Raises:
-        RuntimeError: no thread can be had.
+        RuntimeError: no thread can be started.
     """
     with AllBlocked():
         _thread.start_new_thread(run, ())
@@ -40,8 +43,8 @@ class SignalThread:
     """Calls `obey(signum)` on a thread of its own for each signal that arrives.
 
     Args:
-        obey: what to call.
-        mask: the signals that the program blocks; those blocked now for `None`.
+        obey: the function to call.
+        mask: the signals that the program blocks; `None` for the currently blocked signals.
 
     Attributes:
         obeying: the signal that is being obeyed, or 0.
@@ -52,9 +55,9 @@ class SignalThread:
         self._mask = blocked() if mask is None else mask
         self._pid = os.getpid()
         self._reading = _thread.allocate_lock()  # held from the reading to the obeying
-        self._reader = 0  # the thread that holds it
+        self._reader = 0  # the thread that holds `_reading`
         self._thread = 0
-        self.obeying = 0  # the signal that it obeys
+        self.obeying = 0
         self._ended = _thread.allocate_lock()
         self._ended.acquire()
         self._out, self._in = os.pipe()
@@ -77,7 +80,7 @@ class SignalThread:
         try:
             _os.write(self._in, bytes((signum,)))
         except BlockingIOError:
-            return  # the pipe is full: it has enough to wake up for
+            return  # the pipe is full, so the thread has enough to wake up for
 
     def _watch(self) -> None:
         self._thread = _thread.get_ident()
@@ -93,12 +96,12 @@ class SignalThread:
             self._ended.release()
 
     def _read(self) -> bool:
-        """Obey what has arrived; False when it is time to stop."""
+        """Obey the signals that have arrived; `False` when it is time to stop."""
         try:
             arrived = _os.read(self._out, 512)
-        except BlockingIOError:  # the main thread has read it, in `finish`
+        except BlockingIOError:  # the main thread has read the pipe, in `finish`
             return True
-        except OSError:  # closed, as all are in gevent's children just before their exec
+        except OSError:  # closed: gevent's children close all descriptors just before their exec
             return False
         self._reader = _thread.get_ident()
         try:
@@ -112,18 +115,18 @@ class SignalThread:
             self._reader = self.obeying = 0
 
     def unblock(self) -> None:
-        """In its thread: have signals come in here as in the rest of the program.
+        """In its thread, block only the signals that the rest of the program blocks.
 
-        The programs that exit handlers start inherit what is blocked.
+        Exit handlers may start programs, which inherit the signal mask of their thread.
         """
         if self._thread == _thread.get_ident():
             set_blocked(self._mask)
 
     def finish(self, seconds: float) -> bool:
-        """Obey, here and now, what has arrived and was not read yet.
+        """Obey, on the calling thread, signals that have arrived and were not read yet.
 
         Returns:
-            False if the thread is still obeying one after that many seconds.
+            `False` if the thread is still obeying a signal after that many seconds.
         """
         if not self._reading.acquire(timeout=seconds):
             return False
@@ -137,12 +140,12 @@ class SignalThread:
         """Give the wakeup descriptor back and end the thread."""
         wakeup.give_up()
         self.wake(_STOP)
-        # Where it is still obeying the process is about to end.
+        # A thread that is still obeying is left alone, because the process is about to end.
         if not self.obeys_here() and self._ended.acquire(timeout=_JOIN_SECONDS):
             self._close()
 
     def end_thread(self) -> None:
-        """End the thread and leave the rest: nobody else is left in this process."""
+        """End the thread and keep the pipe, because no other thread is left in this process."""
         self.wake(_STOP)
 
     def obeys_here(self) -> bool:
@@ -154,7 +157,7 @@ class SignalThread:
         return self._pid == os.getpid()
 
     def leave_to_parent(self) -> None:
-        """In a forked child: the pipe is the parent's, and there is no thread."""
+        """In a forked child, close the parent's pipe; the thread does not exist there."""
         wakeup.give_up()
         self._close()
 

@@ -1,21 +1,24 @@
 """Signals: unwind on a signal, then die of that signal.
 
-A Python signal handler runs between two bytecodes of the main thread: not
-while that sits in a C call, and if it raises there, whatever the main thread
-held stays held (a pool worker: the lock of the task queue, and the pool
-hangs).  So the work is done elsewhere:
+A Python signal handler runs between two bytecodes of the main thread.  So it does
+not run while the main thread sits in a C call; and if it raises, the main thread
+keeps every lock that it held (in a pool worker the lock of the task queue, and the
+pool hangs).  Another thread does the work instead:
 
     signal ==> C handler of CPython ==> byte in the wakeup pipe ==> watcher thread
                                                                         |
-    1. the stack is unwound, after whoever is unwinding it already      |
-    2. what others have registered for a normal end runs, too           |
+    1. it unwinds the stack, after a thread that does so already        |
+    2. it runs the functions of atexit and multiprocessing, too         |
     3. the process sends itself the signal, and dies of it  <-----------+
 
-Where the program handled the signal itself, that comes first (`signal_handler`).
+A handler that the program has set itself comes first (`signal_handler`).
 
-A forked child has the parent's pipe and no watcher.  The signals are blocked
-from before the fork until the child has a pipe and a watcher of its own.  A child by
-another start method gets to know by its carrier what its parent handles.
+A forked child has the parent's pipe and no watcher, so the signals are blocked
+from before the fork until the child has a pipe and a watcher of its own.  The
+carrier tells a child by another start method which signals its parent handles.
+
+Tested by: tests/process/test_signals_setup.py, tests/process/test_signals.py,
+    tests/process/test_signals_loading.py
 """
 
 from __future__ import annotations
@@ -48,26 +51,26 @@ if TYPE_CHECKING:
 
     from .signal_thread import SignalThread
 
-_parents_watcher: SignalThread | None = None  # the one that there was before the latest fork
+_parents_watcher: SignalThread | None = None  # the watcher before the latest fork
 _masks: dict[int, Iterable[int]] = {}
 _following = False
 _forked_by_thread = False
 _of_this_thread = threading.local()
 
 if HAS_FORK:
-    # Once for all workers of a pool, which are forked when its maker has named `handle_signals`.
+    # Here, in the process that makes a pool, so that its workers need not do so again.
     try:  # noqa: SIM105  contextlib takes long to import
         prepare_to_die()
-    except ImportError:  # for those who call it
+    except ImportError:  # `handle_signals` will raise it again
         pass
 
 
 @public
 class SignalHandling:
-    """What `handle_signals` set up; a context manager that undoes it.
+    """The effect of `handle_signals`; a context manager that undoes it.
 
     Attributes:
-        signals: the signals that this call took over; those that were ignored
+        signals: the signals that this call took over; signals that were ignored
             or handled already are not among them.
     """
 
@@ -77,15 +80,15 @@ class SignalHandling:
         self._undone = False
 
     def _begin_in_child(self, options: _Options) -> None:
-        """This process was forked by the fork server in which `handle_signals` was called."""
+        """In a child of the fork server that called `handle_signals`, handle the signals."""
         if not self._undone:
             here = _handle(self.signals, options)
             self.signals, self._before = here.signals, here._before
 
     def restore(self) -> None:
-        """Put the previous handlers back; nothing the second time.
+        """Put the previous handlers back; a second call does nothing.
 
-        A handler that somebody else has set since is left alone.
+        A handler that the program has set since is left alone.
 
         Raises:
             UsageError: called outside the main thread.
@@ -121,16 +124,16 @@ def handle_signals(
 ) -> SignalHandling:
     """Run the exit handlers when one of these signals arrives, then die of it.
 
-    What a normal end would run is run on threads that are not the main one, which goes
-    on meanwhile with what it was doing: exit handlers, those of `atexit` and
-    multiprocessing too.  The parent sees the true status (`-SIGTERM`).  A second signal
-    of the same kind within two seconds is the same wish; a later one kills at once.
+    The exit handlers, and the functions of `atexit` and multiprocessing, run outside of
+    the main thread, which goes on with its work meanwhile.  The parent sees the true
+    status (`-SIGTERM`).  A second signal of the same kind within two seconds is ignored;
+    a later signal kills at once.
 
     A handler that the program has set before comes first, on the main thread, as if
     lastout were not there: a server drains, and the exit handlers run when the process
-    ends then.  Where the program sets another one later, lastout does nothing.  What is
-    ignored (`nohup`) stays ignored, and what is blocked waits.  A call in C that does
-    not release the interpreter lock delays the handlers.
+    ends then.  If the program sets another handler later, lastout does nothing.  An
+    ignored signal (`nohup`) stays ignored, and a blocked signal waits.  A call in C that
+    does not release the interpreter lock delays the exit handlers.
 
     Args:
         signals: signal numbers, or names such as `"SIGTERM"`; by default SIGTERM and
@@ -140,10 +143,10 @@ def handle_signals(
             For main programs, not for pool workers.  A signal that arrives just
             before the main thread begins to wait without a limit is acted on
             when that wait ends.
-        grace: seconds that a handler which was there before has to end the process;
-            then lastout ends it.  `None` for no limit.
-        limit: seconds from the signal, or from the begin of any other end, to the end by
-            SIGKILL, whatever this process does; a process of its own sees to that.
+        grace: seconds that a handler set before has to end the process; then lastout
+            ends it.  `None` for no limit.
+        limit: seconds from the signal, or from the begin of any other end, until SIGKILL,
+            even if this process hangs, because another process sends it.
         inherit: whether child processes handle these signals too, however they are
             started: by fork, or by `multiprocessing` and `multiprocess`.
 
@@ -176,7 +179,8 @@ def handle_signals(
 
 
 def _handle(wanted: Iterable[int], options: _Options) -> SignalHandling:
-    # Another may have taken a signal of ours since, and gone: asyncio leaves the default.
+    # A handled signal counts as new if its handler has been replaced since: asyncio, for
+    # example, leaves the default action behind.
     new = {n: _signal.getsignal(n) for n in wanted if n not in handled or not is_installed(n)}
     ours = tuple(n for n, previous in new.items() if previous is not _signal.SIG_IGN)
     _check_that_it_can_be_put_back({n: new[n] for n in ours})
@@ -202,7 +206,7 @@ def _handle(wanted: Iterable[int], options: _Options) -> SignalHandling:
 
 def _prepare_limit(seconds: float | None) -> None:
     if seconds is not None:
-        load("lastout._exits.limit")  # seldom needed
+        load("lastout._exits.limit")  # loaded here, because it is seldom needed
         from . import limit
 
         limit.prepare(seconds)
@@ -230,7 +234,7 @@ def _check_that_it_can_be_put_back(found: dict[int, object]) -> None:
 
 
 def _follow() -> None:
-    """Follow forks, other children, and the end of this process; once."""
+    """Follow forks, children by other start methods, and the end of this process; only once."""
     global _following
     if not _following:
         _following = True
@@ -240,7 +244,7 @@ def _follow() -> None:
 
 
 def _for_children() -> list[ExitHandler]:
-    """What a child by another start method than fork has to call."""
+    """The calls that a child by another start method than fork has to make."""
     ways: dict[_Options, list[int]] = {}
     for signum, how in handled.items():
         if how.options.inherit:
@@ -251,7 +255,7 @@ def _for_children() -> list[ExitHandler]:
 def _as_in_parent(
     signals: list[int], options: tuple[bool, float | None, float | None, bool]
 ) -> None:
-    """In a child: handle what the parent handles, but for what is handled already."""
+    """In a child, handle the parent's signals, except signals that it handles already."""
     if not is_forkserver():
         _handle([n for n in signals if n not in handled], _Options(*options))
 
@@ -259,9 +263,9 @@ def _as_in_parent(
 class _LastThread:
     """Ends the watcher with the thread that forked this process.
 
-    A process ends with its last thread.  Where it was forked by one that is not the main
-    one, that is the forking thread, whose end runs no exit handlers; a thread of ours
-    must not keep it alive.
+    A process ends with its last thread.  A process that was forked outside of the main thread
+    has only the forking thread, whose end runs no exit handlers; the watcher must not keep the
+    process alive after it.
     """
 
     def __init__(self, watcher: SignalThread) -> None:

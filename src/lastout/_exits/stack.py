@@ -6,13 +6,16 @@
                      | remove: h1 becomes a hole; holes at the end are cut off
 
 An entry leaves the list before it runs (see `unwinding`), so each runs at most
-once.  Entries keep their place for as long as they are in the list, which is
-what lets `remove` find them by hash.
+once.  Entries keep their place while they are in the list, so `remove` can find
+them by hash.
 
-Two locks.  `_edit` guards the list and the index for moments and is reentrant,
-because a signal handler or an `__eq__` may come back to the stack in the middle
-of a change.  `_turn` is held by the one thread that unwinds.  Pushing takes no
-lock: it is a single `list.append`.
+There are two locks.  `_edit` guards the list and the index for moments and is
+reentrant, because a signal handler or an `__eq__` may use the stack in the middle
+of a change.  The thread that unwinds holds `_turn`.  Pushing takes no lock, because
+it is a single `list.append`.
+
+Tested by: tests/process/test_stack.py, tests/process/test_unwinding.py,
+    tests/properties/test_stack.py
 """
 
 from __future__ import annotations
@@ -45,7 +48,7 @@ class HandlerStack:
     """The exit handlers of one process and interpreter, last in, first out."""
 
     def __init__(self, replaced: Callable[[], None] = lambda: None) -> None:
-        """`replaced` is called when `entries` has become another list.
+        """Make an empty stack; `replaced` is called when `entries` has become another list.
 
         Attributes:
             forked: whether this process was forked since the entries were pushed.
@@ -71,7 +74,7 @@ class HandlerStack:
         return len(entries) - entries.count(None)
 
     def push(self, entry: Entry) -> None:
-        """Put an entry on top; plain ones may be appended to `entries` as well."""
+        """Put an entry on top; a plain tuple may be appended to `entries` instead."""
         if isinstance(entry, ExitHandler) and entry.inherit:
             self.inheriting = True
         self.entries.append(entry)
@@ -80,7 +83,7 @@ class HandlerStack:
         """Remove every entry whose callable equals `func`.
 
         Raises:
-            Exception: what a comparison raised; the entries found so far are removed.
+            Exception: a comparison raised it; the entries found so far are removed.
         """
         self.notice_fork()
         self._change(self._remove, func)
@@ -105,10 +108,11 @@ class HandlerStack:
         self.entries.clear()
 
     def _change(self, change: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Make a change, as the only thread that does.
+        """Make a change while no other thread makes one.
 
-        From Python 3.14 Ctrl-C may come between the taking of a lock by `with` and the
-        block: nobody would release it.  Here there is no moment for it before the release.
+        Not by `with`, because from Python 3.14 Ctrl-C may come after `with` has taken the lock
+        and before its block, and then the lock is never released.  A `finally` without a call
+        before the release leaves Ctrl-C no such moment.
         """
         edit = self._edit
         try:
@@ -117,7 +121,7 @@ class HandlerStack:
         finally:
             try:  # noqa: SIM105  contextlib takes long to import
                 edit.release()
-            except RuntimeError:  # it came while another thread had the lock
+            except RuntimeError:  # Ctrl-C came while this thread waited for the lock
                 pass
 
     def inheritable(self) -> list[ExitHandler]:
@@ -136,21 +140,20 @@ class HandlerStack:
         return sum(isinstance(e, ExitHandler) and e.timeout is not None for e in list(self.entries))
 
     def forget_parent(self) -> None:
-        """Keep nothing of the parent's but what is inheritable.
+        """Take the parent's entries off the stack, except inheritable handlers.
 
-        The parent's entries are put aside, not dropped: to drop the last
-        reference to, say, a `TemporaryDirectory` would remove the parent's
-        directory from within the child.
+        The child keeps a reference to them, because dropping the last reference to, say,
+        a `TemporaryDirectory` would remove the parent's directory.
         """
         mine: list[Entry | None] = [*_inherited(self.entries)] if self.inheriting else []
-        # Not copied: to touch each entry would cost a forked child a page fault for each.
+        # The list itself, not a copy, because touching its entries would cost page faults.
         self._of_parents.append((self.entries, self.failures))
         self.entries = mine
         self._start_afresh()
         self._replaced()
 
     def take_over(self, is_void: Callable[[object], bool]) -> None:
-        """Keep the parent's entries, but for void ones: this process runs them, not the parent."""
+        """Keep the parent's entries, except void entries, because this process runs them."""
         self.entries = [entry for entry in self.entries if not is_void(entry)]
         self._start_afresh()
         self._replaced()
@@ -162,7 +165,7 @@ class HandlerStack:
         traceback: TracebackType | None,
         show: Show = show_unraisable,
     ) -> None:
-        """Show what came out of `func`: after the last handler, or now where none runs."""
+        """Show an exception of `func`: after the last handler, or now if no handler is running."""
         self.notice_fork()
         self.failures.add(exception, func, traceback, show)
         if not self.unwinders:
@@ -171,9 +174,9 @@ class HandlerStack:
     def unwind(self, deadline: Deadline, show: Show = show_unraisable) -> list[Outcome]:
         """Run every handler, last in first out, also those pushed meanwhile.
 
-        One thread at a time: another one waits until the first is through, but
-        a handler that unwinds, unwinds the rest at once.  What a handler raises
-        never comes out of here: it is shown when the last handler has run.
+        One thread at a time: a second thread waits until the first has finished, but a
+        handler that calls `unwind` unwinds the rest at once.  Exceptions of handlers are
+        not raised, but shown when the last handler has run.
         """
         self.notice_fork()
         me = _thread.get_ident()
@@ -186,28 +189,28 @@ class HandlerStack:
             unwinders.add(me)
             return StackUnwinding(self, deadline, show).run()
         finally:
-            # Ctrl-C may come right after the lock was taken, and in here too: there
-            # is no moment for it before the release.
+            # Nested, because Ctrl-C may come right after the lock was taken, and in here too:
+            # the inner `finally` leaves it no moment before the release.
             try:
                 unwinders.discard(me)
             finally:
                 try:
                     turn.release()
-                except RuntimeError:  # it came before the lock was taken
+                except RuntimeError:  # Ctrl-C came before the lock was taken
                     unwinders.discard(me)
 
     def claim(self, claimed: list[Entry | None], below: int | None = None) -> int:
-        """Move the topmost entry into `claimed[0]`; there is none where that stays `None`.
+        """Move the topmost entry into `claimed[0]`, which stays `None` if the stack is empty.
 
-        It is always in one place: on the stack, in `claimed`, or taken out of
-        there by the one that calls it or puts it back.
+        An entry is always in one place: on the stack, in `claimed`, or with the function that
+        took it out of there to call it or put it back.
 
         Args:
             claimed: a list of one.
-            below: forget what lies at this place or above it.
+            below: forget entries at this place and above.
 
         Returns:
-            The place that it had.
+            The place that the entry had; below zero if the stack is empty.
         """
         return self._change(self._claim, claimed, below)
 
@@ -222,8 +225,8 @@ class HandlerStack:
             if place < 0:
                 break
             try:
-                # Ctrl-C raises, and threads change, at calls and jumps back
-                # only: not between these two lines.
+                # Nothing comes between these two lines, because CPython raises Ctrl-C and
+                # switches threads only at calls and jumps back.
                 claimed[0] = entries[place]
                 entries[place] = None
             except IndexError:  # a signal handler unwound the stack meanwhile
@@ -241,7 +244,7 @@ class HandlerStack:
 
     def waiting(self) -> bool:
         """Whether there is an entry."""
-        # No generator: from Python 3.14 a Ctrl-C while one is closed is swallowed.
+        # No generator, because from Python 3.14 closing a generator may swallow Ctrl-C.
         for entry in reversed(self.entries):  # noqa: SIM110
             if entry is not None:
                 return True
@@ -249,15 +252,15 @@ class HandlerStack:
 
     def notice_fork(self) -> None:
         """Forget the parent's entries if this is a child that was forked since."""
-        # The process id as well: a fork in C runs no hooks.
+        # The process id is compared too, because a fork in C runs no hooks.
         if self.forked or self._pid != getpid():
             self.forget_parent()
 
     def _borrow_index(self) -> CallableIndex:
-        """The index, for one change.
+        """Take the index off the stack, for one change.
 
-        Whoever comes back to the stack in the middle of a change finds none
-        and leaves a new one, which tells that the borrowed one is out of date.
+        A signal handler or an `__eq__` that uses the stack in the middle of a change finds no
+        index and leaves a new index, so `_return_index` sees that this index is out of date.
         """
         index, self._index = self._index, None
         return index or CallableIndex()
@@ -268,8 +271,8 @@ class HandlerStack:
     def _cut_holes(self, index: CallableIndex) -> None:
         entries = self.entries
         while True:
-            # In this order, and by its place: an entry that another thread pushes in
-            # between is neither cut off nor thought to be known.
+            # In this order, and by its place, so that an entry that another thread pushes in
+            # between is neither cut off nor taken to be in the index.
             last = len(entries) - 1
             index.forget_beyond(last)
             try:
@@ -284,8 +287,8 @@ class HandlerStack:
         if index.sparse():
             entries, end = self.entries, len(self.entries)
             alive = [entry for entry in entries[:end] if entry is not None]
-            if self._index is None:  # nobody came back to the stack meanwhile
-                entries[:end] = alive  # only what was looked at: pushing takes no lock
+            if self._index is None:  # else a comparison or signal handler used the stack meanwhile
+                entries[:end] = alive  # up to `end`, because pushing takes no lock
                 self._index = CallableIndex()
 
 
@@ -299,7 +302,7 @@ def _take(entries: list[Entry | None], place: int, entry: Entry) -> bool:
         if entries[place] is entry:
             entries[place] = None
             return True
-    except IndexError:  # unwound meanwhile
+    except IndexError:  # a signal handler unwound the stack meanwhile
         return False
     return False
 

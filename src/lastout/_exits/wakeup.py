@@ -1,14 +1,17 @@
 """Wakeup descriptor: where CPython's C signal handler writes a byte for each signal.
 
-A process has one, and asyncio, trio and others set theirs while they run.  Ours is
-lent: while it is in place `signal.set_wakeup_fd` is a function of ours, which says that
-nobody has it, gives it to whoever asks, and takes it again when they give it up.
+A process has one wakeup descriptor, and event loops such as asyncio's and trio's set their
+own while they run.  lastout lends its place: meanwhile `signal.set_wakeup_fd` is a function
+of lastout, which hides the descriptor of lastout, lets a loop set another, and sets its own
+again when the loop gives up.
 
-    set_wakeup_fd(theirs) -> -1      the bytes are theirs
-    set_wakeup_fd(-1) -> theirs      the bytes are ours again
+    set_wakeup_fd(theirs) -> -1      the loop gets the bytes
+    set_wakeup_fd(-1) -> theirs      lastout gets the bytes again
 
-A loop that set its own in C, or by a name that it took before, gets it as well; it is
-ours again with the next handled signal.
+A loop that calls the C function, or kept a reference to the original, gets the bytes too;
+lastout takes them again at the next handled signal.
+
+Tested by: tests/process/test_signals_others.py, tests/process/test_signals_setup.py
 """
 
 from __future__ import annotations
@@ -28,7 +31,7 @@ _ours = NOBODY
 
 
 def set_wakeup_fd(fd: int, /, *, warn_on_full_buffer: bool = True) -> int:
-    """As `signal.set_wakeup_fd`; to others it looks as if ours were not there."""
+    """Like `signal.set_wakeup_fd`, but hides the descriptor of lastout from the caller."""
     if fd == NOBODY and _ours != NOBODY:
         owner = _set(_ours, warn_on_full_buffer=False)
     else:
@@ -37,7 +40,7 @@ def set_wakeup_fd(fd: int, /, *, warn_on_full_buffer: bool = True) -> int:
 
 
 def take(fd: int) -> None:
-    """Have the bytes written to `fd` from now on, whenever nobody else wants them."""
+    """Have the bytes written to `fd` from now on, except while a loop wants them."""
     global _ours
     _ours = fd
     if signal.set_wakeup_fd is _set:
@@ -46,8 +49,8 @@ def take(fd: int) -> None:
 
 
 def take_again() -> None:
-    """Have the bytes if nobody else has them now."""
-    # No signal in between: its byte would reach us and not the owner.
+    """Have the bytes again, unless a loop has them now."""
+    # Blocked, because the byte of a signal in between would not reach the loop that owns it.
     with AllBlocked():
         owner = _set(_ours, warn_on_full_buffer=False)
         if owner not in (NOBODY, _ours):
@@ -55,11 +58,11 @@ def take_again() -> None:
 
 
 def give_up() -> None:
-    """Leave it to others for good."""
+    """Give the descriptor up for good."""
     global _ours
     ours, _ours = _ours, NOBODY
     if signal.set_wakeup_fd is set_wakeup_fd:
         signal.set_wakeup_fd = _set
     owner = _set(NOBODY)
-    if owner not in (NOBODY, ours):  # somebody has it at the moment
+    if owner not in (NOBODY, ours):  # a loop has it at the moment
         _set(owner, warn_on_full_buffer=False)

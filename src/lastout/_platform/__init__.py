@@ -1,8 +1,11 @@
-"""The only rooms that ask which system or Python this is.
+"""Differences between systems and versions of Python; no other package asks for them.
 
 Everything here is a small function or a constant, so that the rest of lastout
-reads the same on every system: what is asked of the interpreter stands here, of
-processes in `pids`, of files in `files`.
+reads the same on every system.  This module asks the interpreter, `pids` asks
+about processes, and `files` about files.
+
+Tested by: tests/test_platform.py, tests/process/test_forkserver.py,
+    tests/process/test_other_systems.py
 """
 
 from __future__ import annotations
@@ -17,8 +20,8 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
 if sys.implementation.name != "cpython":
-    # That no handler is lost and none runs twice rests on where CPython lets signals and
-    # threads come in.  PyPy does so anywhere, and has no pidfds.
+    # Refused, because each handler runs exactly once only where signals and threads come in at
+    # CPython's few points.  On PyPy they come in anywhere, and it has no pidfds.
     raise ImportError(
         f"lastout supports CPython only, and this is {sys.implementation.name}, where Ctrl-C can"
         " lose an exit handler and programs cannot be ended safely; run it with CPython 3.11 or"
@@ -27,23 +30,22 @@ if sys.implementation.name != "cpython":
 
 HAS_FORK = hasattr(os, "register_at_fork")
 
-# CPython 3.12 refuses to start a thread once the interpreter has begun to end,
-# which is when exit handlers run; 3.11 and 3.13 allow it (tried on 3.11.7,
-# 3.12.1 and 3.13.0).
+# CPython 3.12 starts no thread once the interpreter has begun to end, which is when exit
+# handlers run; 3.11 and 3.13 do (tried on 3.11.7, 3.12.1 and 3.13.0).
 THREADS_START_AT_EXIT = sys.version_info[:2] != (3, 12)
 
 
 def counter() -> Callable[[], int]:
-    """What gives a number at each call, from 1 on, and each to one thread only."""
+    """A function that returns 1, 2, 3 and so on, and never the same number to two threads."""
     from itertools import count
 
     following = count(1).__next__
     if getattr(sys, "_is_gil_enabled", lambda: True)():
         return following
-    # Without the GIL `count` of CPython 3.13 may give two threads the same.
+    # A lock, because without the GIL `count` of CPython 3.13 may give two threads the same.
     import _thread
 
-    lock = _thread.RLock()  # reentrant, for a signal handler that comes back here
+    lock = _thread.RLock()  # reentrant, because a signal handler may call this too
 
     def locked() -> int:
         with lock:
@@ -61,7 +63,7 @@ def in_main_interpreter() -> bool:
     try:
         import _xxsubinterpreters as interpreters  # type: ignore[import-not-found,unused-ignore]
     except ImportError:
-        return True  # this Python was built without them
+        return True  # this Python was built without subinterpreters
     return bool(interpreters.get_current() == interpreters.get_main())
 
 
@@ -81,9 +83,9 @@ def interpreter_id() -> int:
 def show_unraisable(
     exception: BaseException, func: object, traceback: TracebackType | None = None
 ) -> None:
-    """Show what an exit handler raised, exactly as this CPython's atexit does.
+    """Show an exception of an exit handler, exactly as this CPython's atexit does.
 
-    It goes through `sys.unraisablehook`.  Up to 3.12 the handler is the hook's
+    The exception goes to `sys.unraisablehook`.  Up to 3.12 the handler is the hook's
     `object`; from 3.13 that is `None` and the message names the handler.
     """
     hook = getattr(sys, "unraisablehook", sys.__unraisablehook__)
@@ -97,14 +99,14 @@ def show_unraisable(
     try:
         call(hook, arguments)
     except BaseException as error:
-        # CPython does the same: a hook that fails is shown by the default one.
+        # As CPython does, show the failure of a hook by the default hook.
         failed = "Exception ignored in sys.unraisablehook"
         fields = (type(error), error, error.__traceback__, failed, hook)
         sys.__unraisablehook__(_unraisable_arguments(fields))
 
 
 def _is_plain(exception: BaseException) -> bool:
-    """Whether CPython's C code prints for it what `traceback` would."""
+    """Whether CPython's C code prints the same for `exception` as the module `traceback`."""
     more = exception.__cause__, exception.__context__, getattr(exception, "__notes__", None)
     special = isinstance(exception, (BaseExceptionGroup, SyntaxError))
     return bool(exception.args) and not any(more) and not special
@@ -120,14 +122,15 @@ def _call(hook: Callable[[Any], object], arguments: Any) -> None:
     hook(arguments)
 
 
-# The default hook of 3.15 loads `traceback`, and fifty modules with it, for colours; where
-# it cannot, it prints as that of 3.14 does.  C code imports by its caller's builtins.
+# The default hook of 3.15 loads `traceback`, and fifty modules with it, for colours; if the
+# import fails, it prints as the hook of 3.14 does.  A function with its own `__import__` makes
+# it fail, because C code imports by the builtins of its caller.
 _function: Any = type(_call)
 _call_plainly = _function(_call.__code__, {"__builtins__": {"__import__": _import_but_traceback}})
 
 
 def safe_repr(value: object) -> str:
-    """`repr(value)`, or a plain one where that fails."""
+    """`repr(value)`, or the `repr` of a plain object if that raises."""
     try:
         return repr(value)
     except Exception:
@@ -135,7 +138,7 @@ def safe_repr(value: object) -> str:
 
 
 def _unraisable_arguments(fields: tuple[object, ...]) -> Any:
-    # The default hook takes nothing but this type, which has no public name.
+    # The default hook accepts only this type, which has no public name.
     types: list[Any] = tuple.__subclasses__()
     return next(one for one in types if one.__name__ == "UnraisableHookArgs")(fields)
 
@@ -151,15 +154,15 @@ def prepare_to_die() -> None:
     """
     global _set_handler
     if _set_handler is None:
-        # What `ctypes.pythonapi` does, without that half of it which is in Python: to load
-        # it takes most of the time.
+        # The same as `ctypes.pythonapi`, without the half of ctypes that is written in Python,
+        # because loading that takes most of the time.
         from _ctypes import FUNCFLAG_CDECL, FUNCFLAG_PYTHONAPI, CFuncPtr, dlopen, dlsym
 
-        class Function(CFuncPtr):
-            _flags_ = FUNCFLAG_CDECL | FUNCFLAG_PYTHONAPI  # it keeps the interpreter lock
+        class CFunction(CFuncPtr):
+            _flags_ = FUNCFLAG_CDECL | FUNCFLAG_PYTHONAPI  # call with the interpreter lock held
 
         this_program = dlopen(None)  # type: ignore[arg-type,unused-ignore]
-        _set_handler = Function(dlsym(this_program, "PyOS_setsig"))
+        _set_handler = CFunction(dlsym(this_program, "PyOS_setsig"))
 
 
 def default_action(signum: int) -> None:
@@ -179,16 +182,16 @@ def die_of(signum: int) -> NoReturn:
 
     default_action(signum)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signum})
-    # To this thread: one that is sent to the process may go to another thread,
-    # and not be delivered before the next line.
+    # To this thread, because a signal to the process may go to another thread and be
+    # delivered only after the next line.
     signal.raise_signal(signum)
-    # Still here: the kernel drops such a signal for process 1 of a container,
-    # and some signals do nothing by default.  A shell shows the same number.
+    # The process still runs if it is process 1 of a container, for which the kernel drops the
+    # signal, or if the default action does nothing.  A shell shows the same number.
     os._exit(128 + signum)
 
 
 def interpreter_has(module: str) -> bool:
-    """Whether a module can be imported, without doing so."""
+    """Whether a module can be imported, without importing it."""
     from importlib.util import find_spec
 
     return find_spec(module) is not None

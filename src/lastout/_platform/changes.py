@@ -1,8 +1,9 @@
-"""Waking when something happens in a directory: a file made, written, closed or gone.
+"""Waking when a directory changes: a file is made, written, closed or deleted.
 
-Linux tells by inotify.  A journal that its last holder closes is such an event,
-so the death of a member is one too, whoever that was.  Elsewhere it is time that
-passes.
+Linux reports changes by inotify.  The last close of a journal is such a change, so
+the death of any member is reported too.  On other systems a wait just takes its time.
+
+Tested by: tests/test_changes.py
 """
 
 from __future__ import annotations
@@ -31,10 +32,10 @@ _HEAD: Final = struct.Struct("iIII")  # watch, what, cookie, length of the name 
 
 
 class DirectoryChanges:
-    """What happens in some directories; a context manager.
+    """The changes in some directories; a context manager.
 
     Args:
-        ignored: the name of a file that does not count.
+        ignored: the name of a file whose changes do not count.
     """
 
     def __init__(self, ignored: str) -> None:
@@ -59,13 +60,13 @@ class DirectoryChanges:
             os.close(self._queue)
 
     def follow(self, paths: Iterable[str]) -> None:
-        """Wake for these too; one that is not there, or followed already, does not matter."""
+        """Wake for these paths too; a missing path, or a path followed already, is ignored."""
         if self._queue >= 0:
             for path in paths:
                 self._libc.inotify_add_watch(self._queue, os.fsencode(path), _WANTED)
 
     def wait(self, seconds: float) -> bool:
-        """Wait for something to happen; whether it did, or, where nobody can tell, may have."""
+        """Wait for a change, `seconds` at most; `False` if there was certainly none."""
         if self._queue < 0:
             sleep(seconds)
             return True

@@ -1,8 +1,10 @@
-"""Sleeping until the kernel tells of something: a process ended, a directory changed.
+"""Sleeping until the kernel reports that a process ended or a directory changed.
 
 Linux       pidfds and a bell in one poll; the directory rings it by a signal (dnotify)
 macOS, BSD  kqueue
 elsewhere   a look each second
+
+Tested by: tests/test_events.py
 """
 
 from __future__ import annotations
@@ -15,28 +17,29 @@ import signal
 import sys
 
 from .pids import open_pidfd, process_facts
+from .process_ends import has_ended
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Final
 
-_LOOK: Final = 1.0  # seconds between two looks at what the kernel does not tell of
-_SPARE: Final = 16  # descriptors that are left for everything else
-_GONE: Final = (errno.ESRCH, errno.EINVAL)  # EINVAL: a thread has that number now
+_LOOK: Final = 1.0  # seconds between two looks at things of which the kernel does not report
+_SPARE: Final = 16  # descriptors that are left for other uses
+_GONE: Final = (errno.ESRCH, errno.EINVAL)  # EINVAL: the number is a thread's by now
 
 
 class ProcessEvents:
-    """What wakes a process that watches others and one directory.
+    """Wakes a process that watches other processes and one directory.
 
-    It takes SIGIO for itself, and the wakeup descriptor of `signal`: any signal
-    that has a Python handler wakes it.  To be made in the main thread.
+    Takes over SIGIO and the wakeup descriptor of `signal`, so any signal with a
+    Python handler wakes the process.  To be made in the main thread.
 
     Args:
         directory: a descriptor of the directory.
     """
 
     def __init__(self, directory: int) -> None:
-        self._unseen: dict[int, int | None] = {}  # pid -> start time: to be looked at
+        self._unseen: dict[int, int | None] = {}  # pid -> start time, looked at each second
         self._bell, self._rope = os.pipe()
         for end in (self._bell, self._rope):
             os.set_blocking(end, False)
@@ -44,21 +47,21 @@ class ProcessEvents:
         self._sees_directory = self._begin(directory)
 
     def ring(self) -> None:
-        """Wake it, from any thread."""
+        """Wake the process, from any thread."""
         try:
             os.write(self._rope, b"\0")
         except BlockingIOError:
-            return  # full: it is about to wake anyway
+            return  # full, so the process is about to wake anyway
 
     def follow(self, pid: int, started: int | None) -> bool:
-        """Wake when this process ends; `False` if it has ended, or there is no such one.
+        """Wake when this process ends; `False` if it has ended or does not exist.
 
         Args:
             pid: the process.
-            started: when it started; `None` for a child, whose number is its own.
+            started: when it started; `None` for a child, whose number cannot be reused.
 
         Raises:
-            OSError: it cannot be told whether it is that one; it is not followed.
+            OSError: its start cannot be read, so it may be another process; not followed.
         """
         if self._is_followed(pid):
             return True
@@ -67,11 +70,11 @@ class ProcessEvents:
         except OSError as error:
             if error.errno in _GONE:
                 return False
-            held = False  # no descriptors left, or a sandbox that forbids it
-        # Only now, while it cannot become another one unseen.
+            held = False  # no descriptors are left, or a sandbox forbids it
+        # Read only now, because from now on the end of this process is seen.
         try:
             facts = process_facts(pid)
-        except OSError:  # no descriptors left, again
+        except OSError:  # no descriptors are left
             if started is not None:
                 self._drop(pid)
                 raise
@@ -88,11 +91,11 @@ class ProcessEvents:
         return True
 
     def wait(self, seconds: float | None = None) -> tuple[set[int], bool]:
-        """Sleep until something happens, or so many seconds.
+        """Sleep until there is an event, or `seconds` at most.
 
         Returns:
             The processes that ended, which are not followed any more, and
-            whether the directory may have changed or somebody rang.
+            whether the directory may have changed or `ring` was called.
         """
         blind = self._unseen or not self._sees_directory
         if blind and (seconds is None or seconds > _LOOK):
@@ -110,23 +113,23 @@ class ProcessEvents:
 
     def _hear_bell(self) -> None:
         try:
-            while os.read(self._bell, 4096):  # pragma: no branch: no end, we have both ends
+            while os.read(self._bell, 4096):  # pragma: no branch: the other end is never closed
                 continue
         except BlockingIOError:
             return
 
-    # What each system does in its own way.
+    # The subclasses replace these.
 
     def _begin(self, _directory: int) -> bool:
-        """Begin to watch the directory; whether that is possible."""
+        """Begin to watch the directory; returns whether that is possible."""
         return False
 
     def _hold(self, _pid: int) -> bool:
-        """Begin to watch a process; whether that is possible."""
+        """Begin to watch a process; returns whether that is possible."""
         return False
 
     def _drop(self, pid: int) -> None:
-        """Watch it no more."""
+        """Stop watching a process."""
 
     def _sleep(self, seconds: float | None) -> tuple[set[int], bool]:
         rang = bool(select.select([self._bell], [], [], seconds)[0])
@@ -136,7 +139,7 @@ class ProcessEvents:
 
 
 class PidfdEvents(ProcessEvents):
-    """On Linux: each process is a descriptor."""
+    """On Linux, each process is a descriptor."""
 
     def _begin(self, directory: int) -> bool:
         self._held: dict[int, int] = {}  # pid -> descriptor
@@ -145,9 +148,9 @@ class PidfdEvents(ProcessEvents):
         self._poll = select.poll()
         self._poll.register(self._bell, select.POLLIN)
         signal.signal(signal.SIGIO, lambda *_: None)
-        # A journal is published by a rename; the last one out deletes them all.
+        # A rename publishes a journal; the last member deletes all journals.
         wanted = fcntl.DN_RENAME | fcntl.DN_DELETE | fcntl.DN_MULTISHOT
-        # Opened anew: closing a copy of a descriptor, as `os.listdir` does, ends the notice.
+        # Opened anew, because closing a copy of a descriptor, as `os.listdir` does, ends notices.
         self._noticed = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=directory)
         try:
             fcntl.fcntl(self._noticed, fcntl.F_NOTIFY, wanted)
@@ -163,9 +166,7 @@ class PidfdEvents(ProcessEvents):
         if held >= self._most:
             os.close(held)
             return False
-        look = select.poll()
-        look.register(held, select.POLLIN)
-        if look.poll(0):
+        if has_ended(held):
             os.close(held)
             raise ProcessLookupError(errno.ESRCH, "it has ended, and nobody has waited for it")
         self._held[pid] = held
@@ -181,7 +182,7 @@ class PidfdEvents(ProcessEvents):
             os.close(held)
 
     def _sleep(self, seconds: float | None) -> tuple[set[int], bool]:
-        # Rounded up, so that what is due then is due.
+        # Rounded up, so that a deadline `seconds` from now has passed on return.
         ready = self._poll.poll(None if seconds is None else int(seconds * 1000) + 1)
         found = {descriptor for descriptor, _ in ready}
         rang = self._bell in found
@@ -191,7 +192,7 @@ class PidfdEvents(ProcessEvents):
 
 
 class KqueueEvents(ProcessEvents):
-    """On macOS and the BSDs: one queue for all."""
+    """On macOS and the BSDs, one queue reports all events."""
 
     def _begin(self, directory: int) -> bool:
         kqueue: Any = select
@@ -227,7 +228,7 @@ class KqueueEvents(ProcessEvents):
 
 
 def watch(directory: int) -> ProcessEvents:
-    """The best that this system has; see `ProcessEvents`."""
+    """The best `ProcessEvents` that this system has."""
     if hasattr(select, "kqueue"):
         return KqueueEvents(directory)
     if sys.platform == "linux" and hasattr(os, "pidfd_open"):
@@ -239,5 +240,5 @@ def _has_ended(pid: int, started: int | None) -> bool:
     try:
         facts = process_facts(pid)
     except OSError:
-        return False  # it cannot be told now; the next look will
+        return False  # unknown for now, so the next look decides
     return facts is None or facts.ending or started not in (None, facts.started)

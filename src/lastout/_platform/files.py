@@ -1,4 +1,7 @@
-"""What systems do in ways of their own with files, mounts and shared memory."""
+"""Files, mounts and shared memory, where systems differ.
+
+Tested by: tests/test_platform.py, tests/shared/test_scope.py
+"""
 
 from __future__ import annotations
 
@@ -13,10 +16,10 @@ PASS_THROUGH = getattr(os, "O_PATH", os.O_RDONLY)
 
 
 def mount_of(descriptor: int) -> str:
-    """Which mount an open file or directory lies in.
+    """The mount that an open file or directory lies in.
 
-    The device number alone does not tell: a directory that is mounted a second
-    time by `mount --bind` has the same one.
+    Not the device number alone, because a directory that is mounted a second time by
+    `mount --bind` has the same number.
     """
     if sys.platform == "linux":
         try:
@@ -37,8 +40,8 @@ def unlock_directory(name: str, parent: int) -> None:
     if sys.platform != "linux":
         os.chmod(name, 0o700, dir_fd=parent, follow_symlinks=False)
         return
-    # Linux cannot change a mode without following links, but it can open the
-    # directory without reading it and change what that descriptor names.
+    # Linux cannot change a mode without following links, but it can open the directory
+    # without reading it, and change the mode by the descriptor's name in /proc.
     flags = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
     found = os.open(name, flags, dir_fd=parent)
     try:
@@ -47,26 +50,26 @@ def unlock_directory(name: str, parent: int) -> None:
         os.close(found)
 
 
-# Bytes to take at once: a signal meanwhile waits, or on older kernels undoes what was taken.
+# Bytes to take at once; small, because a signal has to wait, or undoes the part on old kernels.
 _PART = 4 << 20
 
 # Bytes of the path of a Unix socket, for bind(2): `sun_path` less the NUL at its end.
 LONGEST_SOCKET_PATH = 107 if sys.platform == "linux" else 103
 
-# From 3.13 a shared memory object can be told to keep away from the tracker.
+# From 3.13 `SharedMemory` has an option to keep away from the resource tracker.
 SHARED_MEMORY_CAN_BE_UNTRACKED = sys.version_info >= (3, 13)
 
 
 def shared_memory_file(name: str) -> str | None:
-    """The file behind POSIX shared memory, where the system has one to look at."""
+    """The file behind POSIX shared memory; `None` if the system shows none."""
     return f"/dev/shm/{name}" if sys.platform == "linux" else None
 
 
 def take_room(descriptor: int, size: int) -> None:
-    """Have a file take all the room that it is ever to need, where the file system can do that.
+    """Allocate `size` bytes for a file now, if its file system can do that.
 
     Raises:
-        OSError: there is not so much.
+        OSError: there is not so much room.
     """
     if not hasattr(os, "posix_fallocate"):  # macOS
         return
@@ -80,12 +83,12 @@ def take_room(descriptor: int, size: int) -> None:
 
 
 def semaphore_file(name: str) -> str | None:
-    """The file behind a named POSIX semaphore, where the system has one to look at."""
+    """The file behind a named POSIX semaphore; `None` if the system shows none."""
     return f"/dev/shm/sem.{name}" if sys.platform == "linux" else None
 
 
 def scratch_file() -> int:
-    """A descriptor of a nameless file in memory: it needs no disk, which may be full."""
+    """A descriptor of a nameless file, in memory if possible, because a disk may be full."""
     if sys.platform == "linux":
         return os.memfd_create("lastout", os.MFD_CLOEXEC)
     import tempfile
@@ -96,12 +99,12 @@ def scratch_file() -> int:
 
 def temporary_directory() -> str:
     """The directory for temporary files."""
-    # Finding it takes a lock of tempfile's, which a child may find held.
+    # Without forks, because tempfile takes a lock, which a child forked meanwhile finds held.
     return without_forks(_temporary_directory)
 
 
 def _temporary_directory() -> str:
-    import tempfile  # not at the top: it loads every way of compressing there is
+    import tempfile  # not at the top, because it loads all compression modules
 
     return tempfile.gettempdir()
 

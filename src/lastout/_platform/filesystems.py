@@ -1,4 +1,7 @@
-"""File systems: of which type one is, and on which ones a lock can be relied on."""
+"""File systems: the type of a file system, and the types on which locks can be relied on.
+
+Tested by: tests/test_filesystems.py
+"""
 
 from __future__ import annotations
 
@@ -13,21 +16,21 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Final
 
-# File systems of one machine: its kernel keeps their locks, each for as long as its holder
-# lives, and all who can see a file there see its locks.  That of an overlay is where its
-# upper layer is, which cannot be seen; it is a disk, or memory, of this machine.
+# File systems of one machine.  Its kernel keeps each lock for as long as the holder lives, and
+# every process that can see a file sees its locks.  The file system of an overlay's upper layer
+# cannot be seen, but is on a disk, or in memory, of this machine.
 RELIABLE: Final = frozenset(
     [
         *("ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "f2fs", "jfs", "reiserfs", "reiser4"),
         *("bcachefs", "nilfs2", "ubifs", "jffs2", "ntfs3", "exfat", "vfat", "hfsplus"),
         *("tmpfs", "ramfs", "rootfs", "devtmpfs"),
-        # On top of another one: containers, a home that is encrypted.
+        # On top of another file system: containers, an encrypted home.
         *("overlay", "overlayfs", "aufs", "fuse.fuse-overlayfs", "ecryptfs"),
-        "fuseblk",  # a program has it, and the disk, for itself
+        "fuseblk",  # one program serves it, and has the disk for itself
     ]
 )
 
-# What fstatfs(2) calls some of them, and some others that a message should name.
+# The numbers by which fstatfs(2) names some of these, and further types for messages.
 _MAGIC: Final = {
     0x0000EF53: "ext4",
     0x58465342: "xfs",
@@ -48,9 +51,9 @@ _MAGIC: Final = {
 
 
 def file_system_of(descriptor: int, mounts: str = "/proc/self/mountinfo") -> str:
-    """The type of the file system of an open directory; empty if nothing says what it is.
+    """The type of the file system of an open directory; empty if unknown.
 
-    A type of FUSE has the program's name in it, as in `fuse.sshfs`.
+    A type of FUSE contains the program's name, as in `fuse.sshfs`.
     """
     if sys.platform != "linux":
         return ""
@@ -59,12 +62,12 @@ def file_system_of(descriptor: int, mounts: str = "/proc/self/mountinfo") -> str
     number = f"{os.major(device)}:{os.minor(device)}"
     by_device = ""
     for its_mount, its_number, its_type in _mounted(mounts):
-        # A subvolume of btrfs has a device number that its mount has not.
+        # By the mount first, as a subvolume of btrfs has another device number than its mount.
         if its_mount == mount:
             return its_type
         if its_number == number:
             by_device = its_type
-    # In a chroot that is no mount itself, its own mount is not listed.
+    # In a chroot that is not itself a mount, the table does not list the mount of the root.
     return by_device or _by_magic(descriptor)
 
 
@@ -88,7 +91,7 @@ def _by_magic(descriptor: int) -> str:
         found = ctypes.create_string_buffer(512)  # larger than `struct statfs` is anywhere
         if ctypes.CDLL(None).fstatfs(descriptor, found):
             return ""
-    except (ImportError, OSError, AttributeError):  # built without it, or without libffi
+    except (ImportError, OSError, AttributeError):  # built without ctypes, or without libffi
         return ""
     magic = ctypes.c_long.from_buffer(found).value & 0xFFFFFFFF
     return _MAGIC.get(magic, f"number {magic:#x}")

@@ -1,15 +1,17 @@
-"""Genuine modules: those of the system, where gevent or eventlet has put its own in their place.
+"""Genuine modules: the standard library as it was before gevent or eventlet patched it.
 
-Monkey-patching replaces what blocks in the standard library by what lets other
-greenlets of the same thread run: a thread becomes a greenlet, a lock one that only the
-loop of its thread can pass on, and `select.poll` is gone (eventlet).  What lastout does
-has to go on while that loop does not: a program that computes, one that ends, a fork.
+Monkey-patching replaces blocking functions of the standard library, so that other
+greenlets of the same thread can run: a thread becomes a greenlet, only the loop of its
+thread can pass on a lock, and `select.poll` is gone (eventlet).  lastout has to work
+while that loop stands still: the program computes, ends or forks.
 
-    poll, threads, locks, sleeping    genuine: the whole thread waits
-    reentrant locks                   those of `_thread`, which nobody replaces
-    programs of our own               by a copy of `subprocess`: gevent sees children end by
-                                      its loop only, and empties the module of what it does
-    what users get (`scope.popen`)    whatever they have, so greenlet-friendly
+    poll, threads, locks, sleeping     genuine: the whole thread waits
+    reentrant locks                    from `_thread`, which neither replaces
+    programs that lastout starts       by a copy of `subprocess`, because gevent notices the end
+                                       of children by its loop only, and removes functions
+    objects for users (`scope.popen`)  as patched, so greenlet-friendly
+
+Tested by: tests/integrations/test_greenlets.py
 """
 
 from __future__ import annotations
@@ -21,12 +23,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_EVENTLETS = {"threading": "thread"}  # what eventlet calls them
+_EVENTLETS = {"threading": "thread"}  # eventlet's names of modules
 _subprocess: Any = None
 
 
 class UnpatchedModule:
-    """A module as it was before it was patched, if it was; looked up anew for each use.
+    """A module as it was before it was patched, if at all; each use looks the name up anew.
 
     Args:
         name: the name of the module.
@@ -44,7 +46,7 @@ def _original(module: str, name: str) -> Any:
     if gevent and gevent.is_object_patched(module, name):
         return gevent.get_original(module, name)
     eventlet: Any = sys.modules.get("eventlet.patcher")
-    # `os` has many names, and eventlet replaces few: to load a second one would be long.
+    # Not a second `os`, because loading one takes long, and eventlet replaces few of its names.
     source: Any = __import__("posix" if module == "os" and "posix" in sys.modules else module)
     if module != "os" and eventlet and eventlet.already_patched:
         source = eventlet.original(module)
@@ -52,23 +54,24 @@ def _original(module: str, name: str) -> Any:
 
 
 def in_main_thread() -> bool:
-    """Whether this is the main thread of its process, whichever greenlet of it."""
+    """Whether this is the main thread of its process, in any greenlet."""
     import threading
 
     if threading.current_thread() is threading.main_thread():
         return True
-    # For each greenlet they have a "thread".  On Linux the first one has the process's number.
+    # A patched `threading` has a "thread" for each greenlet, so compare the thread ids of the
+    # kernel: on Linux the main thread has the process's.
     return is_patched("threading") and threading.get_native_id() == os.getpid()
 
 
 def loses_statuses() -> bool:
-    """Whether gevent's loop, on another thread, may wait for the children of this one."""
+    """Whether gevent's loop, on another thread, may wait for children that this thread starts."""
     gevent: Any = sys.modules.get("gevent.monkey")
     return bool(gevent and gevent.is_object_patched("os", "waitpid")) and not in_main_thread()
 
 
 def is_patched(module: str) -> bool:
-    """Whether gevent or eventlet has put something of its own into a module."""
+    """Whether gevent or eventlet has patched a module."""
     gevent: Any = sys.modules.get("gevent.monkey")
     if gevent and gevent.is_module_patched(module):
         return True
@@ -77,7 +80,7 @@ def is_patched(module: str) -> bool:
 
 
 def subprocess() -> Any:
-    """The module `subprocess`, or where it is patched a copy of our own that is not."""
+    """The module `subprocess`, or an unpatched copy if it is patched."""
     global _subprocess
     import subprocess as found
 

@@ -1,11 +1,13 @@
-"""Importing: on first use with no fork in the middle, now what would be later, and by which name.
+"""Importing: without a fork in the middle, before it is too late, and under lasting names.
 
     thread 1:  load("m")  ==== imports m ====>
     thread 2:       os.fork()  ....waits....  | fork
     child:                                       has m whole
 
-A child that is forked while another thread imports a module can never have that
-module: whoever imports it there waits for a thread that the child does not have.
+A child that is forked while another thread imports a module can never import that
+module, because the import waits for a thread that the child does not have.
+
+Tested by: tests/test_imports.py, tests/process/test_lazy_imports.py, tests/shared/test_upgrades.py
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
-# What stands for a lazy import (PEP 810) in the names of a module, until it is used.
+# The type of the placeholder for a lazy import (PEP 810) in the globals of a module.
 LazyImportType: Any = None
 if sys.version_info >= (3, 15):
     # Not from `types`, which loads slowly.
@@ -32,8 +34,8 @@ if sys.version_info >= (3, 15):
 
     LazyImportType = _types.LazyImportType
 
-# Long enough for an import, and an end for who waits while somebody is stuck in a
-# module, or in a hook of others.  Going on without it risks what was so without us.
+# Long enough for an import, but limited, because an import, or a fork hook of the program, may
+# hang.  Going on without the lock risks no more than the program would without lastout.
 _PATIENCE: Final = 5.0  # seconds
 
 _importing = _thread.RLock()
@@ -42,17 +44,17 @@ _follows_forks = _follows_logging = False
 
 
 def load_now(*packages: str) -> None:
-    """Load what loaded modules of these packages have imported lazily (PEP 810), and so on in them.
+    """Load the lazy imports (PEP 810) of the loaded modules of these packages, recursively.
 
-    A lazy import loads when one of its names is first used.  For what runs in a fork
-    or when a process ends that may be too late: there are no descriptors left, the
-    directory of the modules is gone, the interpreter imports nothing any more.
+    A lazy import loads at the first use of a name.  For code that runs in a fork or when
+    a process ends that may be too late: no descriptors are left, the directory of the
+    modules has been removed, or the interpreter imports nothing any more.
 
     Args:
         packages: names of packages, or of modules.
 
     Raises:
-        ImportError, OSError: one cannot be loaded.
+        ImportError, OSError: a module cannot be loaded.
     """
     if LazyImportType is None:
         return
@@ -65,7 +67,7 @@ def load_now(*packages: str) -> None:
         for module in map(sys.modules.__getitem__, new):
             for name, value in list(vars(module).items()):
                 if type(value) is LazyImportType:
-                    getattr(module, name)  # the value in the place of its stand-in
+                    getattr(module, name)  # puts the module in the place of its placeholder
 
 
 def load(name: str, needs_logging: bool = False) -> ModuleType:
@@ -73,9 +75,9 @@ def load(name: str, needs_logging: bool = False) -> ModuleType:
 
     Args:
         name: its whole name.
-        needs_logging: whether it, or what it imports, uses `logging`.  That holds a lock
-            of its own while the process forks; hooks before a fork are called last set
-            first, so it has to have set its hook before we set ours.
+        needs_logging: whether the module, or a module that it imports, uses `logging`.
+            `logging` holds a lock of its own while the process forks.  Hooks before a fork
+            are called last set first, so `logging` has to set its hook before lastout does.
 
     Raises:
         ImportError, OSError: it cannot be loaded.
@@ -92,7 +94,7 @@ def without_forks(imports: Callable[[], T]) -> T:
     """Call `imports`, while no other thread of this process forks."""
     _follow_forks()
     importing = _importing
-    try:  # not `with`: Ctrl-C may come between the taking of a lock and its block
+    try:  # not `with`, because Ctrl-C may come after it takes the lock and before its block
         importing.acquire(timeout=_PATIENCE)
         return imports()
     finally:
@@ -100,11 +102,11 @@ def without_forks(imports: Callable[[], T]) -> T:
 
 
 def public(thing: T) -> T:
-    """Have a class or function say that it is of `lastout`, where everybody finds it.
+    """Set the module of a class or function, and of its methods, to `lastout`.
 
-    A pickle names what it is of, and one in a journal outlives this version: the next one may
-    have its files elsewhere, but what is called `lastout.Scope` now will be then.  So will its
-    methods, those too that stand in classes which are only parts of it.
+    A pickle refers to a class by its module, and a pickle in a journal outlives this version:
+    the next version may have moved the file, but `lastout.Scope` will still be there.  The
+    same holds for methods, so methods of base classes in lastout are set as well.
     """
     home = __name__.partition(".")[0]
     thing.__module__ = home
@@ -117,10 +119,10 @@ def public(thing: T) -> T:
 
 
 def moved(name: str, to: str) -> None:
-    """Have `name` mean the module that is called `to` now.
+    """Make `name` an alias of the module that is called `to` now.
 
-    For what stands where a module was, for one release: journals of the version before name
-    it, and so do programs that were started with that::
+    A file under the former name of a module calls this, for one release, because journals and
+    running programs of the version before refer to the former name::
 
         moved(__name__, "lastout.elsewhere")
     """
@@ -158,5 +160,5 @@ def _in_child() -> None:
 def _release(importing: _thread.RLock) -> None:
     try:  # noqa: SIM105  contextlib takes long to import
         importing.release()
-    except RuntimeError:  # we did not get it in time
+    except RuntimeError:  # this thread did not get the lock in time
         pass

@@ -1,11 +1,13 @@
 """Interpreter: a Python that can run another program for this process.
 
-`sys.executable` need be none: in a frozen program it is the program itself, which would be
-started once more, and where Python is embedded (uWSGI) it is the host, empty or a guess.
+`sys.executable` need not be a Python: in a frozen program it is the program itself, which would
+be started once more, and in an embedded Python (uWSGI) it is the host, empty or a guess.
 
-    sys.frozen                                     none
-    sys.executable, which runs this very process   that one
+    sys.frozen                                     no interpreter
+    sys.executable, which runs this very process   taken
     another file of a Python's name and place      tried once, for its version and for lastout
+
+Tested by: tests/test_interpreter.py
 """
 
 from __future__ import annotations
@@ -21,34 +23,34 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Final
 
-# How a small process of ours begins, with `PACKAGE` as its second argument: the front door is
-# not opened, because what is behind it would cost time and megabytes.
+# How a helper process of lastout begins, with `PACKAGE` as its second argument: `lastout` is
+# made without running its `__init__`, because its imports would cost time and megabytes.
 PREAMBLE: Final = (
     "import sys; lastout = sys.modules['lastout'] = type(sys)('lastout');"
     " lastout.__path__ = [sys.argv[2]];"
 )
-_TIME_LIMIT: Final = 10.0  # seconds for one to start
+_TIME_LIMIT: Final = 10.0  # seconds that a candidate may take to start
 _NOT_PASSED_ON: Final = frozenset({SCOPE_VARIABLE, ARTIFACT_VARIABLE})
 PACKAGE: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-# Not at the front: nothing beside lastout may stand in the standard library's way.
+# Not at the front, because a module beside lastout may have a name of the standard library's.
 _TRIAL: Final = (
     "import os, sys; sys.path.append(sys.argv[1]); import lastout;"
     " say = sys.implementation.cache_tag, sys.abiflags, lastout.__path__[0];"
     " os.write(1, os.fsencode(' '.join(say)))"
 )
 
-# What was found, by what was asked about: a program may set `sys.executable` later.
+# The result for each `sys.executable`, because a program may set that later.
 _found: dict[tuple[object, bool], str | None] = {}
 
 
 def interpreter() -> str | None:
     """The path of a Python of this version that has this lastout; `None` if there is none.
 
-    Nothing but a file with the name of a Python is ever run to find out, and never by a
-    frozen program.
+    To find out, only files with the name of a Python are ever run, and a frozen program
+    runs none.
 
     Raises:
-        OSError: there is no memory, or there are no processes or descriptors left, to try one.
+        OSError: no memory, processes or descriptors are left to try a candidate.
     """
     asked = sys.executable, is_frozen()
     if asked not in _found:
@@ -57,20 +59,20 @@ def interpreter() -> str | None:
 
 
 def why_none() -> str:
-    """Why there is no `interpreter`, to be said of this program in an error."""
+    """Why there is no `interpreter`, worded for an error message about this program."""
     return "is frozen" if is_frozen() else "has no Python interpreter of its version"
 
 
 def environment_outside() -> dict[str, str]:
-    """What a process of ours is started with: nothing that would lead it into a scope.
+    """The environment for a helper process of lastout.
 
-    Nor anything by which it would be taken for an artifact.
+    Without the variables that would lead it into a scope, or mark it as an artifact.
     """
     return {name: value for name, value in os.environ.items() if name not in _NOT_PASSED_ON}
 
 
 def is_frozen() -> bool:
-    """Whether this is a program of PyInstaller, cx_Freeze or their like."""
+    """Whether this is a program made by PyInstaller, cx_Freeze or a similar tool."""
     return bool(getattr(sys, "frozen", False))
 
 
@@ -89,33 +91,33 @@ def _installed_in() -> str:
 
     try:
         return os.path.dirname(sysconfig.get_config_var("BINDIR") or "")
-    except ImportError:  # its data was not taken along
+    except ImportError:  # a bundled Python may lack the data of `sysconfig`
         return ""
 
 
 def _is_ours(path: str) -> bool:
-    # The name first: any other program would do who knows what.
+    # The name first, because running any other program could do harm.
     if not (os.path.isabs(path) and _has_name_of_python(path) and os.access(path, os.X_OK)):
         return False
     return _runs_us(path) or _passes(path)
 
 
 def _runs_us(path: str) -> bool:
-    """Whether that is the very program that this process runs."""
+    """Whether `path` is the very program that this process runs."""
     try:
         return os.path.samefile(path, "/proc/self/exe")
-    except OSError:  # no /proc, or nothing for us to see
+    except OSError:  # no /proc, or it is hidden from this process
         return path == sys.executable
 
 
 def _has_name_of_python(path: str) -> bool:
-    """Such as python, python3, python3.13t, python3.13-dbg."""
+    """Whether the file has a name such as python, python3, python3.13t or python3.13-dbg."""
     name = os.path.basename(path).lower()
     return name.startswith("python") and not name[6:].strip("0123456789.-bdgmt")
 
 
 def _passes(path: str) -> bool:
-    """Run it once, and see what it is."""
+    """Run a candidate once; whether it has the same version of Python and this lastout."""
     import subprocess
 
     from .files import scratch_file
@@ -138,7 +140,7 @@ def _passes(path: str) -> bool:
 
 
 def _wait(process: subprocess.Popen[bytes]) -> None:
-    """Wait until it ends, and kill it with its group where that takes too long."""
+    """Wait until the process ends, and kill it with its group if that takes too long."""
     import signal
     import subprocess
 

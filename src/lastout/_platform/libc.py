@@ -1,4 +1,7 @@
-"""Calls of the C library for which Python has no function."""
+"""Calls of the C library for which Python has no function.
+
+Tested by: tests/shared/test_mounts.py, tests/shared/test_message_queues.py
+"""
 
 from __future__ import annotations
 

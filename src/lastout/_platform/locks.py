@@ -1,4 +1,7 @@
-"""Locks of others: which files have one, and which processes have it."""
+"""File locks of other processes: which files are locked, and by which processes.
+
+Tested by: tests/shared/test_removed_root.py, tests/cli/test_keeping.py
+"""
 
 from __future__ import annotations
 
@@ -12,23 +15,23 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
     from typing import Final
 
-_FIRST_NAMESPACE: Final = 0xEFFFFFFC  # the inode of that of pids in which the machine began
+_FIRST_NAMESPACE: Final = 0xEFFFFFFC  # the inode of the pid namespace in which the machine began
 _LOOKS: Final = 20
 
 
 def locked_beside(descriptor: int) -> list[str] | None:
-    """The other files on the same file system that somebody holds a `flock` on.
+    """The other files on the same file system on which a process holds a `flock`.
 
     Args:
-        descriptor: a file on which this process holds one, of the file system in question.
+        descriptor: a file of that file system, on which this process holds a `flock`.
 
     Returns:
-        Their paths, with `" (deleted)"` at the end of those that have no name any more; `None`
-        where that cannot be told, because not all processes of this machine can be seen.
+        Their paths, with `" (deleted)"` at the end of a file without a name; `None` if
+        unknown, because this process cannot see all processes of this machine.
     """
     if sys.platform != "linux":
         return None
-    # Those that were there at first: nobody can join a scope that is removed.
+    # Only the locks of the first look count, because no process can join a removed scope later.
     unknown: set[int] | None = None
     paths: dict[int, str] = {}
     for _ in range(_LOOKS):
@@ -39,7 +42,7 @@ def locked_beside(descriptor: int) -> list[str] | None:
             return None
         if locked is None:
             return None
-        # Locks come and go: only what is still there, and seen at no look, is hidden from us.
+        # Locks come and go, so a lock is hidden only if it stays and no look finds its holder.
         unknown = locked if unknown is None else unknown & locked
         paths.update((inode, seen[inode]) for inode in unknown & seen.keys())
         unknown -= seen.keys()
@@ -49,19 +52,19 @@ def locked_beside(descriptor: int) -> list[str] | None:
 
 
 def _inodes(descriptor: int) -> set[int] | None:
-    """The inodes of other locked files on its file system; `None` if some may be hidden."""
+    """The inodes of other locked files on the file system; `None` if some may be hidden."""
     if os.stat("/proc/self/ns/pid").st_ino != _FIRST_NAMESPACE:
-        return None  # the locks of processes outside of ours are not listed
+        return None  # /proc/locks leaves out processes outside of this pid namespace
     found = os.fstat(descriptor)
     ours = found.st_ino
     with open("/proc/locks", encoding="ascii") as table:
-        # "1: FLOCK  ADVISORY  WRITE 8614 00:2b:22593 0 EOF"; those that wait have an arrow.
+        # "1: FLOCK  ADVISORY  WRITE 8614 00:2b:22593 0 EOF"; an arrow marks a waiting process.
         rows = [line.split() for line in table]
     files = [row[5].rpartition(":") for row in rows if row[1] == "FLOCK"]
-    # By how the table calls its file system: btrfs has other device numbers for its files.
+    # By the table's own name of the file system, because on btrfs `st_dev` is another number.
     devices = {device for device, _, inode in files if int(inode) == ours}
     usual = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}"
-    if usual in devices:  # the same number may be locked on others, as on each new tmpfs
+    if usual in devices:  # other file systems, such as each new tmpfs, may have the same inode
         devices = {usual}
     if len(devices) != 1:
         return None
@@ -69,7 +72,7 @@ def _inodes(descriptor: int) -> set[int] | None:
 
 
 def _open_files(device: int) -> Iterator[tuple[int, str]]:
-    """Inode and path of what processes have open of a file system."""
+    """Inode and path of each file of a file system that a process has open."""
     for pid, number in _descriptors():
         path = f"/proc/{pid}/fd/{number}"
         try:
@@ -88,10 +91,11 @@ def _descriptors() -> Iterator[tuple[int, str]]:
 
 
 def holders(paths: Collection[str]) -> dict[str, list[int]]:
-    """Which processes have an exclusive `flock` on these files, as far as they can be seen.
+    """The processes that have an exclusive `flock` on these files, as far as they can be seen.
 
-    Who inherited the descriptor has it too: the lock is free when the last of them is gone.
-    One in a container is found as well, by its pid here and whatever it calls the file.
+    A process that inherited the descriptor holds the lock too; it is free when the last holder
+    has ended.  A process in a container is found as well, by its pid here, even if it has
+    another path for the file.
     """
     having: dict[str, set[int]] = {}
     try:
@@ -115,10 +119,10 @@ def _file(path: str) -> _File:
 
 
 def _locked_file(pid: int, number: str, names: Collection[str]) -> _File:
-    """The file of such a name that the descriptor of a process has locked, if it has."""
+    """The file with one of these names that a descriptor has locked; zeros if none."""
     descriptor = f"/proc/{pid}/fd/{number}"
     try:
-        # Its name first: looking at just any file may wait for a server that is gone.
+        # The name first, because `stat` of an arbitrary file may wait for a dead file server.
         if os.path.basename(os.readlink(descriptor)) not in names:
             return 0, 0
         with open(f"/proc/{pid}/fdinfo/{number}", "rb") as facts:

@@ -1,9 +1,11 @@
-"""Marks: numbers that a process and all that comes of it bear, whatever they overwrite or close.
+"""Marks: numbers that a process and all its descendants bear, even if they become daemons.
 
 A mark is the soft value of a resource limit that limits nothing: RLIMIT_LOCKS, which Linux
-has not looked at since 2.4.25.  Children inherit it, `exec` keeps it, everybody can read it,
-and nothing that daemons do changes it: titles written over the environment, an environment
-of their own, all descriptors closed, new sessions, another user.
+has ignored since 2.4.25.  Children inherit it, `exec` keeps it, every process can read it,
+and no step of becoming a daemon changes it: writing a title over the environment, replacing
+the environment, closing all descriptors, starting a session, becoming another user.
+
+Tested by: tests/shared/test_tokens.py, tests/shared/test_processes.py
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from typing import Final
 
 _RLIMIT_LOCKS: Final = 10  # asm-generic/resource.h; the same on all machines
-# Marks have 60 random bits below this one: nobody sets such a limit who means one.
+# Marks have 60 random bits below this bit: no program sets so high a limit for its own sake.
 _FIRST: Final = 1 << 60
 _LAST: Final = (_FIRST << 1) - 1
 _NAME: Final = b"Max file locks"
@@ -29,9 +31,9 @@ def mark_for(number: int) -> int:
 
 
 def put_mark(pid: int, mark: int) -> None:
-    """Have the process `pid`, and what it starts from now on, bear a mark, if the system lets us.
+    """Have the process `pid`, and processes that it starts from now on, bear a mark.
 
-    It does not for another user's process, where the hard limit is lower, or in some sandboxes.
+    Does nothing for another user's process, if the hard limit is lower, and in some sandboxes.
     """
     import resource
 
@@ -41,7 +43,7 @@ def put_mark(pid: int, mark: int) -> None:
 
 
 def take_mark_off() -> None:
-    """Have this process bear none."""
+    """Remove the mark of this process, if it has one."""
     import resource
 
     with suppress(OSError, ValueError):

@@ -1,6 +1,9 @@
-"""Signal masks: which signals a thread lets in.
+"""Signal masks: which signals a thread blocks.
 
-By `_signal`, because `signal` takes long to import; where there are no masks nothing is done.
+This module uses `_signal`, because `signal` takes long to import.  On a system without signal
+masks its functions do nothing.
+
+Tested by: tests/process/test_signals_children.py
 """
 
 from __future__ import annotations
@@ -21,18 +24,18 @@ def blocked() -> Iterable[int]:
 
 
 def set_blocked(signals: Iterable[int]) -> None:
-    """Block these in this thread, and no others."""
+    """Block exactly these signals in this thread."""
     if _set:
         _set(_signal.SIG_SETMASK, signals)
 
 
 class AllBlocked:
-    """A block in which no signal comes in by this thread, nor by threads that it starts."""
+    """A context in which this thread, and threads that it starts, block all signals."""
 
     __slots__ = ("_before",)
 
     def __enter__(self) -> Iterable[int]:
-        """The signals that were blocked before."""
+        """Block all signals; returns the signals that were blocked before."""
         self._before = blocked()
         set_blocked(_signal.valid_signals() if _set else ())
         return self._before

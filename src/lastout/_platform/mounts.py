@@ -1,4 +1,7 @@
-"""Mounts: what is mounted at a path, from the kernel's table; nothing mounted is touched for it."""
+"""Mounts: what is mounted at a path, from the kernel's table; nothing mounted is touched for it.
+
+Tested by: tests/shared/test_mounts.py
+"""
 
 from __future__ import annotations
 

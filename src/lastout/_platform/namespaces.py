@@ -1,4 +1,7 @@
-"""Namespaces of Linux: in which one this process is, and whether anybody is left in another."""
+"""Namespaces of Linux: in which one this process is, and whether anybody is left in another.
+
+Tested by: tests/shared/test_sysv.py
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What the system knows of processes: who they are, and how to hold and signal the right one."""
+"""Processes as the system knows them: their identity, and signals to exactly one process.
+
+Tested by: tests/test_platform.py, tests/test_identity.py
+"""
 
 from __future__ import annotations
 
@@ -13,9 +16,9 @@ class ProcessFacts:
     """What the system says of a process.
 
     Attributes:
-        started: when it started, in the system's unit; `None` if it does not say.
-        image: a number that an `exec` changes and a fork keeps; 0 if it does not say.
-        ending: whether it is dead already and only waited for, or on its way out.
+        started: when it started, in the system's unit; `None` if unknown.
+        image: a number that an `exec` changes and a fork keeps; 0 if unknown.
+        ending: whether the process is exiting, or a zombie.
     """
 
     __slots__ = ("ending", "image", "started")
@@ -33,7 +36,7 @@ _PF_FORKNOEXEC = 0x40
 
 
 def process_facts(pid: int) -> ProcessFacts | None:
-    """What is known of the process `pid`, or `None` if there is no such process."""
+    """The facts about the process `pid`; `None` if there is no such process."""
     if sys.platform == "linux":
         try:
             return _parse_stat(_read(f"/proc/{pid}/stat"), pid)
@@ -44,7 +47,7 @@ def process_facts(pid: int) -> ProcessFacts | None:
         os.kill(pid, 0)
     except OSError as error:
         if isinstance(error, ProcessLookupError):
-            return None  # any other error: it is there, and somebody else's
+            return None  # any other error means that another user's process has the pid
     return ProcessFacts(None, 0, False)
 
 
@@ -54,8 +57,8 @@ def _parse_stat(stat: bytes, pid: int) -> ProcessFacts:
     ending = state in b"ZX" or bool(flags & _PF_EXITING)
     if ending and threads > 1:
         ending = _all_threads_ending(pid)  # a main thread may end before the others
-    # Where its stack starts: random for each program, kept by a fork.  The
-    # kernel shows 0 to those who must not know.
+    # `image` is the start of the stack: random for each program, and kept by a fork.  The
+    # kernel shows 0 to a process that may not see it.
     return ProcessFacts(int(fields[19]), int(fields[25]), ending)
 
 
@@ -81,7 +84,7 @@ def _all_threads_ending(pid: int) -> bool:
 
 
 def _fields(stat: bytes) -> list[bytes]:
-    """From its state on: before that is the program's name in brackets, with any bytes in it."""
+    """The fields from the state on; before it is the program's name, which may hold any byte."""
     return stat[stat.rindex(b")") + 2 :].split()
 
 
@@ -128,12 +131,12 @@ def pid_namespace() -> int:
 
 
 def has_pidfds() -> bool:
-    """Whether another process can be held, seen and signalled without mistaking it for another.
+    """Whether another process can be watched and signalled without the risk of a reused pid.
 
-    It takes pidfds (Linux 5.3, and no sandbox that forbids them) and /proc.
+    That needs pidfds (Linux 5.3, and no sandbox that forbids them) and /proc.
 
     Raises:
-        OSError: there are no descriptors left to find out with.
+        OSError: no descriptors are left to find out.
     """
     if not hasattr(os, "pidfd_open"):
         return False
@@ -147,12 +150,12 @@ def has_pidfds() -> bool:
 
 
 def open_pidfd(pid: int) -> int:
-    """A descriptor of the process `pid`: of that one for good, and readable when it has ended."""
+    """A descriptor of the process `pid`, which never means another and is readable at its end."""
     return os.pidfd_open(pid)
 
 
 def signal_held(held: int, signum: int) -> None:
-    """Send a signal to the process that a descriptor holds, and to no other."""
+    """Send a signal to the process of a pidfd, and never to a later process with its pid."""
     import signal
 
     signal.pidfd_send_signal(held, signum)
@@ -167,14 +170,14 @@ def say_that_it_unwinds() -> None:
         finally:
             os.close(descriptor)
     except OSError:
-        return  # no /proc, or one that is read only: nobody is told
+        return  # no /proc, or it is read-only, so `unwinds` stays false
 
 
 def unwinds(pid: int) -> bool:
-    """Whether a process runs its exit handlers because of a signal: a second one may cut them off.
+    """Whether a process runs its exit handlers because of a signal; a second may cut them off.
 
-    It says so itself, by the name of a thread: that can be seen by whoever may signal it,
-    in a scope or not, and is gone with the process.  A forked child does not have it.
+    The process says so by the name of a thread, because every process that may signal it can
+    see that, in a scope or not; it ends with the process, and a forked child does not have it.
     """
     try:
         threads = os.listdir(f"/proc/{pid}/task")
@@ -199,11 +202,11 @@ _MANY = 4096
 
 
 def started_since(pid: int) -> list[int]:
-    """The processes that were started after `pid`, just now, and are there; perhaps some others."""
-    last = int(_read("/proc/loadavg").split()[-1])  # pids are handed out in turn
+    """The pids of all processes that were started shortly after `pid`; perhaps some more."""
+    last = int(_read("/proc/loadavg").split()[-1])  # the latest pid; pids are given in order
     if pid <= last < pid + _MANY:
         return list(range(pid + 1, last + 1))
-    return [one for one in process_ids() if one > pid or one <= last]  # from the start again
+    return [one for one in process_ids() if one > pid or one <= last]  # pids wrap around
 
 
 def has_in_environment(pid: int, entry: bytes) -> bool:
@@ -212,19 +215,19 @@ def has_in_environment(pid: int, entry: bytes) -> bool:
 
 
 def environment_of(pid: int) -> list[bytes]:
-    """What the process `pid` was started with in its environment; empty if not known."""
+    """The environment that the process `pid` was started with; empty if unknown."""
     try:
         return read_all(f"/proc/{pid}/environ").split(b"\0")
     except OSError:
-        return []  # it has ended, or is somebody else's
+        return []  # it has ended, or is another user's
 
 
-# The number of the first pid namespace, in which all processes are seen.
+# The number of the first pid namespace, in which all processes can be seen.
 _FIRST_PID_NAMESPACE = 0xEFFFFFFC
 
 
 def sees_all_processes() -> bool:
-    """Whether this process is in no container of processes."""
+    """Whether this process is in the machine's first pid namespace, not in a container."""
     return pid_namespace() == _FIRST_PID_NAMESPACE
 
 
@@ -234,27 +237,27 @@ def can_list_processes() -> bool:
 
 
 def command_line(pid: int) -> list[bytes]:
-    """The program and arguments that the process `pid` was started with; empty if not known."""
+    """The program and arguments that the process `pid` was started with; empty if unknown."""
     try:
         text = read_all(f"/proc/{pid}/cmdline")
     except OSError:
         return []  # it has ended
-    # A title that was written over it may lack the NUL at its end.
+    # A title that was written over the command line may lack the NUL at its end.
     return text.removesuffix(b"\0").split(b"\0") if text else []
 
 
 def descriptors_of(pid: int) -> list[str]:
-    """The numbers of what the process `pid` has open, as far as they can be seen."""
+    """The numbers of the descriptors of the process `pid`, as far as they can be seen."""
     try:
         return os.listdir(f"/proc/{pid}/fd")
     except OSError:
-        return []  # it has ended, or is somebody else's
+        return []  # it has ended, or is another user's
 
 
 def open_files(pid: int) -> list[str]:
-    """The paths of what the process `pid` has open, as far as they can be seen.
+    """The paths of the files that the process `pid` has open, as far as they can be seen.
 
-    With `" (deleted)"` at the end of those that have no name any more.
+    With `" (deleted)"` at the end of the path of a file without a name.
     """
     found = []
     for number in descriptors_of(pid):
@@ -266,7 +269,7 @@ def open_files(pid: int) -> list[str]:
 
 
 def parent_of(pid: int) -> int | None:
-    """The parent of the process `pid`; `None` if there is no such process any more."""
+    """The parent of the process `pid`; `None` if that process has ended."""
     try:
         stat = _read(f"/proc/{pid}/stat")
     except (FileNotFoundError, ProcessLookupError):
@@ -280,7 +283,7 @@ def command_of(pid: int) -> str:
 
 
 def descends_from(pid: int, ancestor: int) -> bool:
-    """Whether the process `pid` is a child of `ancestor`, or of one of its children, or so on."""
+    """Whether the process `pid` is a child of `ancestor`, or a further descendant."""
     above = parent_of(pid)
     while above and above != ancestor:
         above = parent_of(above)
@@ -291,7 +294,7 @@ _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 
 
 def adopt_orphans() -> bool:
-    """Become the parent of each descendant whose own parent ends; whether the system does that."""
+    """Become the parent of each descendant whose parent ends; returns whether that is possible."""
     if sys.platform != "linux":
         return False
     import ctypes

@@ -1,4 +1,7 @@
-"""Moved to `lastout._exits.parent`, for what a former version left."""
+"""Former name of `lastout._exits.parent`, kept for pickles of earlier versions.
+
+Tested by: tests/shared/test_upgrades.py
+"""
 
 from __future__ import annotations
 

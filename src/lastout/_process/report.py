@@ -1,4 +1,7 @@
-"""Moved to `lastout.report`, for what a former version left."""
+"""Former name of `lastout.report`, kept for pickles of earlier versions.
+
+Tested by: tests/shared/test_upgrades.py
+"""
 
 from __future__ import annotations
 

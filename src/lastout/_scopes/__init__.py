@@ -1,4 +1,7 @@
-"""Many processes: what they share is recorded on disk, and the last one out cleans it."""
+"""Scopes: processes record shared artifacts on disk, and the last member to leave cleans them.
+
+Tested by: tests/shared/test_scope.py
+"""
 
 from .._platform import HAS_FORK
 

@@ -1,4 +1,7 @@
-"""ArtifactMethods: what a scope can make, by the recipes of its kinds."""
+"""ArtifactMethods: what a scope can make, by the recipes of its kinds.
+
+Tested by: tests/shared/test_scope.py
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from ..layout import SCOPE_VARIABLE
 from . import tracking
 from .artifact_recorder import ArtifactRecorder
 from .kinds import directory, file, socket
+from .kinds.base import Recipe
 from .kinds.table import make_ready
 
 TYPE_CHECKING = False
@@ -18,7 +22,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .artifact_recorder import After
-    from .kinds.base import AnyPath, Data, Recipe
+    from .kinds.base import AnyPath, Data
     from .kinds.untracked import Semaphore, SharedMemory
     from .records.artifact import Artifact
 
@@ -139,7 +143,7 @@ class ArtifactMethods(ArtifactRecorder):
         recipe = popen.recipe(argv, options, grace=grace, tree=tree)
         # It goes before the directory that it runs in.
         cwd = os.path.realpath(os.fsdecode(options.get("cwd") or os.curdir))
-        recipe = recipe._replace(data={**recipe.data, "cwd": cwd})
+        recipe.data = {**recipe.data, "cwd": cwd}
         if member:
             recipe = self._with_membership(recipe, options)
         return self._made("popen", recipe, lifetime, after)
@@ -152,7 +156,7 @@ class ArtifactMethods(ArtifactRecorder):
         assert start is not None
 
         def create() -> tuple[Popen[Any], Data]:
-            journal_lock = self._membership().publish_for_another()
+            journal_lock = self._membership().journal.publish_for_another()
             try:
                 options["pass_fds"] = (*options.get("pass_fds", ()), journal_lock.fileno())
                 process, more = start()
@@ -160,7 +164,7 @@ class ArtifactMethods(ArtifactRecorder):
             finally:
                 journal_lock.close()  # the program has it
 
-        return recipe._replace(create=create)
+        return Recipe(recipe.location, recipe.data, create)
 
     def command(
         self,

@@ -1,6 +1,8 @@
 """ArtifactRecorder: each thing is recorded before it exists.
 
 recipe: choose its name  -->  record  -->  create it  -->  record what is known only now
+
+Tested by: tests/shared/test_scope.py
 """
 
 from __future__ import annotations
@@ -68,10 +70,10 @@ class ArtifactRecorder:
             with member.busy:
                 if not is_helper(member.token):
                     return self._make_as(member, kind, recipe, lifetime, after)
-                with member.undisturbed() as there:
+                with member.journal.undisturbed() as there:
                     if there:
                         return self._make_as(member, kind, recipe, lifetime, after)
-            member.lose()
+            member.end()
 
     def _make_as(
         self, member: Membership, kind: str, recipe: Recipe[Thing], lifetime: str, after: After
@@ -89,7 +91,7 @@ class ArtifactRecorder:
         made, more = created
         if more:
             tracking.check_data(kind, "what was known only later", more)
-            artifact = member.add(artifact, more)
+            artifact = member.journal.add(artifact, more)
         return artifact, made
 
     def _ids(self, after: After) -> tuple[str, ...]:

@@ -1,4 +1,7 @@
-"""Scope: what a user holds of one; join, make things, leave."""
+"""Scope: what a user holds of one; join, make things, leave.
+
+Tested by: tests/shared/test_scope.py, tests/shared/test_joining.py
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,7 @@ from ..report import Report
 from .artifact_methods import ArtifactMethods
 from .membership import joining, workers
 from .membership.exit_places import keep_place
+from .membership.holder_set import PROCESS, MembershipHolder
 from .membership.workers import Worker
 from .records import members
 from .records.scope_lock import PATIENCE
@@ -81,6 +85,7 @@ class Scope(ArtifactMethods, BackgroundProcesses):
 
     # Those of a scope that was not made by its name.
     _member: Membership | None = None
+    _holder: MembershipHolder | None = None
     _deferred: Callable[[], None] | None = None
     _end_workers: bool | None = None
     _wants_guardian = False
@@ -112,7 +117,7 @@ class Scope(ArtifactMethods, BackgroundProcesses):
             return
         self.name = name
         self.path = os.path.join(backend.place, name)
-        self._left, self._since = False, ""
+        self._left, self._holder = False, None
         self._deferred = partial(join, backend, name)
         keep_place(self.path)
         _deferred_here.append(self)
@@ -126,11 +131,12 @@ class Scope(ArtifactMethods, BackgroundProcesses):
             self._deferred = None
 
     def _join(self, wait: float | None, backend: LocalBackend, name: str) -> None:
-        member = joining.enter(backend, name)
+        holder = MembershipHolder()
+        member = joining.enter(backend, name, holder)
         if wait is not None:
             member.patience = max(wait, member.patience or 0.0)
-        member.end_workers, member.worker_grace = self._end_workers, self._worker_grace
-        self._stand_for(member, since=member.token)
+        member.workers.wanted, member.workers.seconds = self._end_workers, self._worker_grace
+        self._stand_for(member, holder)
         if self._wants_guardian:
             try:
                 member.guardian.want()
@@ -139,12 +145,11 @@ class Scope(ArtifactMethods, BackgroundProcesses):
                 raise
 
     def _join_pinned(self, backend: LocalBackend, name: str) -> None:
-        self._stand_for(joining.enter(backend, name, pin=True))
+        self._stand_for(joining.enter(backend, name, PROCESS))
 
-    def _stand_for(self, member: Membership, since: str = "") -> None:
+    def _stand_for(self, member: Membership, holder: MembershipHolder | None = None) -> None:
         self._member = member
-        # As which member it took a share; one that took none may unpin.
-        self._since, self._left = since, False
+        self._holder, self._left = holder, False
         self.name, self.path = member.name, member.path
 
     def __enter__(self) -> Self:
@@ -183,7 +188,7 @@ class Scope(ArtifactMethods, BackgroundProcesses):
         """
         seconds = check_seconds(timeout, "timeout")
         member = self._member
-        if member is None or not member.is_here():
+        if member is None or not member.origin.is_here():
             self._left = self._left or self._deferred is not None  # and is no child's to join
             return Report()
         if self._left:
@@ -192,23 +197,17 @@ class Scope(ArtifactMethods, BackgroundProcesses):
         with member.guarded(PATIENCE if seconds is None else seconds):
             if self._left:
                 return Report()
-            self._left, before = True, member.holders()
+            self._left = True
             try:
-                self._give_back(member)
-                return Report() if any(member.holders()) else member.leave(seconds)
+                return member.give_up(self._holders(member), seconds)
             except BaseException:
-                if member.joined:  # Ctrl-C, or it was too busy: to be tried again
-                    self._left = False
-                    member.shares, member.copied, member.pinned = before
+                self._left = not member.joined  # Ctrl-C, or it was too busy: to be tried again
                 raise
 
-    def _give_back(self, member: Membership) -> None:
-        if not self._since:
-            member.pinned, member.copied = False, 0
-        elif self._since == member.token:
-            member.shares -= 1
-        else:  # a fork copied it
-            member.copied = max(0, member.copied - 1)
+    def _holders(self, member: Membership) -> set[MembershipHolder]:
+        """Who has no need of the membership any more when this scope was left."""
+        # A scope that was not made by its name stands for the process.
+        return {self._holder} if self._holder else member.holders.dispensable(member.token)
 
     def members(self) -> tuple[Member, ...]:
         """Who is in the scope, dead ones that nobody cleaned up after included.
@@ -218,7 +217,7 @@ class Scope(ArtifactMethods, BackgroundProcesses):
             JournalTooNew, SystemRefused, ScopeBusy: it cannot be read.
         """
         member = self._membership()
-        with member.hold() as held:
+        with member.journal.lock_scope() as held:
             found = members.known(ScopeSurvey(held, self.path))
         return members.seen(found)
 
@@ -229,7 +228,7 @@ class Scope(ArtifactMethods, BackgroundProcesses):
             UsageError, JournalTooNew, SystemRefused, ScopeBusy: as for `members`.
         """
         member = self._membership()
-        with member.hold() as held:
+        with member.journal.lock_scope() as held:
             return members.artifacts(ScopeSurvey(held, self.path))
 
     @property
@@ -276,9 +275,11 @@ class Scope(ArtifactMethods, BackgroundProcesses):
 
     def __del__(self) -> None:
         member = self._member  # None if joining failed
-        if member and member.joined and not self._left and self._since == member.token:
-            member.pinned = True
-            member.shares -= 1
+        if not member or not member.joined or self._left:
+            return
+        if self._holder in member.holders.of_scopes(member.token):
+            member.holders.add(PROCESS, member.token)
+            member.holders.discard({self._holder})
             text = f"{self!r} was never left; this process stays in it until it ends"
             warnings.warn(text, ResourceWarning, source=self, stacklevel=1)
 

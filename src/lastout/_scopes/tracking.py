@@ -1,4 +1,7 @@
-"""Tracking: what exists already, or is of a kind that a package brings, as it is recorded."""
+"""Tracking: what exists already, or is of a kind that a package brings, as it is recorded.
+
+Tested by: tests/shared/test_scope.py, tests/shared/test_segments.py
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Without: starting processes that are no members of a scope."""
+"""Without: starting processes that are no members of a scope.
+
+Tested by: tests/shared/test_helpers.py
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class BackgroundProcesses:
-    """The part of a `Scope` that leaves processes out."""
+    """The part of a `Scope` that keeps processes from becoming members."""
 
     path: str
 
@@ -24,11 +27,11 @@ class BackgroundProcesses:
     def without(self) -> Iterator[None]:
         """Processes that are started in this `with` block are no members of the scope.
 
-        For helpers that live longer than the work in the scope, and need nothing of it.  It
-        counts for this thread, and for what is started in the block: not for workers that a
-        pool starts later.  Forked children are outside then.  Other children and programs,
-        which come in by themselves, do not find the scope in `LASTOUT_SCOPE`; one that is
-        given the scope, or joins it by its name, joins all the same.
+        For helpers that live longer than the work in the scope, and need nothing of it.  The
+        block counts for this thread and for processes started in it, not for workers that a
+        pool starts later.  Children forked in the block are no members.  Other children and
+        programs do not find the scope in `LASTOUT_SCOPE`; a process that is given the scope,
+        or joins it by its name, joins all the same.
 
         >>> import lastout, subprocess
         >>> with lastout.Scope() as scope, scope.without():
@@ -42,12 +45,12 @@ class BackgroundProcesses:
 
 @contextmanager
 def _hidden(path: str) -> Iterator[None]:
-    """The environment does not name that scope meanwhile."""
+    """Keep the scope out of the environment in the block."""
     value = os.environ.get(SCOPE_VARIABLE)
     try:
         named = joining.named_by_environment()
     except UsageError:
-        named = None  # it is told to whoever wants to join by it
+        named = None  # the error is for a process that wants to join by it
     if value is None or not named or os.path.join(*named) != path:
         yield
         return

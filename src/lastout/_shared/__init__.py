@@ -1,1 +1,4 @@
-"""Where files of `_scopes` lay in a former version: a line leads to each that journals may name."""
+"""Where files of `_scopes` lay in a former version: a line leads to each that journals may name.
+
+Tested by: tests/shared/test_upgrades.py
+"""

@@ -1,4 +1,7 @@
-"""Moved to `lastout._scopes.records.artifact`, for what a former version left."""
+"""Former name of `lastout._scopes.records.artifact`, kept for pickles of earlier versions.
+
+Tested by: tests/shared/test_upgrades.py
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Moved to `lastout._scopes.scope`, for what a former version left."""
+"""Former name of `lastout._scopes.scope`, kept for pickles of earlier versions.
+
+Tested by: tests/shared/test_upgrades.py
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Moved to `lastout._scopes.kinds.untracked`, for what a former version left."""
+"""Moved to `lastout._scopes.kinds.untracked`, for what a former version left.
+
+Tested by: tests/shared/test_upgrades.py
+"""
 
 from __future__ import annotations
 

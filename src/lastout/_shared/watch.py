@@ -1,4 +1,7 @@
-"""Moved to `lastout._scopes.guardian.main`, for what a former version left."""
+"""Former name of `lastout._scopes.guardian.main`, kept for pickles of earlier versions.
+
+Tested by: tests/shared/test_upgrades.py
+"""
 
 from __future__ import annotations
 

@@ -1,9 +1,11 @@
-"""What a place where members meet must be able to do: names, bytes and locks, no more.
+"""The protocol of a backend, where members meet: it provides names, bytes and locks.
 
-    Backend --hold(scope)--> Held: one at a time; looks at members, cleans after them
-       `----publish(member)--> JournalLock: a journal of one's own, whose lock says "alive"
+    Backend --lock_scope(scope)--> LockedScope: one at a time; reads and changes journals
+       `----publish(member)--> JournalLock: the member's own journal, whose lock says "alive"
 
-`local` does it in a directory; `memory` is the reference that tests compare it with.
+`local` implements it in a directory; `memory` is the reference that tests compare it with.
+
+Tested by: tests/backends/test_base.py
 """
 
 from __future__ import annotations
@@ -16,55 +18,55 @@ if TYPE_CHECKING:
     from ..deadline import Deadline
 
     class JournalLock(Protocol):
-        """A member's own journal, which it alone may add to, held for as long as it lives."""
+        """A member's own journal, to which it appends, locked for as long as the member lives."""
 
         @property
         def member(self) -> str:
-            """Whose it is."""
+            """The token of the member."""
             ...
 
         @property
         def lost(self) -> bool:
-            """Whether it is held no more, though nobody gave it up: others may think us dead."""
+            """Whether the lock is lost without `give_up`, so the member may be taken for dead."""
             ...
 
         def append(self, records: bytes) -> None:
-            """Add to the journal; raises `SystemRefused` if they are not there in whole."""
+            """Append to the journal; raises `SystemRefused` if not all bytes were written."""
             ...
 
         def read(self) -> bytes:
-            """All that stands in the journal."""
+            """The content of the journal."""
             ...
 
         def size(self) -> int:
-            """How much stands in the journal, in bytes."""
+            """The size of the journal, in bytes."""
             ...
 
         def fileno(self) -> int:
-            """The descriptor that holds it, to be passed to another program."""
+            """The descriptor that holds the lock, to be passed to another program."""
             ...
 
         def inherit(self) -> None:
-            """In a forked child: the parent made it for us; it stays open here."""
+            """Keep the journal open in this forked child, for which the parent made it."""
             ...
 
         def close(self) -> None:
-            """Let go of it here: another process that has it too still holds it."""
+            """Close the journal in this process; a further process that has it keeps the lock."""
             ...
 
         def give_up(self) -> None:
-            """Free it for good, whoever has it: this member is not alive any more."""
+            """Unlock the journal in every process, because this member is not alive any more."""
             ...
 
     class Lock(Protocol):
-        """A further lock in a scope, which lasts while the scope is let go of."""
+        """A further lock in a scope, which stays locked while the scope is let go of."""
 
         def give_up(self) -> None:
-            """Free it, whoever has it open."""
+            """Unlock it in every process that has it open."""
             ...
 
     class LockedScope(Protocol):
-        """A scope that nobody else can join, leave or clean meanwhile."""
+        """A scope that no other process can join, leave or clean meanwhile."""
 
         def __enter__(self) -> LockedScope: ...
         def __exit__(
@@ -75,11 +77,11 @@ if TYPE_CHECKING:
         ) -> None: ...
 
         def let_go(self) -> None:
-            """Let others have the scope, until it is taken again."""
+            """Unlock the scope for other processes, until `take_again`."""
             ...
 
         def take_again(self, deadline: Deadline) -> bool:
-            """Hold it as before; false if it is not there any more.
+            """Lock the scope again; `False` if the scope does not exist any more.
 
             Raises:
                 ScopeBusy: another process held it until the deadline.
@@ -87,27 +89,27 @@ if TYPE_CHECKING:
             ...
 
         def take(self, name: str) -> Lock | None:
-            """A further lock in this scope, of that name; `None` if another one has it."""
+            """Take a further lock in this scope; `None` if another process has it."""
             ...
 
         def is_taken(self, name: str) -> bool:
-            """Whether another one has that lock."""
+            """Whether another process has the further lock of this name."""
             ...
 
         def members(self) -> list[str]:
-            """The tokens of all that have a journal here."""
+            """The tokens of all members with a journal in this scope."""
             ...
 
         def is_held(self, member: str) -> bool:
-            """Whether somebody holds the lock of this member's journal."""
+            """Whether a process holds the lock of this member's journal."""
             ...
 
         def read(self, member: str) -> bytes:
-            """All that stands in its journal; raises `RootRefused` if that is not one of ours."""
+            """The content of a member's journal; raises `RootRefused` if it is another user's."""
             ...
 
         def size(self, member: str) -> int:
-            """How much stands in its journal, in bytes; -1 if that cannot be told."""
+            """The size of a member's journal, in bytes; -1 if unknown."""
             ...
 
         def publish(self, member: str, records: bytes) -> JournalLock:
@@ -115,17 +117,18 @@ if TYPE_CHECKING:
             ...
 
         def append(self, member: str, records: bytes) -> None:
-            """Add to the journal of another member."""
+            """Append to the journal of another member."""
             ...
 
         def forget(self, member: str) -> None:
-            """Remove the journal of a member that is gone, with nothing left to clean."""
+            """Remove the journal of a member that has ended and has nothing left to clean."""
             ...
 
         def sweep(self) -> OSError | None:
-            """Remove the scope: nobody is left in it, and nothing.
+            """Remove the scope, which has no members and no artifacts left.
 
-            Afterwards it is gone; why its remains could not be deleted, if so.
+            Returns:
+                `None`, or the reason why the remains of the removed scope could not be deleted.
             """
             ...
 
@@ -134,32 +137,35 @@ if TYPE_CHECKING:
 
         @property
         def place(self) -> str:
-            """Where it is."""
+            """The address of the place, such as the path of a directory."""
             ...
 
         def scopes(self) -> list[str]:
-            """The names of the scopes that there are."""
+            """The names of the existing scopes."""
             ...
 
-        def hold(self, scope: str, deadline: Deadline, create: bool = False) -> LockedScope | None:
-            """The scope, held; `None` if there is none and none is to be made.
+        def lock_scope(
+            self, scope: str, deadline: Deadline, create: bool = False
+        ) -> LockedScope | None:
+            """Lock a scope; `None` if it does not exist and is not to be created.
 
             Raises:
-                ScopeBusy: another process held it until the deadline.
+                ScopeBusy: another process had it locked until the deadline.
                 RootRefused, SystemRefused: it cannot be used.
             """
             ...
 
         def publish(self, scope: str, member: str, records: bytes) -> JournalLock:
-            """Make a journal that begins with `records` and is seen only once it is held.
+            """Make a journal that begins with `records` and is seen only once it is locked.
 
-            To be called while the scope is held, or by a living member.
+            To be called while the scope is locked, or by a living member.
             """
             ...
 
         def tidy(self, scope: str | None = None) -> list[tuple[str, OSError]]:
-            """Remove what sweepers that were killed have left, of this scope or of all.
+            """Delete the remains of scopes whose sweep was killed, of this scope or of all.
 
-            What could not be removed, beside the name of the scope that it was.
+            Returns:
+                For each scope with remains that could not be deleted its name, and the reason.
             """
             ...

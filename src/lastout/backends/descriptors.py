@@ -1,15 +1,17 @@
-"""Descriptors of what lies in a scope, and what a fork must not do to them.
+"""Descriptors of files and directories in a scope, which forked children must not keep.
 
-A `flock` belongs to what was opened, and a fork makes two processes share
-that: a child that keeps a parent's descriptor open keeps its lock after the
-parent is dead.  So all of them are kept in one set, which a child closes
-(never unlocks: that would free the parent's), and no fork comes between the
-opening of one and its entry in the set.  Directories are kept there as well:
-another thread may fork while one cleans.
+A `flock` belongs to an open file description, which a fork makes two processes
+share: a child that keeps a parent's descriptor open keeps its lock after the
+parent is dead.  So one set holds all these descriptors.  A child closes them (and
+never unlocks them, because that would unlock the parent's), and no fork comes
+between the opening of a descriptor and its entry in the set.  The set holds
+directories too, because a thread may fork while another cleans.
 
-Whoever closes all descriptors, as daemons do, closes ours too, and their
-numbers are handed out again.  So each remembers which file it is, and is asked
-before it is written to or closed.
+A program that closes all descriptors, as daemons do, closes these too, and the
+system hands their numbers out again.  So each `PrivateDescriptor` remembers which
+file it is, and compares before it is written to or closed.
+
+Tested by: tests/backends/test_local.py, tests/shared/test_handover.py
 """
 
 from __future__ import annotations
@@ -24,19 +26,19 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
 
-# Long enough for whoever holds it now, and an end for the thread that waits
-# while another one forks and is stuck in somebody else's hook.  Going on
-# without it risks only that a dead process looks alive to one child.
+# Long enough for the thread that holds the lock, but limited, because a thread that forks may
+# hang in a hook of the program.  Going on without the lock risks only that one child keeps the
+# lock of a dead process.
 _PATIENCE: Final = 5.0
 
-_STANDARD: Final = 2  # the last number that has a meaning
+_STANDARD: Final = 2  # the last descriptor with a fixed meaning, standard error
 
 _forks = RLock()
 _kept: set[PrivateDescriptor] = set()
 
 
 def lock_out_forks() -> bool:
-    """Have no fork happen in this process until `let_in_forks`; whether that was possible."""
+    """Keep this process from forking until `let_in_forks`; returns whether that was possible."""
     return _forks.acquire(timeout=_PATIENCE)
 
 
@@ -47,28 +49,28 @@ def let_in_forks(locked_out: bool) -> None:
 
 
 def close_inherited() -> None:
-    """In a forked child: close what the parent holds, without unlocking it."""
+    """In a forked child, close the parent's descriptors without unlocking them."""
     global _forks
     _forks = RLock()
-    # By the process that it is of, not once and for all: an interrupted child calls it twice.
+    # By their owner, because a child in which Ctrl-C interrupts this calls it a second time.
     for descriptor in list(_kept):
         if descriptor.owner != os.getpid():
             descriptor.close()
 
 
 def let_go(number: int) -> None:
-    """Close a descriptor: it is closed whatever the system says of it.
+    """Close a descriptor, and ignore errors, because it is closed in any case.
 
-    An error here would keep the next one from being closed, and its lock held.
+    An error would keep the next descriptor open, and its file locked.
     """
     with suppress(OSError):
         os.close(number)
 
 
 def _out_of_the_way(number: int) -> int:
-    """The same, not as standard input, output or error: in a daemon these may be free.
+    """Move a descriptor off standard input, output and error, which are free in some daemons.
 
-    Whatever a library prints to 2 would end up in the journal.
+    Otherwise the output that a library prints to 2 would end up in the journal.
     """
     if number > _STANDARD:
         return number
@@ -82,16 +84,16 @@ class PrivateDescriptor:
     """A descriptor that forked children do not keep.
 
     Args:
-        path: what to open, relative to `directory`.
-        flags: as for `os.open`; it is never inherited by another program.
+        path: the file or directory to open, relative to `directory`.
+        flags: as for `os.open`; another program never inherits the descriptor.
         directory: the descriptor of a directory.
 
     Attributes:
         number: the descriptor; -1 when it is closed.
         device: the file system of the file.
         inode: its number there.
-        opened: what the system said of the file when it was opened.
-        owner: the process that it is of; the others close what they inherit of it.
+        opened: the result of `os.fstat` when the file was opened.
+        owner: the process that may keep it open; any other closes an inherited copy.
     """
 
     __slots__ = ("device", "inode", "number", "opened", "owner")
@@ -108,27 +110,27 @@ class PrivateDescriptor:
                 let_go(self.number)
                 raise
             self.device, self.inode = self.opened.st_dev, self.opened.st_ino
-            # Last: whoever finds it in there may use it.
+            # Last, because a thread that finds it in the set may use it.
             _kept.add(self)
         finally:
             let_in_forks(locked_out)
 
     def look(self) -> os.stat_result | None:
-        """What the system says of the file; `None` if this is not our descriptor any more."""
+        """The result of `os.fstat`; `None` if the number does not mean this file any more."""
         if self.number < 0:
             return None
         try:
             found = os.fstat(self.number)
-        except OSError:  # EBADF: somebody closed it
+        except OSError:  # EBADF: the program closed it
             return None
         return found if self.is_at(found) else None
 
     def is_at(self, found: os.stat_result) -> bool:
-        """Whether that is the same file."""
+        """Whether the result of a `stat` is of this file."""
         return found.st_ino == self.inode and found.st_dev == self.device
 
     def close(self) -> None:
-        """Close it, if it is still ours.  The lock goes when nobody has it open any more."""
+        """Close it, if it still is this file; the lock ends with the last process that has it."""
         locked_out = lock_out_forks()
         try:
             if self._is_ours():
@@ -139,9 +141,10 @@ class PrivateDescriptor:
             let_in_forks(locked_out)
 
     def _is_ours(self) -> bool:
-        """Whether it is still our descriptor; also where the system does not say so.
+        """Whether the number still means this file, or may mean it, because `fstat` failed.
 
-        One that stays open keeps its lock, and holds up everybody until we end.
+        In doubt it is closed, because a descriptor that stays open keeps its lock, and blocks
+        every other process until this process ends.
         """
         try:
             return self.number >= 0 and self.is_at(os.fstat(self.number))
@@ -149,6 +152,6 @@ class PrivateDescriptor:
             return error.errno != EBADF
 
     def disown(self) -> None:
-        """Forget it without closing: somebody else has closed it, and may use its number."""
+        """Forget it without closing it, because the program closed it and may reuse the number."""
         self.number = -1
         _kept.discard(self)

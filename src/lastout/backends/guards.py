@@ -1,9 +1,12 @@
 """The lock that says that a scope has a guardian: `<root>/<scope>/guardian.lock`.
 
-Whoever finds it free takes it, starts a guardian, and hands the lock over to it,
-so there is one at most, and no moment in which two begin.  The file says that
-the scope wants one; it goes with the scope.  By having it open, and by its name,
-a guardian is known to all versions of lastout.
+A member that finds the lock free takes it, starts a guardian, and hands the lock
+over to it, so a scope has one guardian at most, and two never begin at once.  The
+existence of the file says that the scope wants a guardian; the file is removed with
+the scope.  All versions of lastout recognize a guardian by its name and by having
+this file open.
+
+Tested by: tests/shared/test_guardian.py, tests/cli/test_versions.py
 """
 
 from __future__ import annotations
@@ -21,16 +24,16 @@ from .root import check_ours
 
 
 def take_guard(scope: str, create: bool) -> PrivateDescriptor | None:
-    """The lock, to be handed to a guardian; `None` if one has it.
+    """Take the lock, to hand it to a new guardian; `None` if a guardian has it.
 
     Args:
         scope: the path of the scope.
         create: whether the scope wants a guardian from now on.
 
     Raises:
-        FileNotFoundError: there is no such scope, or it wants none.
-        RootRefused: that file is not one of ours.
-        OSError: it cannot be opened or locked.
+        FileNotFoundError: there is no such scope, or it wants no guardian.
+        RootRefused: the lock file belongs to another user.
+        OSError: the lock file cannot be opened or locked.
     """
     path = os.path.join(scope, GUARDIAN_LOCK)
     lock = PrivateDescriptor(path, os.O_RDWR | (os.O_CREAT if create else 0))
@@ -46,15 +49,15 @@ def take_guard(scope: str, create: bool) -> PrivateDescriptor | None:
 
 
 def is_guardian(pid: int) -> bool:
-    """Whether that process is a guardian, of whichever scope and version, or does its work.
+    """Whether a process is a guardian or its job, of any scope and any version of lastout.
 
-    By its name and its lock alone: what else it was started with is its version's affair.
+    By its name and its lock alone, because other arguments differ between versions.
     """
     if GUARDIAN.encode() not in pids.command_line(pid):
         return False
     if any(_is_its_lock(path) for path in pids.open_files(pid)):
         return True
-    parent = pids.parent_of(pid)  # a job has its guardian's name, but has closed the lock
+    parent = pids.parent_of(pid)  # a job has the name of its guardian, but has closed the lock
     return parent is not None and is_guardian(parent)
 
 

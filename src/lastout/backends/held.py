@@ -1,4 +1,7 @@
-"""A scope that is held: looking at its members, and cleaning up after them."""
+"""A locked scope in a directory: its journals and further locks.
+
+Tested by: tests/backends/test_local.py, tests/shared/test_recovery.py
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class LockedDirectory:
-    """A scope that this thread holds; see `LockedScope`."""
+    """A scope that this thread has locked; see `LockedScope`."""
 
     __slots__ = ("_directory", "_lock", "_name", "_path", "_root")
 
@@ -53,37 +56,38 @@ class LockedDirectory:
         self._root.close()
 
     def let_go(self) -> None:
-        """Let others have the scope, until it is taken again."""
+        """Unlock the scope for other processes, until `take_again`."""
         locks.unlock(self._lock)
 
     def take_again(self, deadline: Deadline) -> bool:
-        """Hold it as before; false if it is not there any more."""
+        """Lock the scope again; `False` if the scope does not exist any more."""
         if not self._lock.look() or not self._directory.look():
-            return False  # somebody closed all descriptors: these may be others' by now
+            return False  # the program closed all descriptors, and may have reused the numbers
         with refusals("use the scope", self._path):
             locks.wait_for(self._lock, self._path, deadline)
             return locks.still_there(self._name, self._root, self._directory)
 
     def take(self, name: str) -> locks.FileLock | None:
-        """A further lock in this scope; `None` if another one has it."""
+        """Take a further lock in this scope; `None` if another process has it."""
         with refusals("lock", os.path.join(self._path, name)):
             return locks.take(self._directory, name, self._path)
 
     def is_taken(self, name: str) -> bool:
-        """Whether another one has that lock."""
+        """Whether another process has the further lock of this name."""
         with refusals("look at", os.path.join(self._path, name)):
             return locks.is_taken(self._directory, name)
 
     def members(self) -> list[str]:
-        """The tokens of all that have a journal here."""
+        """The tokens of all members with a journal in this scope."""
         with refusals("list the scope", self._path):
             names = os.listdir(self._directory.number)
         size = len(JOURNAL)
         return [name[:-size] for name in names if name.endswith(JOURNAL) and name[0] != "."]
 
     def is_held(self, member: str) -> bool:
-        """Whether somebody holds the lock of this member's journal."""
-        # No fork meanwhile: a child that inherits this would make a dead one look alive.
+        """Whether a process holds the lock of this member's journal."""
+        # Without forks, because a child that inherits `probe` would keep the journal locked, and
+        # make a dead member look alive.
         locked_out = descriptors.lock_out_forks()
         try:
             flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
@@ -100,12 +104,12 @@ class LockedDirectory:
             descriptors.let_in_forks(locked_out)
 
     def publish(self, member: str, records: bytes) -> FileJournalLock:
-        """A journal of one's own in this scope."""
+        """Make the journal of a new member; see `LockedScope`."""
         with refusals("write a journal in the scope", self._path):
             return FileJournalLock(self._directory, member, records, self._path)
 
     def read(self, member: str) -> bytes:
-        """All that stands in its journal."""
+        """The content of a member's journal."""
         with refusals("read", self._journal(member)):
             journal = self._open(member, os.O_RDONLY)
             try:
@@ -114,14 +118,14 @@ class LockedDirectory:
                 journal.close()
 
     def size(self, member: str) -> int:
-        """How much stands in its journal; -1 if that cannot be told."""
+        """The size of a member's journal; -1 if unknown."""
         try:
             return os.lstat(member + JOURNAL, dir_fd=self._directory.number).st_size
         except OSError:
             return -1
 
     def append(self, member: str, records: bytes) -> None:
-        """Add to the journal of another member."""
+        """Append to the journal of another member."""
         with refusals("write", self._journal(member)):
             journal = self._open(member, os.O_WRONLY | os.O_APPEND)
             try:
@@ -134,12 +138,12 @@ class LockedDirectory:
                 journal.close()
 
     def forget(self, member: str) -> None:
-        """Remove the journal of a member that is gone."""
+        """Remove the journal of a member that has ended."""
         with refusals("remove", self._journal(member)):
             unlink(member + JOURNAL, self._directory.number)
 
     def sweep(self) -> OSError | None:
-        """Remove the scope; why its remains could not be deleted, if so."""
+        """Remove the scope; returns the reason if its remains could not be deleted."""
         garbage = f"{GARBAGE}{new_token()}-{self._name}"
         root = self._root.number
         with refusals("remove the scope", self._path):
@@ -151,7 +155,7 @@ class LockedDirectory:
         return os.path.join(self._path, member + JOURNAL)
 
     def _open(self, member: str, flags: int) -> PrivateDescriptor:
-        # NONBLOCK: a planted fifo must not stop us.
+        # NONBLOCK, because opening a fifo, put there by another program, would block for ever.
         flags |= os.O_NONBLOCK
         try:
             journal = PrivateDescriptor(member + JOURNAL, flags, self._directory.number)

@@ -1,4 +1,7 @@
-"""Who has the locks in the directory of a scope: the processes, as far as they can be seen."""
+"""Holders: the processes that have the locks in a scope, as far as they can be seen.
+
+Tested by: tests/cli/test_keeping.py
+"""
 
 from __future__ import annotations
 
@@ -13,14 +16,18 @@ if TYPE_CHECKING:
 
 
 def holders(scope: str, members: Collection[str]) -> tuple[dict[str, list[int]], list[int]]:
-    """Who has the journals of these members locked, and who has the lock that a guardian has.
+    """The processes that hold the journals of these members, and the processes with the guard.
 
-    Looking at the descriptors of all processes takes some milliseconds, and locks nothing:
-    whoever is about to take a lock is not in our way, nor we in theirs.
+    Looking at the descriptors of all processes takes some milliseconds.  It takes no locks, so
+    it neither delays a process that is about to take a lock nor waits for it.
 
     Args:
         scope: the path of the scope.
         members: their tokens.
+
+    Returns:
+        For each token the pids of the processes that have its journal locked; and the pids
+        of the processes that have the lock of the scope's guardian.
     """
     journals = {os.path.join(scope, token + JOURNAL): token for token in members}
     guard = os.path.join(scope, GUARDIAN_LOCK)

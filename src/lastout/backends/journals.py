@@ -1,4 +1,7 @@
-"""Journals as files: how one is written, read and removed."""
+"""Journals as files: making, writing, reading and removing them.
+
+Tested by: tests/backends/test_local.py
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,7 @@ class FileJournalLock:
     """A member's own journal; see `JournalLock`.
 
     Attributes:
-        member: whose it is.
+        member: the token of the member.
         descriptor: the file, open and locked.
     """
 
@@ -43,7 +46,8 @@ class FileJournalLock:
         place = directory.number
         self.descriptor = PrivateDescriptor(hidden, _NEW, place)
         try:
-            # Published only when it is locked: one that can be seen and is free is dead.
+            # Published only when it is locked, because a visible journal that is not locked
+            # means a dead member.
             if not lock_descriptor(self.descriptor.number, blocking=False):
                 raise RootRefused(f"somebody locks our new journals in {path!r}", path=path)
             self._write(records)
@@ -55,12 +59,12 @@ class FileJournalLock:
 
     @property
     def lost(self) -> bool:
-        """Whether the journal was taken from us and could not be taken back."""
+        """Whether this process lost the lock of its journal and could not take it back."""
         return not self._mine()
 
     def append(self, records: bytes) -> None:
-        """Add to the journal, whole or with an error."""
-        # This is the hot path of recording: `_mine`, written out for the usual case.
+        """Append to the journal; raises an error unless all bytes were written."""
+        # The usual case of `_mine`, written out, because this is the hot path of recording.
         ours = self.descriptor
         try:
             found = os.fstat(ours.number)
@@ -82,7 +86,7 @@ class FileJournalLock:
         except OSError as error:
             raise refusal(error, "write", self._path) from error
         if written != len(records):
-            # The next write begins a new line: what stands there now is left out.
+            # The part stays, and readers skip it, because the next write begins a new line.
             raise SystemRefused(
                 f"cannot write {self._path!r}: only {written} of {len(records)} bytes went in;"
                 " free some space",
@@ -90,34 +94,34 @@ class FileJournalLock:
             )
 
     def read(self) -> bytes:
-        """All that stands in it, also when the file has lost its name."""
+        """The content of the journal, even if the file has lost its name."""
         if not self.descriptor.look() and not self._mine():
             raise ScopeGone(f"the journal {self._path!r} is gone", path=self._path)
         with refusals("read", self._path):
             return read_all(self.descriptor.number)
 
     def size(self) -> int:
-        """How much stands in it."""
+        """The size of the journal; -1 if unknown."""
         found = self.descriptor.look()
         return found.st_size if found else -1
 
     def fileno(self) -> int:
-        """The descriptor that holds it: whatever program has it open is the member."""
+        """The descriptor that holds the lock; a program that has it open counts as the member."""
         return self.descriptor.number
 
     def inherit(self) -> None:
-        """In a forked child: it stays open here."""
+        """Keep the journal open in this forked child."""
         self.descriptor.owner = os.getpid()
 
     def close(self) -> None:
-        """Let go of it here; it is held as long as another process has it open."""
+        """Close the journal in this process; another process that has it open keeps the lock."""
         self.descriptor.close()
 
     def give_up(self) -> None:
-        """Free it, whoever has it open: from now on this member is not alive.
+        """Unlock the journal in every process, because this member is not alive any more.
 
-        A program that is just being started has, for a moment, all that its
-        parent has open.
+        Closing would not do, because a program that is just being started has, for a
+        moment, all descriptors of its parent.
         """
         if self.descriptor.look():
             unlock_descriptor(self.descriptor.number)
@@ -130,7 +134,11 @@ class FileJournalLock:
         return self.descriptor.number >= 0 and self._take_back()
 
     def _take_back(self) -> bool:
-        """Somebody closed our descriptor, as daemons do; nobody took us for dead since."""
+        """Open and lock the journal again after the program has closed all its descriptors.
+
+        Fails if another process has locked the journal since, because it takes this member
+        for dead.
+        """
         lost = self.descriptor
         try:
             again = PrivateDescriptor(self._path, os.O_RDWR | os.O_APPEND)
@@ -146,7 +154,7 @@ class FileJournalLock:
 
 
 def _lock_soon(descriptor: PrivateDescriptor) -> bool:
-    """Lock it, though somebody may just be looking whether it is free."""
+    """Lock it, with some patience, because a process that probes the lock holds it for a moment."""
     for _ in range(20):
         if lock_descriptor(descriptor.number, blocking=False):
             return True
@@ -165,7 +173,7 @@ def read_all(number: int) -> bytes:
 
 
 def unlink(name: str, directory: int) -> None:
-    """Unlink it, if it is there."""
+    """Remove a file, if it exists."""
     try:
         os.unlink(name, dir_fd=directory)
     except FileNotFoundError:
@@ -173,7 +181,7 @@ def unlink(name: str, directory: int) -> None:
 
 
 def delete(root: PrivateDescriptor, garbage: str, path: str, scope: str) -> OSError | None:
-    """Delete a swept scope; why it could not be, if so."""
+    """Delete a swept scope; returns the reason if it could not be deleted."""
     doing = f"delete what is left of the scope {scope!r},"
     try:
         with refusals(doing, path):
@@ -184,7 +192,7 @@ def delete(root: PrivateDescriptor, garbage: str, path: str, scope: str) -> OSEr
 
 
 def _delete(root: PrivateDescriptor, garbage: str, path: str, doing: str) -> None:
-    # Files only, and no link is followed; another may be at it too.
+    # Only files are deleted, and no link is followed; another process may be deleting too.
     for _ in range(_LOOKS):
         directory = open_directory(garbage, root, path)
         if directory is None:
@@ -200,6 +208,6 @@ def _delete(root: PrivateDescriptor, garbage: str, path: str, doing: str) -> Non
         except FileNotFoundError:
             return
         except OSError as error:
-            # A joiner that opened it before it was moved has made a lock file there since.
+            # A process that opened the scope to join it before it was moved has made a lock file.
             if error.errno != ENOTEMPTY:
                 raise

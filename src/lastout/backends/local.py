@@ -1,12 +1,14 @@
 """Members that meet in a directory: each journal is a file, its lock says "alive".
 
-    <root>/<scope>/scope.lock         locked by whoever joins, leaves or looks around
-    <root>/<scope>/cleaner.lock       locked by whoever cleans, if that takes long (see `locks`)
+    <root>/<scope>/scope.lock         locked by a process that joins, leaves or looks around
+    <root>/<scope>/cleaner.lock       locked by a process that cleans for long (see `locks`)
     <root>/<scope>/<member>.journal   locked by its member for as long as it lives
     <root>/<scope>/.<member>.new      not published yet: made and locked, then renamed
     <root>/garbage-<id>-<scope>/      a scope that was swept, about to be deleted
 
-The locks are those of `filelock`, on descriptors of our own.
+`filelock` locks and unlocks descriptors that lastout opens itself.
+
+Tested by: tests/backends/test_local.py, tests/backends/test_base.py
 """
 
 from __future__ import annotations
@@ -30,12 +32,12 @@ class LocalBackend:
     """Scopes in a directory of this machine.
 
     Args:
-        root: the directory; `None` for the usual one (see `find_root`).
-        trust_root: whether locks can be relied on there, whatever its file system is.
+        root: the directory; `None` for the usual directory (see `find_root`).
+        trust_root: whether locks can be relied on there on any file system.
 
     Raises:
-        UsageError: that cannot be a directory.
-        RootRefused, SystemRefused: that cannot be noted there.
+        UsageError: `root` cannot be a directory.
+        RootRefused, SystemRefused: the trust cannot be noted there.
     """
 
     def __init__(
@@ -46,15 +48,17 @@ class LocalBackend:
             trust(self.place)
 
     def scopes(self) -> list[str]:
-        """The names of the scopes that there are."""
+        """The names of the existing scopes."""
         return [name for name, is_one in self._named() if is_one]
 
     def strays(self) -> list[str]:
-        """The names of what lies among the scopes and is none: files and links, not lastout's."""
+        """The names of files and links among the scopes, which are not lastout's."""
         return [name for name, is_one in self._named() if not is_one]
 
-    def hold(self, scope: str, deadline: Deadline, create: bool = False) -> LockedDirectory | None:
-        """The scope, held; see `Backend`."""
+    def lock_scope(
+        self, scope: str, deadline: Deadline, create: bool = False
+    ) -> LockedDirectory | None:
+        """Lock a scope; see `Backend`."""
         path = os.path.join(self.place, scope)
         root = open_root(self.place, create)
         if root is None:
@@ -62,14 +66,14 @@ class LocalBackend:
         held = None
         try:
             with refusals("use the scope", path):
-                held = _hold(root, scope, path, deadline, create)
+                held = _lock(root, scope, path, deadline, create)
             return held
         finally:
             if held is None:
                 root.close()
 
     def publish(self, scope: str, member: str, records: bytes) -> FileJournalLock:
-        """A journal of one's own; see `Backend`."""
+        """Make the journal of a new member; see `Backend`."""
         path = os.path.join(self.place, scope)
         with refusals("write a journal in the scope", path):
             directory = _open_scope(self.place, scope, path)
@@ -79,7 +83,7 @@ class LocalBackend:
                 directory.close()
 
     def tidy(self, scope: str | None = None) -> list[tuple[str, OSError]]:
-        """Delete the garbage of sweepers that were killed; see `Backend`."""
+        """Delete the remains of scopes whose sweep was killed; see `Backend`."""
         root = open_root(self.place, create=False)
         if root is None:
             return []
@@ -95,7 +99,7 @@ class LocalBackend:
             root.close()
 
     def _named(self) -> list[tuple[str, bool]]:
-        """What a scope could be called, and whether it is a directory, as scopes are."""
+        """Each name in the root that a scope can have, and whether it is a directory."""
         root = open_root(self.place, create=False)
         if root is None:
             return []
@@ -115,13 +119,13 @@ class LocalBackend:
 
 
 def _swept(name: str) -> str:
-    """The scope whose garbage is called so; empty if it is none."""
+    """The name of the scope that was renamed to this garbage; empty if it is no garbage."""
     if not name.startswith(GARBAGE):
         return ""
     return name.removeprefix(GARBAGE).partition("-")[2] or name
 
 
-def _hold(
+def _lock(
     root: PrivateDescriptor, scope: str, path: str, deadline: Deadline, create: bool
 ) -> LockedDirectory | None:
     while True:
@@ -141,9 +145,9 @@ def _hold(
         except BaseException as error:
             _let_go(lock, directory)
             if isinstance(error, FileNotFoundError):
-                continue  # it was swept between the two opens
+                continue  # the scope was swept between the two opens
             raise
-        _let_go(lock, directory)  # it was swept while we waited
+        _let_go(lock, directory)  # the scope was swept during the wait
 
 
 def _let_go(lock: PrivateDescriptor | None, directory: PrivateDescriptor) -> None:
@@ -156,7 +160,7 @@ def _make_scope(scope: str, root: PrivateDescriptor) -> None:
     try:
         os.mkdir(scope, 0o700, dir_fd=root.number)
     except FileExistsError:
-        return  # another joiner was faster
+        return  # another process was faster
 
 
 def _open_scope(root_path: str, scope: str, path: str) -> PrivateDescriptor:

@@ -1,10 +1,13 @@
-"""The locks of a scope: waiting for one, taking a further one, giving it up.
+"""The locks of a scope: waiting for `scope.lock`, taking a further lock, giving it up.
 
-    scope.lock      held while somebody joins, leaves, looks or decides: for moments
-    cleaner.lock    held by whoever cleans, also while it has let go of the scope
-    orphans.lock    held by whoever ends the scope's orphans
+    scope.lock      a process holds it for moments, to join, leave, look or decide
+    cleaner.lock    a process that cleans holds it, even while it has let go of the scope
+    orphans.lock    a process that ends the scope's orphans holds it
 
-The two others are taken while the scope is held, so no two that want one meet.
+A process takes a further lock only while it holds the scope, so no two processes try to
+take it at once.
+
+Tested by: tests/shared/test_handover.py, tests/backends/test_local.py
 """
 
 from __future__ import annotations
@@ -36,7 +39,7 @@ _LONGEST_PAUSE: Final = 0.01
 
 
 class FileLock:
-    """A lock that was taken, until it is given up; see `Lock`."""
+    """A further lock, held until `give_up`; see `Lock`."""
 
     __slots__ = ("_descriptor",)
 
@@ -44,18 +47,18 @@ class FileLock:
         self._descriptor = descriptor
 
     def give_up(self) -> None:
-        """Free it, whoever has it open: a program that is being started may, for a moment."""
-        with suppress(OSError):  # it is freed by closing as well
+        """Unlock it in every process: a program that is being started may have it for a moment."""
+        with suppress(OSError):  # closing unlocks it as well
             unlock(self._descriptor)
         self._descriptor.close()
 
 
 def take(directory: PrivateDescriptor, name: str, path: str) -> FileLock | None:
-    """Take a lock in a scope's directory; `None` if somebody has it.
+    """Take a lock in a scope's directory; `None` if another process has it.
 
     Raises:
-        RootRefused: that file is not one of ours.
-        OSError: it cannot be opened or locked.
+        RootRefused: the lock file belongs to another user.
+        OSError: the lock file cannot be opened or locked.
     """
     lock = PrivateDescriptor(name, os.O_RDWR | os.O_CREAT, directory.number)
     try:
@@ -70,14 +73,14 @@ def take(directory: PrivateDescriptor, name: str, path: str) -> FileLock | None:
 
 
 def is_taken(directory: PrivateDescriptor, name: str) -> bool:
-    """Whether somebody has that lock.
+    """Whether a process has the lock of this name.
 
     Raises:
-        OSError: it cannot be opened or locked.
+        OSError: the lock file cannot be opened or locked.
     """
     try:
         probe = PrivateDescriptor(name, os.O_RDWR, directory.number)
-    except FileNotFoundError:  # nobody ever wanted it
+    except FileNotFoundError:  # no process has ever taken it
         return False
     try:
         return has_lock(probe.number)
@@ -86,13 +89,13 @@ def is_taken(directory: PrivateDescriptor, name: str) -> bool:
 
 
 def has_lock(probe: int) -> bool:
-    """Whether another descriptor has the lock of the file that this one was opened for.
+    """Whether the file of a descriptor is locked by way of another descriptor.
 
     Raises:
-        OSError: it cannot be locked.
+        OSError: the file cannot be locked.
     """
     try:
-        # Shared, as a guardian looks too: two that look do not see each other.
+        # A shared lock, because a guardian probes too, and two probes must not see each other.
         fcntl.flock(probe, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
@@ -100,13 +103,13 @@ def has_lock(probe: int) -> bool:
 
 
 def unlock(lock: PrivateDescriptor) -> None:
-    """Unlock it, and keep it open."""
+    """Unlock a file, and keep it open."""
     if lock.look():
         unlock_descriptor(lock.number)
 
 
 def wait_for(lock: PrivateDescriptor, path: str, deadline: Deadline) -> None:
-    """Lock the `scope.lock` of the scope at that path.
+    """Lock the `scope.lock` of the scope at `path`.
 
     Raises:
         ScopeBusy: another process held it until the deadline.
@@ -120,13 +123,13 @@ def wait_for(lock: PrivateDescriptor, path: str, deadline: Deadline) -> None:
                 f" try again, or see who has its {SCOPE_LOCK} open (fuser)",
                 path=path,
             )
-        # The kernel could wake us, but not with an end to the waiting.
+        # By pauses, because a wait for a `flock` in the kernel has no time limit.
         time.sleep(pause if left is None else min(pause, left))
         pause = min(pause * 1.5, _LONGEST_PAUSE)
 
 
 def still_there(scope: str, root: PrivateDescriptor, directory: PrivateDescriptor) -> bool:
-    """Whether that directory is still the scope of that name: it may have been swept."""
+    """Whether a directory still is the scope of this name, and was not swept."""
     try:
         return directory.is_at(os.stat(scope, dir_fd=root.number, follow_symlinks=False))
     except FileNotFoundError:

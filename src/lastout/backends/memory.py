@@ -1,7 +1,8 @@
-"""Members that meet in memory: the reference that tests compare the others with.
+"""Members that meet in memory: the reference that tests compare other backends with.
 
-It works within one process.  A journal lock that is dropped stands for a member that
-was killed.
+This backend works within one process.  To drop a journal lock is to kill its member.
+
+Tested by: tests/backends/test_base.py
 """
 
 from __future__ import annotations
@@ -33,11 +34,13 @@ class MemoryBackend:
         self._lock = RLock()
 
     def scopes(self) -> list[str]:
-        """The names of the scopes that there are."""
+        """The names of the existing scopes."""
         return sorted(self._scopes)
 
-    def hold(self, scope: str, deadline: Deadline, create: bool = False) -> LockedMemory | None:
-        """The scope, held; see `Backend`."""
+    def lock_scope(
+        self, scope: str, deadline: Deadline, create: bool = False
+    ) -> LockedMemory | None:
+        """Lock a scope; see `Backend`."""
         left = deadline.left()
         if not self._lock.acquire(timeout=-1 if left is None else left):
             raise ScopeBusy(f"the scope {scope!r} is held by another thread", path=scope)
@@ -49,13 +52,13 @@ class MemoryBackend:
         return LockedMemory(self, scope)
 
     def publish(self, scope: str, member: str, records: bytes) -> MemoryJournalLock:
-        """A journal of one's own; see `Backend`."""
+        """Make the journal of a new member; see `Backend`."""
         if scope not in self._scopes:
             raise ScopeGone(f"the scope {scope!r} is not there any more", path=scope)
         return MemoryJournalLock(self._scopes[scope], member, records)
 
     def tidy(self, scope: str | None = None) -> list[tuple[str, OSError]]:
-        """Nothing is ever left, of any."""
+        """Do nothing, because a sweep in memory leaves no remains."""
         del scope
         return []
 
@@ -71,36 +74,36 @@ class MemoryJournalLock:
 
     @property
     def lost(self) -> bool:
-        """Whether it is held no more."""
+        """Whether the member does not hold its journal any more."""
         return self._scope.journal_locks.get(self.member) is not self
 
     def append(self, records: bytes) -> None:
-        """Add to the journal."""
+        """Append to the journal."""
         if self.lost:
             raise ScopeGone(f"the journal of {self.member} is not ours any more", path=self.member)
         self._scope.journals[self.member] += records
 
     def read(self) -> bytes:
-        """All that stands in it."""
+        """The content of the journal."""
         return bytes(self._scope.journals[self.member])
 
     def size(self) -> int:
-        """How much stands in it."""
+        """The size of the journal."""
         return len(self._scope.journals[self.member])
 
     def fileno(self) -> int:
-        """There is none."""
+        """Raise `OSError`, because a journal in memory has no descriptor."""
         raise OSError("a scope in memory has no descriptors")
 
     def inherit(self) -> None:
-        """Nothing: no other process comes here."""
+        """Do nothing, because no other process shares this backend."""
 
     def give_up(self) -> None:
-        """Free it."""
+        """Unlock the journal."""
         self.close()
 
     def close(self) -> None:
-        """Give it up."""
+        """Unlock the journal."""
         if not self.lost:
             del self._scope.journal_locks[self.member]
 
@@ -114,12 +117,12 @@ class MemoryLock:
         scope.locks.add(name)
 
     def give_up(self) -> None:
-        """Free it."""
+        """Unlock it."""
         self._scope.locks.discard(self._name)
 
 
 class LockedMemory:
-    """A scope that this thread holds; see `LockedScope`."""
+    """A scope that this thread has locked; see `LockedScope`."""
 
     def __init__(self, backend: MemoryBackend, name: str) -> None:
         self._backend = backend
@@ -138,50 +141,50 @@ class LockedMemory:
         self._backend._lock.release()
 
     def let_go(self) -> None:
-        """Let other threads have it."""
+        """Unlock the scope for other threads, until `take_again`."""
         self._backend._lock.release()
 
     def take_again(self, deadline: Deadline) -> bool:
-        """Hold it as before; false if it is not there any more."""
+        """Lock the scope again; `False` if the scope does not exist any more."""
         left = deadline.left()
         if not self._backend._lock.acquire(timeout=-1 if left is None else left):
             raise ScopeBusy(f"the scope {self._name!r} is held by another thread", path=self._name)
         return self._backend._scopes.get(self._name) is self._scope
 
     def take(self, name: str) -> MemoryLock | None:
-        """A further lock in this scope."""
+        """Take a further lock in this scope; `None` if it is taken."""
         return None if self.is_taken(name) else MemoryLock(self._scope, name)
 
     def is_taken(self, name: str) -> bool:
-        """Whether another thread has that lock."""
+        """Whether the further lock of this name is taken."""
         return name in self._scope.locks
 
     def size(self, member: str) -> int:
-        """How much stands in its journal."""
+        """The size of a member's journal."""
         return len(self._scope.journals.get(member, b""))
 
     def members(self) -> list[str]:
-        """The tokens of all that have a journal here."""
+        """The tokens of all members with a journal in this scope."""
         return list(self._scope.journals)
 
     def is_held(self, member: str) -> bool:
-        """Whether somebody holds the lock of this member's journal."""
+        """Whether this member's journal is locked."""
         return member in self._scope.journal_locks
 
     def publish(self, member: str, records: bytes) -> MemoryJournalLock:
-        """A journal of one's own in this scope."""
+        """Make the journal of a new member; see `LockedScope`."""
         return MemoryJournalLock(self._scope, member, records)
 
     def read(self, member: str) -> bytes:
-        """All that stands in its journal."""
+        """The content of a member's journal."""
         return bytes(self._scope.journals[member])
 
     def append(self, member: str, records: bytes) -> None:
-        """Add to the journal of another member."""
+        """Append to the journal of another member."""
         self._scope.journals[member] += records
 
     def forget(self, member: str) -> None:
-        """Remove the journal of a member that is gone."""
+        """Remove the journal of a member that has ended."""
         self._scope.journals.pop(member, None)
         self._scope.journal_locks.pop(member, None)
 

@@ -1,8 +1,10 @@
-"""The directory that scopes lie in: which one, and whether it can be trusted.
+"""The root, the directory that scopes lie in: its path, and whether it can be trusted.
 
-What lies in it is obeyed: paths are removed, functions are called.  So it must
-be a directory of our own in which nobody else can write, not a link, and on a
-file system where a lock holds for as long as its holder lives.
+lastout obeys the journals in it: it removes paths and calls functions.  So the root
+must be a directory of this user in which no other user can write, not a link, and on
+a file system where a lock lasts for as long as its holder lives.
+
+Tested by: tests/backends/test_root.py
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 _FLAGS = os.O_RDONLY | os.O_DIRECTORY
-_LONGEST = 200  # bytes of a name; file systems allow 255, and it gets endings
+_LONGEST = 200  # bytes of a name; file systems allow 255, and lastout adds prefixes
 _HINTS = {
     "ENOSPC": "free some space",
     "EDQUOT": "free some space",
@@ -41,16 +43,16 @@ _HINTS = {
 }
 _NOT_THERE_YET = {"ENOENT": "no directory can be made there; choose another root (LASTOUT_ROOT)"}
 
-# The devices of file systems that were looked at already.
+# The devices of file systems whose locks are known to be reliable.
 _reliable: set[int] = set()
 
 
 def find_root(root: str | os.PathLike[str] | None) -> str:
     """The absolute path of the directory for scopes.
 
-    It is `root`, else `$LASTOUT_ROOT`, else `$XDG_RUNTIME_DIR/lastout` if that
-    is a directory of ours, else `lastout-<uid>` in the directory for temporary
-    files.
+    The path is `root`, else `$LASTOUT_ROOT`, else `$XDG_RUNTIME_DIR/lastout` if
+    `$XDG_RUNTIME_DIR` belongs to this user, else `lastout-<uid>` in the directory for
+    temporary files.
     """
     if root is not None:
         path = os.fsdecode(root)
@@ -60,7 +62,7 @@ def find_root(root: str | os.PathLike[str] | None) -> str:
     if os.environ.get(ROOT_VARIABLE):
         return os.path.abspath(os.environ[ROOT_VARIABLE])
     runtime = os.environ.get("XDG_RUNTIME_DIR", "")
-    # After `su` and `sudo` it is often still that of the former user.
+    # Its owner is checked, because after `su` and `sudo` it often is the former user's.
     if os.path.isdir(runtime) and os.stat(runtime).st_uid == os.geteuid():
         return os.path.join(os.path.abspath(runtime), USUAL_ROOT)
     return os.path.join(files.temporary_directory(), f"{USUAL_ROOT}-{os.geteuid()}")
@@ -75,11 +77,11 @@ def _has_encoding(path: str) -> bool:
 
 
 def check_name(name: str) -> str:
-    """`name` if a scope can have it.
+    """`name`, checked to be a name that a scope can have.
 
     Raises:
-        TypeError: it is not a string.
-        UsageError: it cannot be the name of a directory, or is reserved.
+        TypeError: `name` is not a string.
+        UsageError: `name` cannot be the name of a directory, or is reserved.
     """
     if not isinstance(name, str):
         raise TypeError(f"the name of a scope must be a string, not {name!r}")
@@ -102,7 +104,7 @@ def check_name(name: str) -> str:
 
 @contextmanager
 def refusals(doing: str, path: str, hints: Mapping[str, str] = _HINTS) -> Iterator[None]:
-    """Say what could not be done, where, and what helps, when the system refuses."""
+    """Turn an `OSError` of the block into an error that says what failed, where, and what helps."""
     try:
         yield
     except OSError as error:
@@ -114,7 +116,7 @@ def refusals(doing: str, path: str, hints: Mapping[str, str] = _HINTS) -> Iterat
 def refusal(
     error: OSError, doing: str, path: str, hints: Mapping[str, str] = _HINTS
 ) -> SystemRefused:
-    """The error that says it."""
+    """The error that says what failed, where, and what helps."""
     hint = hints.get(errorcode.get(error.errno or 0, ""), "")
     return SystemRefused(
         f"cannot {doing} {path!r}: {error.strerror or error}{hint and '; ' + hint}",
@@ -124,7 +126,7 @@ def refusal(
 
 
 def open_root(path: str, create: bool, checks_locks: bool = True) -> PrivateDescriptor | None:
-    """The root, open and checked; `None` if it is not there and is not to be made."""
+    """Open and check the root; `None` if it does not exist and is not to be created."""
     while True:
         try:
             root = PrivateDescriptor(path, _FLAGS)
@@ -135,7 +137,7 @@ def open_root(path: str, create: bool, checks_locks: bool = True) -> PrivateDesc
             with refusals("make the directory for scopes", path, _HINTS | _NOT_THERE_YET):
                 os.makedirs(os.path.dirname(path), exist_ok=True)
                 _make(path)
-        except OSError as error:  # a link, no directory, or what the system does not allow
+        except OSError as error:  # a link, no directory, or not permitted
             _refuse_odd(path)
             raise refusal(error, "open the directory for scopes", path) from error
     try:
@@ -149,7 +151,7 @@ def open_root(path: str, create: bool, checks_locks: bool = True) -> PrivateDesc
 
 
 def open_directory(name: str, parent: PrivateDescriptor, path: str) -> PrivateDescriptor | None:
-    """A directory of ours in `parent`, open and checked; `None` if it is not there."""
+    """Open and check a directory of this user in `parent`; `None` if it does not exist."""
     try:
         directory = PrivateDescriptor(name, _FLAGS, parent.number)
     except FileNotFoundError:
@@ -166,7 +168,7 @@ def open_directory(name: str, parent: PrivateDescriptor, path: str) -> PrivateDe
 
 
 def check_ours(found: os.stat_result, path: str) -> None:
-    """Raise `RootRefused` unless it is ours and nobody else can write there."""
+    """Raise `RootRefused` if another user owns the path, or can write there."""
     if found.st_uid != os.geteuid():
         why, advice = f"it belongs to user {found.st_uid}", "choose another root (LASTOUT_ROOT)"
     elif found.st_mode & 0o022:
@@ -177,10 +179,10 @@ def check_ours(found: os.stat_result, path: str) -> None:
 
 
 def _refuse_odd(path: str) -> None:
-    """Say so if it could not be opened because it is a link, or no directory."""
+    """Raise `RootRefused` if the path is a link, or no directory."""
     try:
         mode = os.lstat(path).st_mode
-    except OSError:  # nothing can be said of it: why it could not be opened is the reason
+    except OSError:  # its type is unknown, so the caller raises the error of the open
         return
     if not stat.S_ISDIR(mode):
         what = "a symbolic link" if stat.S_ISLNK(mode) else "not a directory"
@@ -195,16 +197,17 @@ def _make(path: str) -> None:
     try:
         os.mkdir(path, 0o700)
     except FileExistsError:
-        return  # another process was faster; it is checked like any other
+        return  # another process was faster; the caller checks its directory
 
 
 def trust(path: str) -> None:
-    """Note in the root, for everybody who uses it, that locks can be relied on there.
+    """Note in the root, for every process that uses it, that locks can be relied on there.
 
-    Its user knows: it is the user's own, and nobody else can write there.
+    The note itself can be trusted, because only the root's user can write there.
 
     Raises:
-        RootRefused, SystemRefused: it is not, or cannot be made.
+        RootRefused: the root is a link, or another user can write there.
+        SystemRefused: the root, or the note, cannot be made.
     """
     root = open_root(path, create=True, checks_locks=False)
     assert root is not None

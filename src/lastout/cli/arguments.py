@@ -1,4 +1,7 @@
-"""What can be said on the command line, and the help that explains it."""
+"""The arguments of the command line, and the help that explains them.
+
+Tested by: tests/cli/test_list_show.py, tests/cli/test_run.py
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ if TYPE_CHECKING:
 _UNITS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
-def parser() -> ArgumentParser:
+def make_parser() -> ArgumentParser:
     """The parser of `lastout`."""
     top = ArgumentParser(
         prog="lastout",
@@ -57,7 +60,7 @@ def parser() -> ArgumentParser:
             """
         ),
     )
-    top.add_argument("--version", action=_Version, nargs=0, help="show the version, and end")
+    top.add_argument("--version", action=_VersionAction, nargs=0, help="show the version, and end")
     actions = top.add_subparsers(dest="action", required=True, metavar="COMMAND")
     _add_run(actions)
     _add_looks(actions)
@@ -66,8 +69,8 @@ def parser() -> ArgumentParser:
     return top
 
 
-def parse(top: ArgumentParser, argv: Sequence[str] | None) -> Namespace:
-    """What was asked for; ends the program with status 2 if that makes no sense."""
+def parse_arguments(top: ArgumentParser, argv: Sequence[str] | None) -> Namespace:
+    """Parse the arguments; ends the program with status 2 if they are wrong."""
     options = top.parse_args(argv)
     if options.action == "run":
         if options.command[:1] == ["--"]:
@@ -119,13 +122,13 @@ def _add_run(actions: Any) -> None:
     )
     run.add_argument(
         "--timeout",
-        type=seconds,
+        type=parse_seconds,
         metavar="TIME",
         help="end COMMAND after this time: seconds, or with s, m, h or d behind the number",
     )
     run.add_argument(
         "--grace",
-        type=seconds,
+        type=parse_seconds,
         default=5.0,
         metavar="TIME",
         help="the time between SIGTERM and SIGKILL (default: 5)",
@@ -267,7 +270,7 @@ def _name(to: ArgumentParser, text: str, nargs: str | None = None) -> None:
     action.completer = _names
 
 
-def seconds(text: str) -> float:
+def parse_seconds(text: str) -> float:
     """A time such as `90`, `1.5m` or `2h`, in seconds."""
     number, unit = (text[:-1], text[-1]) if text[-1:] in _UNITS else (text, "s")
     try:
@@ -280,12 +283,12 @@ def seconds(text: str) -> float:
 
 
 def _names(**asked: Any) -> list[str]:
-    from .completion import names
+    from .completion import scope_names
 
-    return names(**asked)
+    return scope_names(**asked)
 
 
-class _Version(Action):
+class _VersionAction(Action):
     """Finds the version only where it is asked for."""
 
     def __call__(self, parser: ArgumentParser, *_: object, **__: object) -> None:

@@ -2,6 +2,8 @@
 
 The other well-kept one, shtab, writes scripts that need no Python when TAB is
 pressed; but these know no scopes, and there are none for fish.
+
+Tested by: tests/cli/test_completion.py
 """
 
 from __future__ import annotations
@@ -16,8 +18,8 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
 
-def script(options: Namespace) -> int:
-    """Print what teaches a shell to complete; the exit status.
+def print_script(options: Namespace) -> int:
+    """Print the script by which a shell completes; returns the exit status.
 
     Raises:
         UsageError: argcomplete is not installed.
@@ -31,16 +33,16 @@ def script(options: Namespace) -> int:
     return 0
 
 
-def complete(parser: ArgumentParser) -> None:
-    """Answer the shell, which asks for what could come next, and end."""
+def answer_shell(parser: ArgumentParser) -> None:
+    """Answer a shell that asks for completions, and end."""
     if interpreter_has("argcomplete"):
         import argcomplete
 
         argcomplete.autocomplete(parser)
 
 
-def names(parsed_args: Namespace, **_: object) -> list[str]:
-    """The scopes that there are."""
+def scope_names(parsed_args: Namespace, **_: object) -> list[str]:
+    """The names of the existing scopes."""
     try:
         return LocalBackend(getattr(parsed_args, "root", None)).scopes()
     except LastoutError:

@@ -1,4 +1,7 @@
-"""The command `lastout`: its arguments, and which room does the work."""
+"""The command `lastout`: its arguments, and which module does the work.
+
+Tested by: tests/cli/test_list_show.py, tests/cli/test_output.py
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,8 @@ import os
 import signal
 
 from ..errors import LastoutError
-from .arguments import parse, parser
-from .output import flush, tell
+from .arguments import make_parser, parse_arguments
+from .output import flush, print_error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,42 +23,42 @@ TROUBLE: Final = 2
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line `argv`, that of this process for `None`; its exit status."""
-    arguments = parser()
+    arguments = make_parser()
     if "_ARGCOMPLETE" in os.environ:
-        from .completion import complete
+        from .completion import answer_shell
 
-        complete(arguments)
+        answer_shell(arguments)
     try:
         try:
-            return _work(parse(arguments, argv))
+            return _work(parse_arguments(arguments, argv))
         finally:
-            flush()  # whether it is read, or has room, is known only now
+            flush()  # only this tells whether the output is read, or has room
     except BrokenPipeError:
         return 128 + signal.SIGPIPE
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
     except LastoutError as error:
-        tell(str(error))
+        print_error(str(error))
         return TROUBLE
 
 
 def _work(options: Namespace) -> int:
     if options.action == "run":
-        from .run import run
+        from .run.run_program import run_program
 
-        return run(options)
+        return run_program(options)
     if options.action == "reap":
-        from .reaping import reap
+        from .reap import reap_scopes
 
-        return reap(options)
+        return reap_scopes(options)
     if options.action == "completion":
-        from .completion import script
+        from .completion import print_script
 
-        return script(options)
+        return print_script(options)
     if options.action == "watch":
-        from .watching import watch
+        from .watch import watch_scopes
 
-        return watch(options)
-    from .looking import look
+        return watch_scopes(options)
+    from .list_show import list_or_show
 
-    return look(options)
+    return list_or_show(options)

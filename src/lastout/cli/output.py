@@ -1,8 +1,10 @@
-"""What is printed: a standard output that refuses it ends the command, a standard error never.
+"""Output: an error of standard output ends the command, an error of standard error does not.
 
-Both can be closed, full, or a pipe that nobody reads.  What was refused once would be
-tried again when the interpreter ends, which then complains, and changes the status: so
-the descriptor leads nowhere from then on.
+Both can be closed, full, or a pipe without a reader.  The interpreter would try refused output
+again at its end, complain and change the status, so after an error the descriptor leads
+nowhere.
+
+Tested by: tests/cli/test_output.py
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ def printing() -> Iterator[TextIO | None]:
     """Standard output, for this block to print to; `None` if there is none.
 
     Raises:
-        BrokenPipeError: nobody reads it any more.
+        BrokenPipeError: its reader has closed the pipe.
         SystemRefused: it cannot be written to.
     """
     try:
@@ -41,7 +43,7 @@ def printing() -> Iterator[TextIO | None]:
 
 
 def flush() -> None:
-    """Print what is not printed yet; raises as `printing`."""
+    """Write buffered output; raises as `printing`."""
     try:
         if sys.stderr:
             sys.stderr.flush()
@@ -52,8 +54,8 @@ def flush() -> None:
             out.flush()
 
 
-def tell(text: str) -> None:
-    """Say something on standard error, in a line; if that cannot be written to, to nobody."""
+def print_error(text: str) -> None:
+    """Print a line on standard error; do nothing if that cannot be written to."""
     if sys.stderr is None:
         return
     try:

@@ -1,8 +1,9 @@
 """Tables: with rich on a terminal, as plain aligned text everywhere else.
 
-Nothing is ever cut off, but what processes run.  Where a terminal is too narrow for a
-table, first its columns that can be spared go; where that does not help, each row becomes a
-block of lines.
+Only commands of processes are ever cut off.  If a terminal is too narrow for a table, the
+spare columns are left out first; if that is not enough, each row becomes a block of lines.
+
+Tested by: tests/cli/test_tables.py, tests/cli/test_narrow.py
 """
 
 from __future__ import annotations
@@ -22,20 +23,20 @@ if TYPE_CHECKING:
 
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 _GAP: Final = 2  # between two columns
-_LEAST: Final = 24  # what a long column has at least: narrower, a path is a ribbon
+_LEAST: Final = 24  # the least width of a long column, because paths in a narrower one break often
 _BEGIN: Final = 48  # letters of a long command line that are shown: its begin, and its end
 _END: Final = 20
 
 
-class Column:
+class TableColumn:
     """A column of a table.
 
     Args:
-        title: what stands above it.
+        title: the heading of the column.
         right: whether it is aligned to the right, as numbers are.
-        long: whether it may be broken where there is little room.
-        spare: whether it may be left out where there is little room, the lowest first;
-            0 is never.
+        long: whether its cells may be broken if there is little room.
+        spare: the order in which columns are left out if there is little room, the lowest
+            first; 0 is never.
     """
 
     __slots__ = ("long", "right", "spare", "title")
@@ -47,21 +48,21 @@ class Column:
         self.spare = spare
 
 
-class Table:
+class TextTable:
     """Rows below titles.
 
     Args:
-        columns: what stands in each row.
+        columns: the columns.
         rows: the cells, as text.
         heading: a line above it.
     """
 
     def __init__(
-        self, columns: Sequence[Column], rows: Iterable[Sequence[str]], heading: str = ""
+        self, columns: Sequence[TableColumn], rows: Iterable[Sequence[str]], heading: str = ""
     ) -> None:
         self.columns = columns
-        self.rows = [[shown(cell) for cell in row] for row in rows]
-        self.heading = shown(heading)
+        self.rows = [[escape_unprintable(cell) for cell in row] for row in rows]
+        self.heading = escape_unprintable(heading)
 
     def plain(self) -> str:
         """As text: two spaces between columns, nothing cut off."""
@@ -152,21 +153,24 @@ _STYLES = {
 }
 
 
-def put(parts: Sequence[Table | str]) -> None:
+def print_tables(parts: Sequence[TextTable | str]) -> None:
     """Print tables and lines, with an empty line between any two."""
     with printing() as out:
         if isinstance(out, TextIOWrapper):
-            out.reconfigure(errors="backslashreplace")  # a letter that its encoding lacks
+            out.reconfigure(errors="backslashreplace")  # for characters that its encoding lacks
         if is_rich(out):
             from rich.console import Console
 
-            Console(file=out, highlight=False).print(rich(parts))
+            Console(file=out, highlight=False).print(as_rich(parts))
             return
-        texts = [part.plain() if isinstance(part, Table) else shown(part) for part in parts]
+        texts = [
+            part.plain() if isinstance(part, TextTable) else escape_unprintable(part)
+            for part in parts
+        ]
         print("\n\n".join(texts), file=out)
 
 
-def rich(parts: Sequence[Table | str]) -> Any:
+def as_rich(parts: Sequence[TextTable | str]) -> Any:
     """Tables and lines as one thing for rich to print."""
     from rich.console import Group
     from rich.text import Text
@@ -174,7 +178,7 @@ def rich(parts: Sequence[Table | str]) -> Any:
     found: list[Any] = []
     for part in parts:
         found += [Text("")] if found else []
-        found.append(part if isinstance(part, Table) else Text(shown(part)))
+        found.append(part if isinstance(part, TextTable) else Text(escape_unprintable(part)))
     return Group(*found)
 
 
@@ -184,15 +188,15 @@ def is_rich(stream: TextIO | None) -> bool:
     return able and interpreter_has("rich")
 
 
-def shown(text: str) -> str:
+def escape_unprintable(text: str) -> str:
     """The same, but nothing in it can move a cursor or break a line."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
-def command(words: Sequence[str]) -> str:
-    """What a process runs, in a line: where that is long, its begin and its end."""
+def shorten_command(words: Sequence[str]) -> str:
+    """The command of a process in one line; of a long command the begin and the end."""
     program, *others = words or [""]
     if program.startswith("/") and not any(map(str.isspace, program)):  # else it may be a title
         program = os.path.basename(program)
@@ -202,7 +206,7 @@ def command(words: Sequence[str]) -> str:
     return f"{text[:_BEGIN].rstrip()} ... {text[-_END:].lstrip()}"
 
 
-def age(seconds: float | None) -> str:
+def format_age(seconds: float | None) -> str:
     """A time in the biggest unit that it fills, such as `12s` or `3h`."""
     if seconds is None:
         return "?"
@@ -212,7 +216,7 @@ def age(seconds: float | None) -> str:
     return f"{seconds:.0f}s"
 
 
-def size(number: int, complete: bool = True) -> str:
+def format_size(number: int, complete: bool = True) -> str:
     """A number of bytes, such as `1.2 MB`."""
     value, unit = float(number), 0
     while value >= 999.5 and unit < len(_UNITS) - 1:

@@ -1,4 +1,7 @@
-"""What lastout raises: one base class, each error named by whose act it was."""
+"""The errors that lastout raises, all derived from `LastoutError`.
+
+Tested by: tests/process/test_report.py, tests/shared/test_bad_input.py
+"""
 
 from __future__ import annotations
 
@@ -29,9 +32,9 @@ if TYPE_CHECKING:
 class LastoutError(Exception):
     """The base of every error that lastout raises on purpose.
 
-    Each one says in its text what happened, where, and what to do, and holds
-    the same data as attributes.  All of them can be pickled: an error made in
-    a worker reaches its parent whole.
+    The text of each error says what happened, where, and what to do; its attributes hold
+    the same data.  Every error can be pickled, so an error made in a worker reaches its
+    parent whole.
     """
 
     def __init__(self, message: str, **data: object) -> None:
@@ -47,7 +50,7 @@ def _rebuild(cls: type[LastoutError], message: str, data: dict[str, object]) -> 
 
 
 class UsageError(LastoutError, ValueError):
-    """The caller asked for something that cannot be done; nothing was changed."""
+    """The caller asked for something impossible; nothing was changed."""
 
 
 class HandlerTimeout(LastoutError, TimeoutError):
@@ -63,7 +66,7 @@ class HandlerTimeout(LastoutError, TimeoutError):
 
 
 def __getattr__(name: str) -> object:
-    # Those of scopes are loaded when one is first named: most programs have no scope.
+    # The errors of scopes are loaded at their first use, because most programs have no scope.
     shared = load(f"{__name__}.shared")
     if name not in shared.ALL:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,4 +1,7 @@
-"""Errors of the shared half; their public name is in `lastout.errors`."""
+"""Errors of scopes; their public names are in `lastout.errors`.
+
+Tested by: tests/shared/test_bad_input.py, tests/shared/test_scope.py
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from . import HandlerTimeout, LastoutError, UsageError
 
 
 class ArtifactExists(UsageError, FileExistsError):
-    """What was to be made is there already; it was not touched.
+    """An artifact to be made exists already; it was not touched.
 
     Attributes:
         kind: the kind of artifact.
@@ -18,7 +21,7 @@ class ArtifactExists(UsageError, FileExistsError):
 
 
 class ArtifactMissing(UsageError, FileNotFoundError):
-    """What was named as existing is not there.
+    """An artifact that should exist does not.
 
     Attributes:
         kind: the kind of artifact.
@@ -30,7 +33,7 @@ class ArtifactMissing(UsageError, FileNotFoundError):
 
 
 class ArtifactReplaced(LastoutError):
-    """Somebody put something else where an artifact was; it was left alone.
+    """Something else lies where an artifact was; it was left alone.
 
     Attributes:
         kind: the kind of artifact.
@@ -62,7 +65,7 @@ class CleanupFailed(LastoutError):
 
     Attributes:
         kind: the kind of artifact.
-        location: what or where it is.
+        location: its path, name or other address.
     """
 
     kind: str
@@ -70,7 +73,7 @@ class CleanupFailed(LastoutError):
 
 
 class CleanupTimeout(CleanupFailed, HandlerTimeout):
-    """An artifact was not cleaned in the time there was; it stays recorded."""
+    """An artifact was not cleaned in time; it stays recorded."""
 
 
 class JournalTooNew(LastoutError):
@@ -88,10 +91,10 @@ class JournalTooNew(LastoutError):
 
 
 class SystemRefused(LastoutError, OSError):
-    """The system refused what a scope needs: no space, no descriptors, no permission, gone.
+    """The system refused something that a scope needs, for example space or a descriptor.
 
     Attributes:
-        path: what it was about.
+        path: the path that the system refused to use.
         errno: the system's number for the reason, or `None`.
     """
 
@@ -103,11 +106,11 @@ class SystemRefused(LastoutError, OSError):
 
 
 class ScopeGone(SystemRefused):
-    """Somebody removed the directory of a scope, or took its journal, while it was in use."""
+    """The directory or a journal of a scope was removed, or taken over, while in use."""
 
 
 class ScopeBusy(LastoutError, TimeoutError):
-    """Another process holds a scope, and did not let go of it in time.
+    """Another process holds a scope, and did not unlock it in time.
 
     Attributes:
         path: the scope's directory.
@@ -120,7 +123,7 @@ class RootRefused(LastoutError, PermissionError):
     """The directory for scopes cannot be trusted; nothing in it was touched.
 
     Attributes:
-        path: the directory, or what is wrong in it.
+        path: the directory, or the path in it that cannot be trusted.
         file_system: the type of its file system, if that is why; else empty.
     """
 
@@ -129,7 +132,7 @@ class RootRefused(LastoutError, PermissionError):
 
 
 class JournalDamaged(LastoutError):
-    """Something else than a record stands in a member's journal.
+    """A member's journal contains something else than records.
 
     Attributes:
         scope: the path of the scope.
@@ -141,24 +144,24 @@ class JournalDamaged(LastoutError):
 
 
 class CleanupBlocked(CleanupFailed):
-    """An artifact stays, because one that must go before it could not be cleaned."""
+    """An artifact stays, because an artifact that must go before it could not be cleaned."""
 
 
 class CleanupWarning(RuntimeWarning):
-    """Something could not be cleaned when a `with Scope(...)` block was left; it stays recorded."""
+    """An artifact was not cleaned at the end of a `with Scope(...)` block; it stays recorded."""
 
 
 class GuardianWarning(RuntimeWarning):
-    """A scope that wants a guardian has none; the next to join, leave or reap cleans."""
+    """A scope that wants a guardian has none, so the next to join, leave or reap cleans."""
 
 
 class SharedFixtureFailed(LastoutError):
     """Another worker of the test run could not set up a shared fixture.
 
-    Stands for the error that it got, where that one cannot be pickled.
+    Stands for the worker's error, if that cannot be pickled.
 
     Attributes:
-        fixture: its name and place.
+        fixture: the name and place of the fixture.
         worker: the worker that tried.
     """
 
@@ -171,5 +174,5 @@ class LeakWarning(UserWarning):
 
 
 ALL = {name for name, value in vars().items() if getattr(value, "__module__", "") == __name__}
-for _name in ALL:  # what a traceback shows and a pickle holds is the public name
+for _name in ALL:  # so that tracebacks show, and pickles contain, the public name
     vars()[_name].__module__ = __package__

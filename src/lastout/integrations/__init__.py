@@ -1,13 +1,15 @@
-"""Other people's pools and loops, through their public API only; one vocabulary for all.
+"""Pools and event loops of other packages, through their public API and by the same words.
 
-    pools      worker     whatever takes an `initializer=`: multiprocessing, multiprocess,
+    pools      worker     for every pool with an `initializer=`: multiprocessing, multiprocess,
                           concurrent.futures, loky, joblib, pebble, billiard,
                           a DataLoader
     dask       worker     the same as a plugin of dask.distributed
-               nanny      what keeps its workers keeps the scope
+               nanny      the process that keeps the workers keeps the scope, too
     asyncio    register, unregister, handler, unwind     exit handlers that are coroutines
 
-Nothing of theirs is replaced or patched; billiard's `on_process_exit=` is called as before.
-`import lastout` loads none of these modules, and none of them loads a package of other people's
-before it is used.
+These modules replace and patch nothing in other packages; billiard's `on_process_exit=` is
+called as before.  `import lastout` loads none of them, and each loads another package only when
+it is used.
+
+Tested by: tests/integrations/test_pools.py
 """

@@ -1,12 +1,14 @@
 """asyncio: exit handlers that are coroutines, run on their loop before it closes.
 
-What `register` does for a process, this does for an event loop.  asyncio has no
-hook for a loop's end, but it closes all asynchronous generators there.  So one
-is left open for each loop, and what stands in its `finally` runs the handlers:
+`register` is for the end of an event loop, as `lastout.register` is for the end of a
+process.  asyncio has no hook for that, but it closes all asynchronous generators then.
+So this module leaves a generator open for each loop, and its `finally` runs the handlers:
 
     asyncio.run, Runner.close  -->  tasks cancelled  -->  shutdown_asyncgens  -->  handlers
     a handled signal           -->  exit handlers, on the watcher's thread    -->  handlers
-    a loop that nobody closed  -->  the end of the process                    -->  handlers
+    a loop that is not closed  -->  the end of the process                    -->  handlers
+
+Tested by: tests/integrations/test_asyncio.py
 """
 
 from __future__ import annotations
@@ -41,7 +43,7 @@ if TYPE_CHECKING:
 
 _ANSWER_SECONDS = 5.0  # how long a busy loop may keep the end of its process waiting
 _LOOK_SECONDS = 0.05
-_CANCEL_SECONDS = 0.1  # for what a handler does when it is cancelled
+_CANCEL_SECONDS = 0.1  # that a handler has for its own cleanup when it is cancelled
 
 _loops: dict[asyncio.AbstractEventLoop, _LoopHandlers] = {}
 _ended: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
@@ -49,10 +51,10 @@ _unwinding: ContextVar[bool] = ContextVar("lastout_unwinding", default=False)
 
 
 def register(func: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Callable[P, R]:
-    """Call `func(*args, **kwargs)`, and await what it gives, before the running loop closes.
+    """Call `func(*args, **kwargs)`, and await its result, before the running loop closes.
 
     Handlers run last in, first out, each in a task of its own, when all other
-    tasks have been cancelled.  One that fails does not stop the rest.
+    tasks have been cancelled.  A handler that fails does not stop the rest.
 
     Args:
         func: a coroutine function, or any callable.
@@ -103,7 +105,7 @@ def handler(
         A decorator that registers a function and returns it unchanged.
 
     Raises:
-        TypeError, UsageError: as `register`, and for a `timeout` that is none.
+        TypeError, UsageError: as `register`, or `timeout` is no number of seconds.
     """
     seconds = check_seconds(timeout, "timeout")
 
@@ -115,10 +117,10 @@ def handler(
 
 
 async def unwind(timeout: float | None = None) -> Report:
-    """Run every handler of the running loop now, last in first out, and say what happened.
+    """Run every handler of the running loop now, last in first out, and report the outcomes.
 
     Args:
-        timeout: seconds for all of them together, or `None` for no limit.
+        timeout: seconds for all handlers together, or `None` for no limit.
 
     Returns:
         For each handler its name, seconds and outcome.
@@ -162,7 +164,7 @@ def _add(new: ExitHandler) -> None:
 
 
 class _LoopHandlers:
-    """The exit handlers of one loop, and what runs them."""
+    """The exit handlers of one loop, and the hooks that run them."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
@@ -172,7 +174,7 @@ class _LoopHandlers:
         self._empty = threading.Event()
         self._hooked = False
         self._left_open = self._wait_for_end()
-        # Its first step waits for nothing: it makes the loop take note of it.
+        # The first step makes the loop take note of the generator; it does not wait.
         with suppress(StopIteration):
             self._left_open.__anext__().send(None)
 
@@ -221,7 +223,7 @@ class _LoopHandlers:
                 if self.entries:
                     outcomes.append(await self._run_last(deadline, failures))
         finally:
-            failures.show()  # whoever unwinds may have given up
+            failures.show()  # here too, because the unwinding task may be cancelled
         return outcomes
 
     async def _run_last(self, deadline: Deadline, failures: FailureList) -> Outcome:
@@ -231,7 +233,7 @@ class _LoopHandlers:
         failure = await self._run(entry, limit)
         seconds = monotonic() - started
         if failure is not None:
-            # By the registry: later still, where the handlers of the process run too.
+            # By the registry, which waits if the handlers of the process are running.
             failures.add(failure, entry.func, failure.__traceback__, registry.show)
         return Outcome(entry.name, seconds, Failure(failure) if failure else None)
 
@@ -242,7 +244,7 @@ class _LoopHandlers:
         try:
             await asyncio.wait([task], timeout=limit)
         finally:
-            overdue = not task.done()  # or whoever unwinds gave up
+            overdue = not task.done()  # late, or the unwinding task is being cancelled
             if overdue:
                 task.cancel()
                 await asyncio.wait([task], timeout=_CANCEL_SECONDS)
@@ -253,7 +255,7 @@ class _LoopHandlers:
     # From outside the loop.
 
     def _end_of_process(self) -> None:
-        """The process ends, or a signal ends it, and the loop has not ended."""
+        """Run the handlers when the process ends, by itself or by a signal, before the loop."""
         self._hooked = False
         if not self.entries or self.pid != os.getpid():
             return
@@ -263,12 +265,13 @@ class _LoopHandlers:
             self.loop.run_until_complete(self.unwind(Deadline()))
         elif _running_here() is not self.loop:
             self._unwind_from_outside()
-        # Else a coroutine has the process unwound.  It cannot wait for itself; the loop's end does.
+        # Else a coroutine unwinds the process.  It cannot wait for itself, so the handlers run
+        # at the end of the loop.
 
     def _unwind_from_outside(self) -> None:
         asyncio.run_coroutine_threadsafe(self._unwind_for_another(), self.loop)
         answered = monotonic()
-        while not self._empty.wait(_LOOK_SECONDS):  # nothing tells of a loop that is closed
+        while not self._empty.wait(_LOOK_SECONDS):  # by looks, because no event says "closed"
             if self.loop.is_closed():
                 self._say_lost()
             if self._turn.locked():
@@ -295,7 +298,7 @@ class _LoopHandlers:
 
 
 async def _call(entry: ExitHandler) -> BaseException | None:
-    """Call a handler; what it raises is given back, because SystemExit would stop the loop."""
+    """Call a handler, and return its exception, because a raised SystemExit would stop the loop."""
     try:
         result = entry.func(*entry.args, **entry.kwargs)
         if isawaitable(result):

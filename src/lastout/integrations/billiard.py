@@ -2,9 +2,11 @@
 
     jobs  -->  on_exit(pid, status) of the pool  -->  exit handlers  -->  os._exit
 
-A worker of `billiard.Pool` ends past atexit and past billiard's own finalizers, and resets
-the handlers of signals after its initializer.  The one thing that it calls before it ends,
-however that comes about, is what the pool was given as `on_process_exit=`.
+A worker of `billiard.Pool` ends without atexit and without billiard's own finalizers, and
+resets the handlers of signals after its initializer.  Before every kind of end it calls only
+one function, the pool's `on_process_exit=`.
+
+Tested by: tests/integrations/test_billiard.py
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ _NO_WORKER: Any = object()
 def run_handlers_at_exit() -> None:
     """Have this process run its exit handlers at its end, if it is a worker of `billiard.Pool`.
 
-    Called in the initializer.  What the pool's own `on_process_exit=` does is done first.
+    Called in the initializer.  The pool's own `on_process_exit=` runs first.
     """
     process = sys.modules.get("billiard.process")
     worker: object = getattr(process and process.current_process(), "_target", None)

@@ -1,13 +1,15 @@
-"""dask.distributed: `worker` and `nanny` as plugins, which its workers begin and end with.
+"""dask.distributed: the plugins `worker` and `nanny`, for the begin and the end of its workers.
 
     client.register_plugin(worker(scope, initializer=..., finalizer=...))
 
     a worker closes, or is ended by SIGTERM    its finalizer runs, and it leaves the scopes
-    its process is killed                      its nanny starts another one, which joins
+    its process is killed                      its nanny starts a new worker, which joins
                                                and cleans up after it
 
-A worker may be a process, or a thread of the client's.  A scope is of one
-machine: use this with clusters of one machine, or with one scope on each.
+A worker may be a process, or a thread of the client's.  A scope belongs to one
+machine: use this with clusters of one machine, or with one scope on each machine.
+
+Tested by: tests/integrations/test_dask.py
 """
 
 from __future__ import annotations
@@ -42,15 +44,15 @@ def worker(
 
     Args:
         scopes: each worker joins these, and cleans up after workers that were killed.
-        initializer: called in each worker, also in those that come later.
+        initializer: called in each worker, even if it joins the cluster later.
         finalizer: called once when the worker closes or its process ends.  A nanny kills
             a worker that needs more than 4 seconds to close.
-        timeout: seconds that the finalizer may take.  Where it overruns while the client
-            waits, as in `unregister_worker_plugin`, that raises `HandlerTimeout`.
-        signals: what ends a worker's process in order; left alone where it is a thread.
+        timeout: seconds that the finalizer may take.  If it takes longer while the client
+            waits, as in `unregister_worker_plugin`, that call raises `HandlerTimeout`.
+        signals: the signals that end a worker's process in order; not handled in a thread.
 
     Returns:
-        What `Client.register_plugin` takes.
+        A plugin for `Client.register_plugin`.
 
     Raises:
         TypeError, UsageError: as `lastout.integrations.pools.worker`.
@@ -65,30 +67,30 @@ def nanny(
     finalizer: Callable[[], object] | None = None,
     timeout: float | None = None,
 ) -> NannyPlugin:
-    """Make a plugin for the nannies: what outlives a worker that is killed.
+    """Make a plugin for the nannies, which outlive a worker that is killed.
 
-    A scope ends with its last member.  Where the client is not in it, or on another
-    machine, the nannies keep it from ending between a worker and the next.
+    A scope ends with its last member.  If the client is not a member, or runs on another
+    machine, the nannies keep the scope from ending between a worker and the next.
 
     Args:
         scopes: each nanny's process joins these.
-        initializer: called in it when the plugin comes to a nanny.
+        initializer: called in a nanny's process when the plugin comes to the nanny.
         finalizer: called once when the nanny closes.
         timeout: seconds that the finalizer may take.
 
     Returns:
-        What `Client.register_plugin` takes.
+        A plugin for `Client.register_plugin`.
 
     Raises:
         TypeError, UsageError: as `worker`.
     """
-    # A nanny's signals are those of the program that it runs in.
+    # Without signals, because the program that a nanny runs in decides about them.
     begin = pools.worker(*scopes, initializer=initializer, signals=(), outlive_parent=True)
     return _OfNanny(begin, finalizer, timeout)
 
 
 class _PluginLifetime:
-    """The begin and the end of something that can close before its process ends."""
+    """The begin and the end of a worker or nanny, which may close before its process ends."""
 
     def __init__(
         self,
@@ -96,7 +98,7 @@ class _PluginLifetime:
         finalizer: Callable[[], object] | None,
         timeout: float | None,
     ) -> None:
-        # Checked here, where they are given; registered here by each worker for itself.
+        # Made only to check the arguments; each worker registers its finalizer in `_set_up`.
         pools.worker(finalizer=finalizer, timeout=timeout)
         self._begin = begin
         self._finalizer = finalizer
@@ -123,19 +125,19 @@ class _PluginLifetime:
 
 class _OfWorker(_PluginLifetime, WorkerPlugin):
     def setup(self, worker: object) -> None:  # noqa: ARG002  (dask gives it by name)
-        """The plugin came to a worker."""
+        """Begin, because the plugin came to a worker."""
         self._set_up()
 
     def teardown(self, worker: object) -> None:  # noqa: ARG002
-        """The worker closes, or the plugin is taken away."""
+        """End, because the worker closes or the plugin is removed."""
         self._tear_down()
 
 
 class _OfNanny(_PluginLifetime, NannyPlugin):
     def setup(self, nanny: object) -> None:  # noqa: ARG002
-        """The plugin came to a nanny."""
+        """Begin, because the plugin came to a nanny."""
         self._set_up()
 
     def teardown(self, nanny: object) -> None:  # noqa: ARG002
-        """The nanny closes, or the plugin is taken away."""
+        """End, because the nanny closes or the plugin is removed."""
         self._tear_down()

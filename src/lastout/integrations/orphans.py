@@ -1,9 +1,11 @@
-"""Orphans: a worker whose parent was killed, and that waits for jobs for ever.
+"""Orphans: end a worker whose parent was killed, instead of letting it wait for jobs for ever.
 
-The pipe that jobs come through does not end with the parent, because each
-worker has the other end of it too.  So a thread waits for the parent itself:
+The pipe for jobs does not end with the parent, because each worker has its other
+end too.  So a thread waits for the parent itself:
 
     parent dies  ==>  the kernel wakes the thread  ==>  SIGTERM to this process
+
+Tested by: tests/integrations/test_pools.py, tests/process/test_parent.py
 """
 
 from __future__ import annotations
@@ -14,21 +16,18 @@ from functools import partial
 
 from .._exits import PACKAGES
 from .._exits.parent import end_after, wait_until_dead
-from .._platform.genuine import UnpatchedModule
 from .._platform.pids import has_pidfds
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_thread, select = UnpatchedModule("_thread"), UnpatchedModule("select")
-
 
 def end_with_starter() -> bool:
-    """Have this process sent SIGTERM when the one that started it is dead.
+    """Have this process sent SIGTERM when the process that started it is dead.
 
     Returns:
-        `False` where no package started this process: that may live as long as it likes.
+        `False` if no package started this process, which then may outlive its parent.
     """
     parent = _parent()
     if parent is None:
@@ -38,10 +37,11 @@ def end_with_starter() -> bool:
 
 
 def _parent() -> Any:
-    """The process that started this one, as multiprocessing or multiprocess know it."""
+    """The parent of this process, as multiprocessing or multiprocess know it."""
     modules = [sys.modules.get(f"{package}.process") for package in PACKAGES]
     parents = [parent for module in modules if module and (parent := module.parent_process())]
-    # Forked from a child of the other package, this process knows of its grandparent as well.
+    # The parent first: if a child of one package forks this process by the second package, the
+    # first package still names the grandparent.
     parents.sort(key=lambda parent: parent.pid != os.getppid())
     return parents[0] if parents else None
 
@@ -57,7 +57,7 @@ def _is_alive(parent: Any) -> bool:
     if parent.pid == os.getppid():
         return True
     try:
-        # Between a forkserver's child and its parent stands the server.
+        # A child of a fork server has another `getppid`, because the server forked it.
         return bool(parent.is_alive())
     except (TypeError, ValueError):
-        return False  # loky's cannot be asked, and stand right above their children
+        return False  # loky's parent objects cannot be asked, but `getppid` has told: it has ended

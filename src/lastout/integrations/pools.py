@@ -1,9 +1,11 @@
-"""Pools: what a worker does at its start and at its end, as their `initializer=`.
+"""Pools: the start and the end of a worker, both by the `initializer=` of the pool.
 
-A pool calls its initializer in each worker, and has nothing for a worker's end.
-`worker` makes an initializer that brings the end with it:
+A pool calls its initializer in each worker, and has no hook for a worker's end.
+`worker` makes an initializer that sets up the end as well:
 
     signals, scopes  -->  initializer(*initargs)  -->  jobs  -->  finalizer()  -->  leave
+
+Tested by: tests/integrations/test_pools.py
 """
 
 from __future__ import annotations
@@ -34,9 +36,9 @@ def worker(
     signals: Iterable[int] = (signal.SIGTERM, signal.SIGHUP),
     outlive_parent: bool = False,
 ) -> Worker:
-    """Make an initializer for the workers of a pool, which sees to their end as well.
+    """Make an initializer for the workers of a pool that handles their end as well.
 
-    For everything that takes `initializer=`, and for the `worker_init_fn=` of a
+    For every pool that takes `initializer=`, and for the `worker_init_fn=` of a
     DataLoader::
 
         with Pool(4, worker(scope, initializer=connect, finalizer=disconnect), (url,)) as pool:
@@ -45,22 +47,22 @@ def worker(
     Args:
         scopes: each worker joins these, until it ends, and thereby cleans up after workers
             that were killed; `current_scope()` in a job is the last of them.
-        initializer: called first, with whatever arguments the pool gives (`initargs=`).
+        initializer: called first, with the arguments that the pool gives (`initargs=`).
         finalizer: called once in each worker at its end, without arguments, before all
-            exit handlers that were registered earlier; not if `initializer` raised.  Where
+            exit handlers that were registered earlier; not if `initializer` raised.  If
             workers are threads of one process, it is called once for each of them when
             that process ends, not when the pool does.
         timeout: seconds that the finalizer may take.
-        signals: what ends a worker in order; none for an empty tuple.  Left alone where
-            the worker is a thread or a subinterpreter.
+        signals: the signals that end a worker in order; none for an empty tuple.  Not
+            handled if the worker is a thread or a subinterpreter.
         outlive_parent: whether a worker goes on when the process that started it is
-            dead.  Else it is sent SIGTERM.
+            dead.  Otherwise it is sent SIGTERM.
 
     Returns:
-        What the pool takes; it can be pickled if its functions can.
+        An initializer for the pool; it can be pickled if its functions can.
 
     Raises:
-        TypeError: something is not a scope, not callable, or no number of seconds.
+        TypeError: an argument is not a scope, not callable, or no number of seconds.
         UsageError: this process has left one of the scopes, or `timeout` is negative.
 
     >>> from concurrent.futures import ProcessPoolExecutor
@@ -72,7 +74,7 @@ def worker(
 
 
 class Worker:
-    """Begins a worker where it is called, and sees to its end; can be pickled."""
+    """The initializer made by `worker`, which sets a worker up and registers its end."""
 
     def __init__(
         self,
@@ -94,8 +96,8 @@ class Worker:
         self._outlive_parent = outlive_parent
 
     def __call__(self, *args: object) -> None:
-        """Begin: called by the pool, in the worker."""
-        # A worker may be a thread, or a subinterpreter: there the signals are others' business.
+        """Set up the worker in which the pool calls this."""
+        # In a thread or a subinterpreter the program, not the worker, decides about signals.
         if in_main_thread() and in_main_interpreter():
             if self._signals:
                 handle_signals(*self._signals)
@@ -113,7 +115,7 @@ class Worker:
 
 
 class _Joining:
-    """Joins a scope for itself: whoever made this may end, and it stays."""
+    """Joins a scope as a member that stays when the process that made this ends."""
 
     terminates_itself = False
 
@@ -122,8 +124,9 @@ class _Joining:
         self._pickled = pickle.dumps(scope)
 
     def __call__(self) -> None:
-        pickle.loads(self._pickled)._membership().will_outlive_parent()
-        reap(*self._place)  # a forked process is a member already, and has not looked around
+        member = pickle.loads(self._pickled)._membership()
+        member.workers.outlive_parent(member.journal)
+        reap(*self._place)  # a forked process is a member already, so joining did not clean
 
 
 def _check_scope(scope: object) -> Scope:

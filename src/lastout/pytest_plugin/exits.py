@@ -1,4 +1,7 @@
-"""exit_registry: exit handlers of one test, apart from those of the process."""
+"""exit_registry: exit handlers of one test, apart from the handlers of the process.
+
+Tested by: tests/pytest_plugin/test_exits.py
+"""
 
 from __future__ import annotations
 
@@ -22,8 +25,8 @@ if TYPE_CHECKING:
 class ExitRegistry:
     """The exit handlers of one test, with the functions that `lastout` has for them.
 
-    They are those functions: while the test runs, `lastout.register` and all the
-    others act on this registry, whoever calls them.
+    They are the same functions: while the test runs, `lastout.register` and the rest
+    act on this registry, from any caller.
 
     ======================  =====================================================
     `register`              put a handler on it, to be called with these arguments
@@ -65,25 +68,25 @@ _outer: list[HandlerStack] = []
 
 
 @contextmanager
-def isolated() -> Iterator[ExitRegistry]:
+def isolated_registry() -> Iterator[ExitRegistry]:
     """A registry for the block, whose handlers run at its end.
 
     Raises:
-        BaseExceptionGroup: what they raised.
+        BaseExceptionGroup: the exceptions of the handlers.
     """
     mine = registry.new_stack()
     _outer.append(registry.exchange(mine))
     try:
         yield ExitRegistry(mine)
-        # In the report, not shown: pytest would tell of each of them a second time.
+        # Only reported, not shown, because pytest would print each failure a second time.
         Report(mine.unwind(Deadline(), lambda *_: None)).raise_failures()
     finally:
         registry.exchange(_outer.pop())
 
 
 @contextmanager
-def outside() -> Iterator[None]:
-    """For the block, the registry of the process: what lasts longer than a test belongs there."""
+def registry_of_process() -> Iterator[None]:
+    """Use the registry of the process in the block, for handlers that outlive a test."""
     if not _outer:
         yield
         return

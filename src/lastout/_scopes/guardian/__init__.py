@@ -1,1 +1,4 @@
-"""Guardian: a process of its own that reaps a scope, and how members come to have one."""
+"""Guardian: a separate process that reaps a scope, and the code by which members start it.
+
+Tested by: tests/shared/test_guardian.py
+"""

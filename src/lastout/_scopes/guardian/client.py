@@ -1,10 +1,12 @@
-"""Guardian: how the members of a scope see to it that it has one.
+"""Client: members of a scope start its guardian when it has none.
 
     want(), join, fork, record ---> is guardian.lock free? ---> start one, hand the lock over
 
-The guardian is a process of its own (`main`), which reaps as soon as a member
-dies.  Nothing depends on it: without one, the next to join, leave or reap
-cleans.  So nothing here raises; what keeps it from running is a warning.
+The guardian is a separate process (`main`), which reaps as soon as a member dies.
+Nothing depends on it: without it, the next process to join, leave or reap cleans.  So
+nothing here raises; if a guardian cannot run, that is a warning.
+
+Tested by: tests/shared/test_guardian.py, tests/cli/test_versions.py
 """
 
 from __future__ import annotations
@@ -16,23 +18,22 @@ from time import monotonic_ns
 
 from ..._platform import files, genuine, pids
 from ..._platform.interpreter import PACKAGE, PREAMBLE, environment_outside, interpreter, why_none
+from ..._platform.process_ends import wait_for_child
 from ...backends.guards import take_guard
-from ...deadline import Deadline
 from ...errors import GuardianWarning, LastoutError, SystemRefused
 from ...layout import GUARDIAN
-from ..kinds.process_groups import wait_for_child
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
 
 _NEVER: Final = 2**63
-# Nanoseconds between two looks from `record`, which has no time for more of them.
+# Nanoseconds between two looks from `record`, which has no time for more.
 _PAUSE: Final = 1_000_000_000
 _PAUSE_AFTER_FAILURE: Final = 60_000_000_000
 _PATIENCE: Final = 10.0  # seconds for a Python process to start
-# The text stays for one release, with the place where `main` was: `lastout run` of the version
-# before compares it.
+# The former module of `main` stays in the text for one release, because `lastout run` of the
+# version before compares it.
 _PROGRAM: Final = f"{PREAMBLE} from lastout._shared.watch import main; main(*sys.argv[3:])"
 
 
@@ -59,15 +60,15 @@ class GuardianClient:
         return self.due != _NEVER
 
     def want(self) -> None:
-        """Have one from now on."""
+        """Have a guardian for the scope from now on."""
         self._see_to_it(create=True)
 
     def look(self) -> None:
-        """Start one if the scope wants one, and has none any more."""
+        """Start a guardian if the scope wants one and has none."""
         self._see_to_it(create=False)
 
     def forget(self) -> None:
-        """This process has left."""
+        """Look no more, because this process has left the scope."""
         self.due = _NEVER
 
     def _see_to_it(self, create: bool) -> None:
@@ -77,7 +78,7 @@ class GuardianClient:
             try:
                 lock = take_guard(self._path, create)
             except (FileNotFoundError, NotADirectoryError):
-                self.due = _NEVER  # it wants none, or the scope is gone
+                self.due = _NEVER  # the scope wants no guardian, or was removed
                 return
             if lock:
                 try:
@@ -97,7 +98,7 @@ class GuardianClient:
 
 
 def _level_of_user() -> int:
-    """The first frame above our caller that is not lastout's, as `warnings.warn` counts."""
+    """The level, as `warnings.warn` counts, of the first frame above that is not lastout's."""
     frame, level = sys._getframe(1), 1
     while frame.f_back and frame.f_globals.get("__name__", "").startswith("lastout."):
         frame, level = frame.f_back, level + 1
@@ -105,7 +106,7 @@ def _level_of_user() -> int:
 
 
 def _start(scope: str, lock: int) -> None:
-    """Start a guardian, and wait until it is on its own: a moment later it is nobody's child.
+    """Start a guardian, and wait until it has detached from this process.
 
     Raises:
         LastoutError, OSError, RuntimeError: it cannot be started.
@@ -113,7 +114,7 @@ def _start(scope: str, lock: int) -> None:
     import signal
 
     told = files.scratch_file()
-    # A handler of the user's that waits for just any child is not to see ours.
+    # Blocked, because a handler of the program that waits for any child must not see this child.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
     try:
         status = _run(_command(scope, lock), lock, told)
@@ -127,7 +128,7 @@ def _start(scope: str, lock: int) -> None:
 
 
 def _command(scope: str, lock: int) -> list[str]:
-    """What to run: with its scope first, for those who look at a list of processes."""
+    """The command of a guardian, with the scope early, for people who list processes."""
     python = interpreter()
     if python is None:
         raise SystemRefused(f"this program {why_none()}, so nothing can run one", path=scope)
@@ -153,12 +154,12 @@ def _run(command: list[str], lock: int, told: int) -> int:
     )
     try:
         if pids.has_pidfds():
-            wait_for_child(process.pid, Deadline(_PATIENCE))
+            wait_for_child(process.pid, _PATIENCE)
         return int(process.wait(_PATIENCE))
     except subprocess.TimeoutExpired as error:
         raise SystemRefused(f"it did not start in {_PATIENCE} s", path=command[0]) from error
     finally:
-        # Interrupted, or it hangs.
+        # Still running, because it hangs or the wait was interrupted.
         if process.returncode is None:
             process.kill()
             process.wait()

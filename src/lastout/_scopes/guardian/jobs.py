@@ -1,4 +1,7 @@
-"""Jobs: what a guardian has done by others, because it is too small to do it itself."""
+"""Jobs: processes that a guardian forks for its work, because it loads no code for that itself.
+
+Tested by: tests/shared/test_watch.py, tests/shared/test_guardian.py
+"""
 
 from __future__ import annotations
 
@@ -13,14 +16,14 @@ if TYPE_CHECKING:
 
 
 class GuardianJobs:
-    """Processes that do what the guardian itself is too small for, one of a kind at a time.
+    """Processes that do the work of a guardian, one of a kind at a time.
 
     Args:
-        lock: the descriptor by which the guardian is known to live.
-        paths: where to find what cleaning imports.
+        lock: the descriptor of the guardian's lock.
+        paths: entries of `sys.path` for the modules that cleaning imports.
 
     Attributes:
-        running: what each process is doing.
+        running: the job of each process.
     """
 
     def __init__(self, lock: int, paths: Sequence[str]) -> None:
@@ -29,22 +32,23 @@ class GuardianJobs:
         self.running: dict[int, str] = {}
 
     def prepare(self) -> None:
-        """Load what jobs need of the standard library: a third of their time, for 2 MB."""
+        """Load modules that every job needs, which saves a third of its time for 2 MB."""
         import inspect  # noqa: F401
         import json  # noqa: F401
         import typing  # noqa: F401
 
     def start(self, job: str, path: str, waited_for: tuple[str, int] | None = None) -> int:
-        """Start a job on the scope at that path; its process.
+        """Start a job on the scope at `path`; returns its pid.
 
         Args:
-            job: which one.
+            job: the name of the job.
             path: the path of the scope.
-            waited_for: a member, and its journal, whose lock a thread of this process is
-                about to get: with it open too, the job would take that member for alive.
+            waited_for: a member, and the descriptor of its journal, whose lock a thread of
+                this process is about to get.  The job closes it, because otherwise it would
+                take the member for alive.
 
         Raises:
-            OSError: there is no memory for it, or there are too many processes.
+            OSError: no memory is left for a process, or there are too many processes.
         """
         pid = os.fork()
         if not pid:
@@ -53,20 +57,20 @@ class GuardianJobs:
         return pid
 
     def result(self, pid: int) -> tuple[str, bool]:
-        """Which job a process that has ended did, and whether it did."""
+        """The job of a process that has ended, and whether it succeeded."""
         _, status = os.waitpid(pid, 0)
         return self.running.pop(pid), status == 0
 
     def _be(self, job: str, path: str, waited_for: tuple[str, int] | None) -> None:
-        """Do a job, and end: nothing comes out of here."""
+        """Do a job and end this process; never returns or raises."""
         status = 1
         try:
-            gc.disable()  # it costs a tenth of the time, for a process that ends
+            gc.disable()  # because it takes a tenth of the time, and the process ends soon
             signal.set_wakeup_fd(-1)
-            os.close(self._lock)  # else a guardian that is killed now could not be replaced yet
+            os.close(self._lock)  # else no new guardian could start if this one is killed now
             if waited_for:
                 os.close(waited_for[1])
-            # Behind the standard library: nobody's `json.py` may stand in its way.
+            # At the end, because a program's `json.py` must not hide the standard library's.
             sys.path += self._paths
             from ..reaping import recovery
 

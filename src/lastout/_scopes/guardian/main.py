@@ -4,9 +4,19 @@
     a journal comes   (dnotify) --+--> look: who is dead? --> a job, in a fork that ends after it:
     a lock is freed   (flock)   --+                           "reap", or "orphans"
 
+Each member has one state, which is what is waited for (`WatchState`; the rule is
+`watch_state`).  A journal that is gone takes its state with it.
+
+    a journal comes --look--> FOLLOWED --its process ends--> ENDED --look--> LOCKED or DEAD
+                         `--> SILENT --a moment later--> FOLLOWED, LOCKED or DEAD
+                         `--> LOCKED --its lock is freed--> LOCKED --look--> FOLLOWED or DEAD
+    DEAD: "reap" is started once; what that could not clean is no reason for another
+
 It knows nothing but what it waits for, and finds that in the journals, so one
 that is killed can be replaced at any time.  It is small because it loads next
 to nothing: what cleaning takes, `filelock` included, only its jobs load.
+
+Tested by: tests/shared/test_watch.py, tests/shared/test_guardian.py
 """
 
 from __future__ import annotations
@@ -21,6 +31,7 @@ from ..._identity import comparable
 from ..._platform import events, marks
 from ...layout import JOURNAL
 from ..records.journal_header import SIZE, identity_in_header
+from ..records.liveness import WatchState, watch_state
 from .jobs import GuardianJobs
 
 TYPE_CHECKING = False
@@ -35,17 +46,19 @@ _AGAIN: Final = 1.0  # seconds until another look, where one failed
 # Seconds until a job that could not do its work, such as for want of memory, is tried again.
 _PAUSES: Final = (0.1, 1.0, 5.0, 20.0)
 _READ_ONLY: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+# In these a member counts as alive; the others are over with the next look, or for good.
+_ALIVE: Final = frozenset({WatchState.FOLLOWED, WatchState.SILENT, WatchState.LOCKED})
 # What a terminal, a shell or a service manager sends when it means the members.
 _NOT_FOR_US: Final = ("SIGINT", "SIGQUIT", "SIGTSTP", "SIGHUP", "SIGTERM", "SIGTTIN", "SIGTTOU")
 
 
 class GuardianLoop:
-    """Waits for the members of one scope, and has the dead reaped.
+    """Waits for the members of one scope, and has dead members reaped.
 
     Args:
         path: the path of the scope.
-        directory: a descriptor of it.
-        jobs: what starts a job.
+        directory: a descriptor of the scope.
+        jobs: starts the jobs.
     """
 
     def __init__(self, path: str, directory: int, jobs: GuardianJobs) -> None:
@@ -53,19 +66,16 @@ class GuardianLoop:
         self._directory = directory
         self._jobs = jobs
         self._events = events.watch(directory)
-        self._living: dict[str, int] = {}  # token -> the process that is waited for
-        self._silent: set[str] = set()  # have not said who they are, so far
-        self._locked: set[str] = set()  # only their lock tells that they live
-        self._ended: set[str] = set()  # their process has ended: not to be followed again
-        self._dead: set[str] = set()  # a job was asked for since they died
-        self._waited_for: tuple[str, int] | None = None  # one of these, and its journal, open
+        self._states: dict[str, WatchState] = {}  # token -> what is waited for
+        self._pids: dict[str, int] = {}  # token -> the process that is, or was, followed
+        self._waited_for: tuple[str, int] | None = None  # one that is locked; its journal, open
         self._is_free = False  # we have that lock now
         self._look_at: float | None = 0.0
         self._wanted: dict[str, float] = {}  # job -> when, at the earliest
         self._failed: dict[str, int] = {}
 
     def run(self) -> None:
-        """Watch until the scope is gone, or nobody is left in it and no more can be done."""
+        """Watch until the scope is removed, or no member is left and no more can be done."""
         while True:
             self._let_go_of_lock()
             if self._look_at is not None and self._look_at <= monotonic():
@@ -91,7 +101,7 @@ class GuardianLoop:
         return (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino)
 
     def _expects_anything(self) -> bool:
-        alive = self._living or self._silent or self._locked
+        alive = not _ALIVE.isdisjoint(self._states.values())
         return bool(alive or self._wanted or self._jobs.running or self._look_at is not None)
 
     def _time_left(self) -> float | None:
@@ -105,8 +115,6 @@ class GuardianLoop:
         at = monotonic() + seconds
         self._look_at = at if self._look_at is None else min(at, self._look_at)
 
-    # Who is there, and who is dead.
-
     def _look_if_possible(self) -> None:
         self._look_at = None
         try:
@@ -119,12 +127,14 @@ class GuardianLoop:
         here = {
             name[: -len(JOURNAL)] for name in names if name.endswith(JOURNAL) and name[0] != "."
         }
-        # A process that left but lives is followed on: it may be a parent of workers.
-        self._living = {token: pid for token, pid in self._living.items() if token in here}
-        for known in (self._silent, self._locked, self._ended, self._dead):
-            known.intersection_update(here)
-        for token in here - self._living.keys() - self._dead:
-            self._look_at_member(token)
+        # Only states go: a process that left is still followed, as it may be a parent of workers.
+        self._states = {token: state for token, state in self._states.items() if token in here}
+        self._pids = {token: pid for token, pid in self._pids.items() if token in here}
+        for token in here:
+            # Not FOLLOWED, because its end is an event; not DEAD, because an artifact that cannot
+            # be cleaned would be tried for ever.
+            if self._states.get(token) not in (WatchState.FOLLOWED, WatchState.DEAD):
+                self._look_at_member(token)
         self._wait_for_a_lock()
 
     def _look_at_member(self, token: str) -> None:
@@ -141,23 +151,32 @@ class GuardianLoop:
             os.close(journal)
 
     def _judge(self, token: str, who: Identity | None, journal: int) -> None:
-        knew_of_it = token in self._silent or token in self._locked
-        self._silent.discard(token)
-        self._locked.discard(token)
-        if who and who.pid and self._can_be_followed(token, who):
-            self._living[token] = who.pid
-        elif not who and not knew_of_it:
-            self._silent.add(token)
-            self._look_soon(_ANSWER)
-        elif _is_free(journal):
-            self._dead.add(token)
-            self._want("reap")
-        else:
-            self._locked.add(token)
+        named, before = who is not None, self._states.get(token)
+        follows = who is not None and self._follow_member(token, who)
+        state = watch_state(named=named, follows=follows, before=before, locked=True)
+        # Asked last, because the question takes the lock for a moment, which a silent member may
+        # be about to take.
+        if state is WatchState.LOCKED and _is_free(journal):
+            state = watch_state(named=named, follows=follows, before=before, locked=False)
+        self._enter(token, state)
 
-    def _can_be_followed(self, token: str, who: Identity) -> bool:
-        # One that has ended and nobody has waited for is seen by some systems as there.
-        return token not in self._ended and comparable(who) and self._follow(who)
+    def _enter(self, token: str, state: WatchState) -> None:
+        """Set the state of a member, and start what it requires; nothing else sets states."""
+        self._states[token] = state
+        if state is WatchState.DEAD:
+            self._want("reap")
+        elif state is WatchState.SILENT:
+            self._look_soon(_ANSWER)  # because no event tells that a member writes its identity
+
+    def _all_in(self, state: WatchState) -> list[str]:
+        return [token for token, other in self._states.items() if other is state]
+
+    def _follow_member(self, token: str, who: Identity) -> bool:
+        # Only once, because some systems show a zombie as a running process.
+        if token in self._pids or not who.pid or not comparable(who) or not self._follow(who):
+            return False
+        self._pids[token] = who.pid
+        return True
 
     def _follow(self, who: Identity) -> bool:
         return who.pid is not None and self._events.follow(who.pid, who.started)
@@ -169,16 +188,16 @@ class GuardianLoop:
             return None
 
     def _wait_for_a_lock(self) -> None:
-        """Wait for one of those of whom only a lock is known.
+        """Wait for one member of which only the lock is known.
 
-        One at a time is enough: whoever has not said who it is has made
-        nothing, so what counts is when the last of them is gone.
+        One at a time is enough, because a member that has not recorded its identity has made
+        no artifacts, so only the end of the last of them matters.
         """
-        if self._locked and not self._waited_for:
-            token = next(iter(self._locked))
-            journal = self._open(token)
+        locked = self._all_in(WatchState.LOCKED)
+        if locked and not self._waited_for:
+            journal = self._open(locked[0])
             if journal is not None:
-                self._waited_for = token, journal
+                self._waited_for = locked[0], journal
                 start_new_thread(self._sleep_until_free, (journal,))
 
     def _sleep_until_free(self, journal: int) -> None:
@@ -193,25 +212,29 @@ class GuardianLoop:
             token, journal = self._waited_for
             os.close(journal)
             self._waited_for, self._is_free = None, False
-            # A job that looked meanwhile has seen our lock, and taken the member for alive.
-            self._dead.discard(token)
-            self._locked.add(token)
+            if self._states.get(token) is WatchState.DEAD:
+                # Judged anew, because a job that looked meanwhile saw the lock of this process,
+                # and took the member for alive.
+                self._enter(token, WatchState.LOCKED)
+            # A member that has recorded its identity meanwhile stays FOLLOWED.
             self._look_at = 0.0
 
     def _take_note_of_end(self, pid: int) -> None:
         if pid in self._jobs.running:
             self._take_note_of_job(pid)
             return
-        self._ended.update(token for token, other in self._living.items() if other == pid)
-        self._living = {token: other for token, other in self._living.items() if other != pid}
-        if any(self._is_worker_of(token, pid) for token in self._living):
-            self._want("orphans")
+        for token in self._all_in(WatchState.FOLLOWED):
+            if self._pids[token] == pid:
+                # Not dead yet, because a child may have inherited its lock.
+                self._enter(token, WatchState.ENDED)
+            elif self._is_worker_of(token, pid):
+                self._want("orphans")
 
     def _is_worker_of(self, token: str, pid: int) -> bool:
         try:
             journal = self._open(token)
         except OSError:
-            return True  # it cannot be told: the job knows better
+            return True  # unknown, so let the job find out
         if journal is None:
             return False
         try:
@@ -219,8 +242,6 @@ class GuardianLoop:
         finally:
             os.close(journal)
         return parent is not None and parent.pid == pid
-
-    # Jobs.
 
     def _want(self, job: str, seconds: float = 0.0) -> None:
         self._wanted[job] = monotonic() + seconds
@@ -265,30 +286,30 @@ def _is_free(journal: int) -> bool:
 def main(path: str, lock: str, *paths: str) -> None:
     """Be the guardian of the scope at `path`.
 
-    The process that calls this ends, as soon as it is clear that there will be
-    a guardian; that is a child of it, and so nobody's that could be waited for.
+    The process that calls this forks the guardian and ends once that cannot fail any more, so
+    no process can wait for the guardian as its child.
 
     Args:
         path: the path of the scope.
-        lock: the descriptor by which the guardian is known to live, locked.
-        paths: where to find what cleaning imports.
+        lock: the descriptor of the guardian's lock, locked.
+        paths: entries of `sys.path` for the modules that cleaning imports.
     """
     try:
         directory = os.open(path, _READ_ONLY | os.O_DIRECTORY)
     except FileNotFoundError:
         os._exit(0)  # its starter was killed, and everything is cleaned already
     os.set_inheritable(int(lock), False)
-    marks.take_mark_off()  # whoever started it may be of a tree that is ended
+    marks.take_mark_off()  # else it is ended with the process tree of its starter
     jobs = GuardianJobs(int(lock), paths)
     jobs.prepare()
     if os.fork():
         os._exit(0)
     os.setsid()
-    # All but SIGKILL is meant for the members, and once they are gone it ends by
-    # itself.  Handlers, because what is ignored stays so in all that its jobs start.
+    # These signals are meant for the members, after whose end the guardian ends by itself.
+    # Handlers, because jobs and their programs would inherit an ignored signal.
     for name in _NOT_FOR_US:
         signal.signal(getattr(signal, name), lambda *_: None)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    os.dup2(0, 2)  # it told its starter of errors, up to here
+    os.dup2(0, 2)  # up to here errors go to the starter
     GuardianLoop(path, directory, jobs).run()
     os._exit(0)

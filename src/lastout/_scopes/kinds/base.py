@@ -5,41 +5,53 @@
 
 A recipe has checked and named everything, and made nothing.  It is recorded before its `create`
 is called, so whoever is killed in between leaves a record of something that is not there yet.
+
+Tested by: tests/shared/test_kinds.py
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final, Generic, Literal, NamedTuple, TypeAlias, TypeVar
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection
+    from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar
 
     from ...deadline import Deadline
 
-BuiltInKind: TypeAlias = Literal[
-    "directory",
-    "file",
-    "socket",
-    "shared_memory",
-    "semaphore",
-    "popen",
-    "command",
-    "callback",
-    "url",
-    "message_queue",
-    "sysv",
-    "mount",
-    "container",
-]
-AnyPath: TypeAlias = str | bytes | os.PathLike[str] | os.PathLike[bytes]
+    BuiltInKind: TypeAlias = Literal[
+        "directory",
+        "file",
+        "socket",
+        "shared_memory",
+        "semaphore",
+        "popen",
+        "command",
+        "callback",
+        "url",
+        "message_queue",
+        "sysv",
+        "mount",
+        "container",
+    ]
+    Thing = TypeVar("Thing", covariant=True)
+else:
+
+    class _UntypedGeneric:  # `typing` loads slowly, and only types need its own
+        def __class_getitem__(cls, _: object) -> type:
+            return cls
+
+    Generic, Thing = _UntypedGeneric, None
+
+
+AnyPath = str | bytes | os.PathLike[str] | os.PathLike[bytes]
+Data = Mapping[str, "Any"]  # what JSON can hold, by names
 LONGEST: Final = 60.0  # seconds: one cleanup that hangs must not hold up the scope for ever
-Data: TypeAlias = Mapping[str, Any]  # what JSON can hold, by names
-Thing = TypeVar("Thing", covariant=True)
 
 
-class Recipe(NamedTuple, Generic[Thing]):
+class Recipe(Generic[Thing]):
     """How something is recorded, and then made.
 
     Attributes:
@@ -53,16 +65,38 @@ class Recipe(NamedTuple, Generic[Thing]):
     """
 
     # Whether any machine may clean it will be a fact of the record, `anywhere`, and stand here.
-    location: str
-    data: Data = {}  # noqa: RUF012  (the default of a field, which nobody changes)
-    create: Callable[[], tuple[Thing, Data]] | None = None
+    __slots__ = ("create", "data", "location")
+
+    def __init__(
+        self,
+        location: str,
+        data: Data | None = None,
+        create: Callable[[], tuple[Thing, Data]] | None = None,
+    ) -> None:
+        self.location = location
+        self.data: Data = data or {}
+        self.create = create
 
 
-class Size(NamedTuple):
-    """How many bytes something has; `complete` is false if there may be more."""
+class Size:
+    """The size of an artifact in bytes; `complete` is false if there may be more."""
 
-    bytes: int
-    complete: bool = True
+    __slots__ = ("bytes", "complete")
+
+    def __init__(self, bytes: int, complete: bool = True) -> None:  # noqa: A002  (its name)
+        self.bytes = bytes
+        self.complete = complete
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Size):
+            return NotImplemented
+        return (self.bytes, self.complete) == (other.bytes, other.complete)
+
+    def __hash__(self) -> int:
+        return hash((self.bytes, self.complete))
+
+    def __repr__(self) -> str:
+        return f"Size({self.bytes}, complete={self.complete})"
 
 
 class Kind:

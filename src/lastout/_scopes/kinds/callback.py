@@ -12,6 +12,8 @@ lambda or a function of the main script, is pickled with all that it uses
                             sys.path and directory: whatever it does there, and
                             however long, is an error at most; in a program that has no
                             Python to start (a frozen one) that is a fork of the cleaner
+
+Tested by: tests/shared/test_callbacks.py
 """
 
 from __future__ import annotations

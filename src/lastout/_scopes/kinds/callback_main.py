@@ -2,6 +2,8 @@
 
 Kept apart from `callback`, which records it, because it must start fast: it
 loads dill only for what was pickled.
+
+Tested by: tests/shared/test_callbacks.py
 """
 
 from __future__ import annotations

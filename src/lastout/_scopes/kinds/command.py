@@ -3,6 +3,8 @@
 It runs in the directory and with the variables that were recorded, reads
 nothing, and has a process group of its own, which is killed when its time is
 over.  What it prints goes to memory, and its end into the error if it fails.
+
+Tested by: tests/shared/test_commands.py
 """
 
 from __future__ import annotations
@@ -15,13 +17,14 @@ import subprocess
 from contextlib import suppress
 
 from ..._platform import files, genuine
+from ..._platform.process_ends import wait_for_child
 from ...deadline import Deadline, check_seconds
 from ...errors import CleanupFailed, CleanupTimeout, UsageError
 from ...layout import SCOPE_VARIABLE
 from . import paths
 from . import popen as processes
 from .base import Kind, Recipe
-from .process_groups import LAST_PATIENCE, ProcessGroup, wait_for_child
+from .process_groups import LAST_PATIENCE, ProcessGroup
 from .relay import OutputRelay
 
 TYPE_CHECKING = False
@@ -207,7 +210,7 @@ def _wait(process: Running, token: str, deadline: Deadline) -> bool:
     """Wait until it ends by itself; else kill its group.  Whether it did."""
     ended = False
     try:
-        ended = wait_for_child(process.pid, deadline)
+        ended = wait_for_child(process.pid, deadline.left())
     finally:
         # Also when this wait is interrupted, by Ctrl-C or a lack of descriptors.
         if not ended:

@@ -4,6 +4,8 @@
 "label=run=7"   all that have the label when it is cleaned, be there none yet
 
 ps --all -> those that were recorded -> rm --force --volumes -> ps --all: none of them left
+
+Tested by: tests/shared/test_containers.py, tests/shared/test_kinds.py
 """
 
 from __future__ import annotations

@@ -7,6 +7,8 @@ or moves it away, while it is being removed leads it nowhere else.  A mount
 point is not entered.  One descriptor is enough for any depth.
 
     open(top) -> unlink files -> open(child) -> ... -> open("..") same? -> rmdir(child)
+
+Tested by: tests/shared/test_trees.py
 """
 
 from __future__ import annotations

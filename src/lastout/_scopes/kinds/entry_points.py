@@ -2,6 +2,8 @@
 
 [project.entry-points."lastout.kinds"]
 teapot = "kitchen.kinds:TeapotKind"
+
+Tested by: tests/shared/test_kinds.py
 """
 
 from __future__ import annotations

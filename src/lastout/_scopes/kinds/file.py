@@ -1,4 +1,7 @@
-"""Files: made empty and for their owner only, and unlinked."""
+"""Files: made empty and for their owner only, and unlinked.
+
+Tested by: tests/shared/test_makers.py, tests/shared/test_kinds.py
+"""
 
 from __future__ import annotations
 

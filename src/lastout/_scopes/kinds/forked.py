@@ -4,6 +4,8 @@ A frozen program's `sys.executable` is the program itself: started for a callbac
 application would run once more.  A fork has all that the function may be imported from,
 bundled modules too.  It also has a copy of everything else, so what a callback does with the
 locks of threads that the fork does not have may hang it: until its time is over.
+
+Tested by: tests/shared/test_frozen.py, tests/shared/test_callbacks.py
 """
 
 from __future__ import annotations
@@ -13,16 +15,16 @@ import sys
 from contextlib import suppress
 from fcntl import F_DUPFD_CLOEXEC, fcntl
 
-from ..._platform import pids
+from ..._platform.process_ends import wait_for_child
 from ...backends import descriptors
-from ...deadline import Deadline
 from . import callback_main, command
-from .process_groups import wait_for_ends
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
+
+    from ...deadline import Deadline
 
 
 def make(call: Mapping[str, Any], deadline: Deadline) -> None:
@@ -78,11 +80,7 @@ class ForkedCall:
 
     def wait(self, timeout: float | None = None) -> int | None:
         """Wait for its end; its status, `None` if it goes on."""
-        held = pids.open_pidfd(self.pid)
-        try:
-            wait_for_ends([held], Deadline(timeout))
-        finally:
-            os.close(held)
+        wait_for_child(self.pid, timeout)
         return self.poll()
 
 

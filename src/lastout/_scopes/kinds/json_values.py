@@ -1,4 +1,7 @@
-"""Values that JSON gives back exactly as they were, and so can be recorded."""
+"""Values that JSON gives back exactly as they were, and so can be recorded.
+
+Tested by: tests/shared/test_kinds.py
+"""
 
 from __future__ import annotations
 

@@ -2,6 +2,8 @@
 
 System V IPC, POSIX message queues and mounts have no file that anybody could look at.  Their
 names and numbers mean something in one namespace only, and in one boot.
+
+Tested by: tests/shared/test_sysv.py, tests/shared/test_mounts.py
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 Each is a file of a file system of the kernel's own, which need not be mounted (`/dev/mqueue`):
 opening the queue is enough to see device and inode, by which it is known again.
+
+Tested by: tests/shared/test_message_queues.py, tests/shared/test_kinds.py
 """
 
 from __future__ import annotations

@@ -3,6 +3,8 @@
     open(point), only to know it -> the mount that was recorded? -> umount2(that very mount)
 
 Ordinary users may not unmount; what they mounted by FUSE, `fusermount` unmounts for them.
+
+Tested by: tests/shared/test_mounts.py, tests/shared/test_kinds.py
 """
 
 from __future__ import annotations

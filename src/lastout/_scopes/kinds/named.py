@@ -1,4 +1,7 @@
-"""Named: what POSIX knows by a name of its own and not by a path, such as shared memory."""
+"""Named: what POSIX knows by a name of its own and not by a path, such as shared memory.
+
+Tested by: tests/shared/test_segments.py
+"""
 
 from __future__ import annotations
 

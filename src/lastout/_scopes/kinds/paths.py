@@ -3,6 +3,8 @@
 A path is recorded absolute and with the links above its last part resolved, so
 that it means the same in every process and whatever its working directory.
 What was made there is known again by type, owner, device and inode.
+
+Tested by: tests/shared/test_paths.py, tests/shared/test_cleaners.py
 """
 
 from __future__ import annotations

@@ -4,6 +4,8 @@ A process is recorded before it exists, so its pid is not.  Its record has a
 token instead, which it finds in its environment (`tokens`); pid and start time are
 added once it runs, and after that are what it is known by.  A maker that was killed
 in between leaves a process that is found by its token.
+
+Tested by: tests/shared/test_processes.py
 """
 
 from __future__ import annotations

@@ -16,16 +16,17 @@ With `tree`, the last one alone is enough: whoever has left the group (a daemon)
 member too, and is known whatever it has done with its environment.
 
     look (hold, then know) -> signal each -> wait for all -> look again -> ... -> none
+
+Tested by: tests/shared/test_processes.py, tests/shared/test_faults.py
 """
 
 from __future__ import annotations
 
 import os
 import signal
-from math import ceil
 
 from ..._platform import pids
-from ..._platform.genuine import UnpatchedModule
+from ..._platform.process_ends import ask_to_end, has_ended, hold_if, send, wait_for_ends
 from ...backends.guards import is_guardian
 from ...deadline import Deadline
 from .tokens import SearchToken
@@ -34,8 +35,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Final, Self
-
-select = UnpatchedModule("select")
 
 LAST_PATIENCE: Final = 5.0  # seconds for the kernel to end what was killed
 
@@ -105,22 +104,16 @@ class ProcessGroup:
             for pid in self._held.keys() - told:
                 told.add(pid)
                 self._send(pid, signum)
-            if not wait_for_ends(self._held.values(), until):
+            if not wait_for_ends(self._held.values(), until.left()):
                 self._look()
                 return not self._held
         return True
 
     def _send(self, pid: int, signum: int) -> None:
-        try:
-            if signum != signal.SIGTERM or not pids.unwinds(pid):
-                pids.signal_held(self._held[pid], signum)
-            if signum == signal.SIGTERM:
-                # One that is stopped would not hear it before it is continued.
-                pids.signal_held(self._held[pid], signal.SIGCONT)
-        except (ProcessLookupError, PermissionError):
-            # It has just ended, or became another user's: then it is waited
-            # for in vain and named among those that remain.
-            return
+        if signum == signal.SIGTERM:
+            ask_to_end(self._held[pid], pid)
+        else:
+            send(self._held[pid], signum)
 
     def _look(self) -> dict[int, int]:
         """Hold all members that live now."""
@@ -143,16 +136,10 @@ class ProcessGroup:
         return [pid for pid in pids.process_ids() if self._is_in_group(pid)]
 
     def _hold(self, pid: int) -> None:
-        try:
-            held = pids.open_pidfd(pid)
-        except ProcessLookupError:
-            return
-        # Only now, while it cannot become another one unseen.
-        if has_ended(held) or not self._is_member(pid):
-            os.close(held)
-            return
-        self._held[pid] = held
-        self.seen += 1
+        held = hold_if(pid, lambda: self._is_member(pid))
+        if held is not None:
+            self._held[pid] = held
+            self.seen += 1
 
     def _is_member(self, pid: int) -> bool:
         if not self._is_in_group(pid):
@@ -185,38 +172,6 @@ class ProcessGroup:
     def _let_go(self, ended: Iterable[int]) -> None:
         for pid in ended:
             os.close(self._held.pop(pid))
-
-
-def has_ended(held: int) -> bool:
-    """Whether the process that a descriptor holds has ended, waited for or not."""
-    return wait_for_ends([held], Deadline(0))
-
-
-def wait_for_ends(held: Iterable[int], until: Deadline) -> bool:
-    """Wait until all processes that these descriptors hold have ended; whether they have."""
-    poll, left = select.poll(), set(held)
-    for descriptor in left:
-        poll.register(descriptor, select.POLLIN)
-    while left:
-        seconds = until.left()
-        for descriptor, _ in poll.poll(None if seconds is None else ceil(seconds * 1000)):
-            poll.unregister(descriptor)
-            left.discard(descriptor)
-        if left and until.passed():
-            return False
-    return True
-
-
-def wait_for_child(pid: int, until: Deadline) -> bool:
-    """Wait until a child has ended; whether it has.  `Popen.wait` only looks now and then."""
-    try:
-        held = pids.open_pidfd(pid)
-    except ProcessLookupError:
-        return True  # somebody has waited for it: gevent's loop, or SIGCHLD is ignored
-    try:
-        return wait_for_ends([held], until)
-    finally:
-        os.close(held)
 
 
 def group_of(pid: int) -> int | None:

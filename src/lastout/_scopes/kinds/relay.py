@@ -1,8 +1,10 @@
-"""Relay: how a program ended, also where gevent may have taken its status.
+"""Relay: the exit status of a program, even if gevent may have taken it.
 
-gevent's loop, on the main thread, waits for just any child of the process.  A program that
-another thread starts and waits for may be gone by then, and its status with it, and a
-command that failed would be taken for done.  So there a shell in between writes it down.
+gevent's loop, on the main thread, waits for any child of the process.  It may take the status
+of a program that another thread has started and waits for, and then a failed command would
+count as done.  So in such a process a shell runs the program and writes the status to a file.
+
+Tested by: tests/shared/test_commands.py, tests/integrations/test_greenlets.py
 """
 
 from __future__ import annotations
@@ -28,8 +30,8 @@ class OutputRelay:
         how: further arguments for `Popen`.
 
     Attributes:
-        argv: what is to be started instead.
-        how: likewise.
+        argv: the program to start, with its arguments: the shell, or the given program.
+        how: the arguments for `Popen` that go with it.
     """
 
     def __init__(self, argv: Sequence[str], how: Mapping[str, Any]) -> None:
@@ -43,14 +45,14 @@ class OutputRelay:
             self.how = {**how, "executable": script[0], "pass_fds": [self._told]}
 
     def status(self, process: Popen[Any]) -> int:
-        """How it ended, when it has: as `Popen.returncode`, or as a shell tells it."""
+        """The status of the ended program, as `Popen.returncode` or as a shell reports it."""
         if self._told < 0:
             return process.returncode
         written = os.pread(self._told, 16, 0).strip()
-        # Without a word of it the shell itself was killed.
+        # The file is empty if the shell itself was killed.
         return int(written) if written else process.returncode or 255
 
     def close(self) -> None:
-        """Give back what it takes."""
+        """Close the file for the status."""
         if self._told >= 0:
             os.close(self._told)

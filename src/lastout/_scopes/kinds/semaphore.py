@@ -1,4 +1,7 @@
-"""Named semaphores: made with a value, and unlinked."""
+"""Named semaphores: made with a value, and unlinked.
+
+Tested by: tests/shared/test_segments.py, tests/shared/test_kinds.py
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Shared memory: all of its room taken at once, and unlinked."""
+"""Shared memory: all of its room taken at once, and unlinked.
+
+Tested by: tests/shared/test_segments.py
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Unix sockets: a path that can be bound is reserved, and the socket there unlinked."""
+"""Unix sockets: a path that can be bound is reserved, and the socket there unlinked.
+
+Tested by: tests/shared/test_makers.py, tests/shared/test_kinds.py
+"""
 
 from __future__ import annotations
 

@@ -6,6 +6,8 @@
 
 The kernel gives a number again after some four million others, and begins anew with each boot and
 in each IPC namespace.  So an object is known again by all that does not change about it.
+
+Tested by: tests/shared/test_sysv.py, tests/shared/test_kinds.py
 """
 
 from __future__ import annotations

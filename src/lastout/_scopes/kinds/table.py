@@ -6,12 +6,13 @@
 Most programs have files and directories only, so nothing but these is loaded with the table, nor
 to know what is special about the others.  Entry points are asked only
 for names that the table does not have: `importlib.metadata` takes 50 ms.
+
+Tested by: tests/shared/test_cleaners.py, tests/shared/test_bad_input.py
 """
 
 from __future__ import annotations
 
 from copy import copy
-from typing import NamedTuple, TypeVar
 
 from ..._platform.imports import load
 from ...deadline import check_seconds
@@ -22,30 +23,44 @@ from .base import Kind, Trackable
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
-    from typing import Final
+    from typing import Final, TypeVar
 
     from ...deadline import Deadline
     from .base import BuiltInKind, Data, Size
 
-Answer = TypeVar("Answer")
+    Answer = TypeVar("Answer")
 
 
-class KindFlags(NamedTuple):
+class KindFlags:
     """What has to be known of a kind without loading it; see `Kind`."""
 
-    at_path: bool = False
-    repeatable: bool = False
-    contains: bool = False
-    ends_processes: bool = False
-    may_need_scope: bool = False
+    __slots__ = ("at_path", "contains", "ends_processes", "may_need_scope", "repeatable")
+
+    def __init__(
+        self,
+        *,
+        at_path: bool = False,
+        repeatable: bool = False,
+        contains: bool = False,
+        ends_processes: bool = False,
+        may_need_scope: bool = False,
+    ) -> None:
+        self.at_path = at_path
+        self.repeatable = repeatable
+        self.contains = contains
+        self.ends_processes = ends_processes
+        self.may_need_scope = may_need_scope
 
 
-class BuiltIn(NamedTuple):
+class BuiltIn:
     """A kind of lastout's own: its class, in the file of the kind's name."""
 
-    class_name: str
-    flags: KindFlags
-    needs_logging: bool = False
+    __slots__ = ("class_name", "flags", "needs_logging")
+
+    def __init__(self, class_name: str, flags: KindFlags, needs_logging: bool = False) -> None:
+        self.class_name = class_name
+        self.flags = flags
+        self.needs_logging = needs_logging
 
 
 _WAITS: Final = KindFlags(may_need_scope=True)
@@ -118,7 +133,7 @@ def flags(name: str) -> KindFlags:
         return row.flags
     return _answer(
         name,
-        lambda kind: KindFlags(*(bool(getattr(kind, flag)) for flag in KindFlags._fields)),
+        lambda kind: KindFlags(**{flag: bool(getattr(kind, flag)) for flag in KindFlags.__slots__}),
         KindFlags(),
     )
 

@@ -1,4 +1,7 @@
-"""Tools: programs that answer a question, or do a part of a cleanup."""
+"""Tools: programs that answer a question, or do a part of a cleanup.
+
+Tested by: tests/shared/test_containers.py, tests/shared/test_urls.py
+"""
 
 from __future__ import annotations
 

@@ -10,6 +10,8 @@ is the standard one without those calls:
                       code, but in a namespace whose tracker does nothing
 
 Nothing of the standard library is changed, for anybody else.
+
+Tested by: tests/shared/test_segments.py
 """
 
 from __future__ import annotations

@@ -5,6 +5,8 @@
 
 The address is all that is recorded.  By which key a store lets anybody in is found by whoever
 cleans: in the environment, in fsspec's and the store's own configuration.
+
+Tested by: tests/shared/test_urls.py, tests/shared/test_kinds.py
 """
 
 from __future__ import annotations

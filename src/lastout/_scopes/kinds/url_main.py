@@ -5,6 +5,8 @@
 
 It runs in a process of its own: a file system may take seconds to import, starts threads, does not
 survive a fork, and may hang where nobody answers.
+
+Tested by: tests/shared/test_urls.py
 """
 
 from __future__ import annotations

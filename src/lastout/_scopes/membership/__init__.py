@@ -1,1 +1,4 @@
-"""Membership: this process in one scope, from joining to leaving."""
+"""Membership: this process in one scope, from joining to leaving.
+
+Tested by: tests/shared/test_scope.py
+"""

@@ -1,10 +1,12 @@
-"""Busy: what threads are in the middle of, and leaving has to wait for.
+"""Activity: the work of threads that leaving a scope has to wait for.
 
     make, release:  enter --> is it closed? refuse : go on --> exit
-    leave:          close --> wait until nobody is inside
+    leave:          close --> wait until no thread is inside
 
-Whoever comes in before it is closed is waited for; whoever comes after is refused.  So
-nothing is recorded, made or claimed behind the back of a thread that leaves.
+Leaving waits for threads that entered before the close, and threads that come later are
+refused.  So no artifact is recorded, made or claimed while a thread leaves.
+
+Tested by: tests/shared/test_busy.py
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ _get_ident = _thread.get_ident  # recording has to be fast
 
 
 class ScopeActivity:
-    """A context manager for what must not be under way when this process leaves a scope.
+    """A context manager for work that must not be under way when this process leaves a scope.
 
     Args:
         scope: the path of the scope, for errors.
@@ -33,11 +35,11 @@ class ScopeActivity:
         self._scope = scope
         self._inside: list[int] = []
         self._closed = False
-        self._changed = _thread.allocate_lock()  # freed when one goes, once it is closed
+        self._changed = _thread.allocate_lock()  # released by each thread that exits after close
 
     def __enter__(self) -> None:
-        # Without a lock: recording has to be fast.  In this order: else it could be
-        # closed in between, and nobody would know of us.
+        # Without a lock, because recording has to be fast.  In this order, because a close
+        # between the check and the entry would not see this thread.
         self._inside.append(_get_ident())
         if self._closed:
             self._exit()
@@ -59,14 +61,14 @@ class ScopeActivity:
         if self._closed:
             try:  # noqa: SIM105  contextlib is not quick
                 self._changed.release()
-            except RuntimeError:  # another has done so
+            except RuntimeError:  # another thread has released it
                 pass
 
     def close(self, deadline: Deadline) -> bool:
-        """Let nobody in, and wait until no other thread is inside; whether that came in time."""
+        """Refuse new threads, and wait for threads inside; `False` if the deadline passed."""
         self._closed = True
         me = _get_ident()
-        # The lock is taken, so that whoever goes from here on frees it: then look again.
+        # The lock stays taken until a thread exits, which releases it: then look again.
         while any(thread != me for thread in list(self._inside)):
             left = deadline.left()
             if not self._changed.acquire(
@@ -76,5 +78,5 @@ class ScopeActivity:
         return True
 
     def open(self) -> None:
-        """For a new membership."""
+        """Let threads in again, for a new membership."""
         self._closed = False

@@ -1,12 +1,14 @@
 """Hand-over: a forked child is a member from its first moment.
 
     before the fork    the parent publishes and locks a journal for the child
-    in the child       that one becomes its own; the parent's is closed, not unlocked
-    in the parent      the child's is closed
+    in the child       that journal becomes its own; the parent's is closed, not unlocked
+    in the parent      the child's journal is closed
 
-The parent is a living member all the while, so the scope cannot go, and the
-child's lock passes over without a moment in which nobody has it.  A child that
-joined by itself would be too late whenever its parent forks and leaves.
+The parent is a living member all the while, so the scope cannot be removed, and the
+child's journal is locked at every moment.  A child that joined by itself would be too
+late whenever its parent forks and leaves.
+
+Tested by: tests/shared/test_handover.py
 """
 
 from __future__ import annotations
@@ -50,11 +52,11 @@ def follow() -> None:
 
 
 def _before() -> None:
-    # Held until the fork is done: forks come one after another, and none while
-    # a descriptor is being opened that a child would have to close.
+    # Until the fork is done, so that forks come one after another, and none while a thread
+    # opens a descriptor that a child would have to close.
     _locked_out.append(descriptors.lock_out_forks())
     _handed.clear()
-    # A list first: other threads join and leave meanwhile.
+    # A list first, because other threads join and leave meanwhile.
     memberships = [one for one in list(joined.values()) if _takes_along(one)]
     for one in memberships:
         _bury_children_of(one)
@@ -74,20 +76,20 @@ def _bury_children_of(membership: Membership) -> None:
 def _takes_along(membership: Membership) -> bool:
     return (
         membership.can_hand_over()
-        and membership.can_reach()
+        and membership.origin.can_reach()
         and not outside.starts_outside(membership.path)
     )
 
 
 def _publish_for_child(membership: Membership, process: Any) -> JournalLock | None:
-    """The child's journal; in that of a library's own process stands what it is there for."""
+    """Make the child's journal; that of a library's own process records its parent."""
     try:
-        grace = membership.grace() if started.is_of_no_use_alone(process) else None
+        grace = membership.workers.grace() if started.is_of_no_use_alone(process) else None
         more = b"" if grace is None else journals.worker(here(), grace)
         token = new_helper_token("manager") if started.is_manager(process) else ""
-        return membership.publish_for_another(token, more)
+        return membership.journal.publish_for_another(token, more)
     except (LastoutError, OSError):
-        return None  # the child tries by itself, and says so if it cannot
+        return None  # the child joins by itself, and shows the error if it cannot
 
 
 def _in_parent() -> None:
@@ -95,7 +97,7 @@ def _in_parent() -> None:
         for membership, journal_lock in _handed:
             if journal_lock:
                 journal_lock.close()
-                children = _children.setdefault(membership.token, ForkedChildren(membership))
+                children = _children.setdefault(membership.token, ForkedChildren(membership.scope))
                 children.add(journal_lock.member)
         _forget_children()
         _handed.clear()
@@ -104,25 +106,25 @@ def _in_parent() -> None:
 
 
 def _forget_children() -> None:
-    """Of scopes that this process has left: whoever left last has seen to them."""
+    """Forget the children in scopes that this process has left: the last member cleans there."""
     ours = {membership.token for membership, _ in _handed}
     for token in _children.keys() - ours:
         del _children[token]
 
 
 def _in_child() -> None:
-    # Called again where Ctrl-C comes in the middle: it goes on with what is left to do.
+    # If Ctrl-C comes in the middle this is called again, and goes on with the rest.
     _locked_out.clear()
     _children.clear()
     outside.forget()
     for membership, journal_lock in _handed:
-        # Without one of its own, the child keeps its parent's for the moment.
-        (journal_lock or membership.journal_lock).inherit()
+        # A child without a journal of its own keeps its parent's for the moment.
+        (journal_lock or membership.journal.lock).inherit()
     descriptors.close_inherited()
     handed = [membership for membership, _ in _handed]
     for membership in list(joined.values()):
-        # Or another thread was just joining, which there is not in this process.
-        if membership.counted_out or not (membership in handed or membership.is_here()):
+        # A thread of the parent may have been joining just then; it is not in this process.
+        if membership.counted_out or not (membership in handed or membership.origin.is_here()):
             membership.stay_outside()
     while _handed:
         membership, journal_lock = _handed[-1]

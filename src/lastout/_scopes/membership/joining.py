@@ -1,4 +1,7 @@
-"""Joining: how a process comes into a scope, and which scopes it is in."""
+"""Joining: how a process joins a scope, and the scopes that it is in.
+
+Tested by: tests/shared/test_joining.py, tests/shared/test_scope.py
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from ...backends.root import check_name
 from ...errors import UsageError
 from ...layout import SCOPE_VARIABLE
 from ..kinds.table import clean
-from ..records.scope_lock import PATIENCE
+from ..records.scope_lock import PATIENCE, ScopeRef
 from . import handover
 from .membership import Membership
 from .membership import joined as joined
@@ -18,34 +21,35 @@ from .membership import joined as joined
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ...backends.base import Backend
+    from .holder_set import MembershipHolder
 
 
-def enter(backend: Backend, name: str, pin: bool = False) -> Membership:
-    """Join that scope, or have one more share in it; with `pin`, until the process ends.
+def enter(backend: Backend, name: str, holder: MembershipHolder) -> Membership:
+    """Join the scope unless this process is in it, and add a holder.
 
     Raises:
         JournalTooNew, ScopeBusy, SystemRefused, RootRefused: it cannot be joined.
     """
     handover.follow()
     ending.hook_up()
-    path = os.path.join(backend.place, name)
+    scope = ScopeRef(backend, name)
+    path = scope.path
     while True:
-        membership = joined.setdefault(path, Membership(backend, name, clean))
+        membership = joined.setdefault(path, Membership(scope, clean))
         with membership.guarded(PATIENCE):
             if joined.get(path) is not membership:
-                continue  # it came to its end just now
+                continue  # another thread has ended this membership just now
             try:
                 membership.join()
             finally:
                 if not membership.joined:
                     joined.pop(path, None)
-            membership.pinned |= pin
-            membership.shares += not pin
+            membership.holders.add(holder, membership.token)
             return membership
 
 
 def latest() -> Membership | None:
-    """The scope that this process joined last and is still in."""
+    """The membership that this process joined last and is still in."""
     return next((one for one in reversed(list(joined.values())) if one.joined), None)
 
 
@@ -53,7 +57,7 @@ def named_by_environment() -> tuple[str, str] | None:
     """Root and name of the scope that `$LASTOUT_SCOPE` names.
 
     Raises:
-        UsageError: what stands there cannot be a scope.
+        UsageError: the value cannot be a scope.
     """
     value = os.environ.get(SCOPE_VARIABLE, "")
     if not value:

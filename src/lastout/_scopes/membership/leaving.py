@@ -1,8 +1,10 @@
-"""Leave: the way out of a scope, which is reaping oneself."""
+"""Leaving: a member leaves a scope by reaping itself.
+
+Tested by: tests/shared/test_scope.py, tests/shared/test_busy.py
+"""
 
 from __future__ import annotations
 
-from functools import partial
 from time import monotonic, monotonic_ns
 
 from ...deadline import Deadline
@@ -13,7 +15,7 @@ from ..reaping.cleaning_pass import CleaningPass
 from ..reaping.reaper import reap
 from ..reaping.turn import come_to_turn
 from ..records import journal as journals
-from ..records.scope_lock import PATIENCE, hold
+from ..records.scope_lock import PATIENCE
 from ..records.survey import ScopeSurvey
 from .unreachable import clean_own, go_without_scope
 from .waiting import wait_until_alone
@@ -21,26 +23,47 @@ from .waiting import wait_until_alone
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from typing import Protocol
 
-    from .membership import Membership
+    from ..reaping.cleaning_pass import Clean
+    from .activity import ScopeActivity
+    from .origin import ProcessOrigin
+    from .recording import JournalWriter
+
+    class LeavingMember(Protocol):
+        """The part of a membership that leaving uses."""
+
+        clean: Clean
+        patience: float | None
+        busy: ScopeActivity
+        journal: JournalWriter
+        origin: ProcessOrigin
+
+        def exclude_from_forks(self) -> None: ...
 
 
 class ScopeLeaver:
     """Takes one member out of its scope.
 
+    Args:
+        member: the member that leaves.
+
     Attributes:
-        is_out: whether it is, or is about to be: from then on others take it for gone.
+        is_out: whether the member is out, or is about to be: other members may count it as
+            gone from then on.
     """
 
-    def __init__(self, membership: Membership) -> None:
-        self._us = membership
+    def __init__(self, member: LeavingMember) -> None:
+        self._member = member
+        self._journal = member.journal
+        self._path = member.journal.scope.path
         self.is_out = False
 
     def leave(self, deadline: Deadline) -> Report:
-        """Wait, clean, go; no cleanup that fails comes out of here.
+        """Wait, clean, go; failed cleanups are reported, not raised.
 
         Raises:
-            ScopeBusy: another thread makes or releases something, until the time is over.
+            ScopeBusy: another thread makes or releases an artifact, until the time is over.
         """
         outcomes: list[Outcome] = []
         began = monotonic()
@@ -49,77 +72,82 @@ class ScopeLeaver:
             try:
                 outcomes.extend(step(until))
             except (LastoutError, OSError) as error:
-                outcomes.append(Outcome(f"scope {self._us.path}", 0.0, Failure(error)))
+                outcomes.append(Outcome(f"scope {self._path}", 0.0, Failure(error)))
 
-        can_reach = self._us.can_reach()
-        if self._us.patience and can_reach:
-            attempt(self._wait, Deadline(self._us.patience))
-        if not self._us.busy.close(_patience(deadline)):
+        can_reach = self._member.origin.can_reach()
+        if self._member.patience and can_reach:
+            attempt(self._wait, Deadline(self._member.patience))
+        if not self._member.busy.close(_patience(deadline)):
             raise ScopeBusy(
                 f"another thread of this process makes or releases something in the scope"
-                f" {self._us.path!r}, and did not come to an end; this process stays in it until"
+                f" {self._path!r}, and did not come to an end; this process stays in it until"
                 " it leaves again, or ends",
-                path=self._us.path,
+                path=self._path,
             )
-        if can_reach:
-            attempt(self._clean_own, deadline)
-            attempt(self._go, deadline)
-        else:
-            attempt(partial(clean_own, self._us), deadline)
+        for step in (self._clean_own, self._go) if can_reach else (self._clean_unlocked,):
+            attempt(step, deadline)
         attempt(self._say_so, deadline)
+        self.is_out = True
         return Report(outcomes, monotonic() - began)
 
     def _wait(self, deadline: Deadline) -> Iterable[Outcome]:
-        wait_until_alone(self._us, deadline)
+        wait_until_alone(self._journal, deadline)
         return ()
 
     def _clean_own(self, deadline: Deadline) -> Iterator[Outcome]:
-        """What goes with this member; the scope is free meanwhile, for it may take long."""
-        us = self._us
-        if not us.owns_things or us.journal_lock.lost:
+        """Clean the artifacts of this member, without the scope's lock, as it may take long."""
+        journal = self._journal
+        if not journal.owns_things or journal.lost:
             return
-        with us.hold(_patience(deadline)) as held:
-            survey = ScopeSurvey(held, us.path)
-            journal = survey.journal(us.token)
-            if journal.begun - journal.gone and held.is_taken(CLEANER_LOCK):
-                # Perhaps by one that releases it just now.
-                come_to_turn(held, us.path, _patience(deadline))
-                survey = ScopeSurvey(held, us.path)
-            mine = survey.journal(us.token).unresolved()
+        with journal.lock_scope(_patience(deadline)) as held:
+            survey = ScopeSurvey(held, self._path)
+            written = survey.journal(journal.token)
+            if written.begun - written.gone and held.is_taken(CLEANER_LOCK):
+                # Another process may be releasing one of them just now.
+                come_to_turn(held, self._path, _patience(deadline))
+                survey = ScopeSurvey(held, self._path)
+            mine = survey.journal(journal.token).unresolved()
             due = [artifact for artifact in mine if artifact.lifetime == "member"]
             ordered, edges = survey.plan(due)
             if ordered:
-                # From here on nobody else will release them.
-                us.append(journals.mark("begun", [artifact.number for artifact in ordered]))
-        yield from CleaningPass(lambda _, records: us.append(records), us.clean, deadline)(
-            ordered, edges
-        )
+                # So that no other process releases them from here on.
+                journal.append(journals.mark("begun", [artifact.number for artifact in ordered]))
+        yield from CleaningPass(
+            lambda _, records: journal.append(records), self._member.clean, deadline
+        )(ordered, edges)
+
+    def _clean_unlocked(self, deadline: Deadline) -> Iterable[Outcome]:
+        """Clean without the scope, which cannot be locked any more, as far as that is safe."""
+        if not self._member.origin.finds_things():
+            return ()
+        return clean_own(self._journal, self._member.clean, deadline)
 
     def _go(self, deadline: Deadline) -> Iterator[Outcome]:
-        us = self._us
-        with hold(us.backend, us.name, us.path, _patience(deadline)) as held:
-            if held is None or us.journal_lock.lost:
-                yield from go_without_scope(us, held is None and us.journal_lock.lost, deadline)
+        journal, clean = self._journal, self._member.clean
+        with journal.scope.lock(_patience(deadline)) as held:
+            if held is None or journal.lost:
+                is_gone = held is None and journal.lost
+                yield from go_without_scope(journal, is_gone, clean, deadline)
                 return
-            us.exclude_from_forks()
+            self._member.exclude_from_forks()
             patience = _patience(deadline)
-            reaped = reap(held, us.path, us.clean, deadline, us.token, patience=patience)
+            reaped = reap(held, self._path, clean, deadline, journal.token, patience=patience)
             yield from reaped.outcomes
-            if not us.journal_lock.lost:  # something of ours stays
-                us.append(journals.left(monotonic_ns()))
-            # Inside the hold: whoever decides next sees us gone.
+            if not journal.lost:  # an artifact of this member stays
+                journal.append(journals.left(monotonic_ns()))
+            # Before the scope is unlocked, so that the next process that decides sees this
+            # member gone.
             self.is_out = True
-            us.journal_lock.give_up()
+            journal.lock.give_up()
 
     def _say_so(self, _: Deadline) -> Iterable[Outcome]:
-        """Where the scope could not be held, at least nobody waits for us while we run on."""
-        us = self._us
-        if not us.journal_lock.lost:
+        """Record that this member left, so that none waits for it if the scope was not locked."""
+        if not self._journal.lost:
             self.is_out = True
-            us.append(journals.left(monotonic_ns()))
+            self._journal.append(journals.left(monotonic_ns()))
         return ()
 
 
 def _patience(deadline: Deadline) -> Deadline:
-    """For how long to wait for others, threads or processes."""
+    """How long to wait for other threads or processes."""
     return Deadline(deadline.share(False, PATIENCE))

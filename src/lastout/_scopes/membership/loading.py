@@ -1,4 +1,7 @@
-"""Loading: what forks and leaving take, loaded while it still can be."""
+"""Loading: modules that a fork or leaving needs, loaded while they still can be.
+
+Tested by: tests/shared/test_surroundings.py, tests/shared/test_dropped_privileges.py
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ if TYPE_CHECKING:
     from typing import Final
 
 _all_loaded = False
-# A forked child runs a hook of filelock's, which is in the last of these.
+# The last, because a forked child runs a hook of filelock that is in it.
 _PACKAGES: Final = (
     *("lastout._scopes", "lastout.backends", "lastout._identity", "lastout.pickling"),
     "filelock._core._fork",
@@ -18,7 +21,7 @@ _PACKAGES: Final = (
 
 
 def load_all(path: str) -> None:
-    """Load all that is still to be loaded (PEP 810), once: later it may be too late."""
+    """Load, once, all lazy imports (PEP 810) in these packages, because later may be too late."""
     global _all_loaded
     if not _all_loaded:
         with refusals("load what it takes to use the scope", path):

@@ -1,12 +1,14 @@
-"""Membership: that this process is in a scope; from joining to leaving.
+"""Membership: this process in a scope, from joining to leaving.
 
-    join():   reap the dead, then publish a journal     (the scope held)
-    record(): one line in it, before the thing is made  (nothing held; see `recording`)
-    leave():  what is this member's own, then           (nothing held)
-              reap the dead and oneself                 (the scope held)
+    join():   reap the dead, then publish a journal         (the scope locked)
+    record(): write a line, before the artifact is made     (no lock taken; see `recording`)
+    leave():  clean the artifacts of this member, then      (no lock taken)
+              reap the dead and this member                 (the scope locked)
 
-There is one for each scope that this process joined, however many `Scope`
-objects stand for it; the last of them to leave ends it.
+A process has one membership for each scope that it joined, whatever the number of `Scope`
+objects; it ends when the last of them leaves.
+
+Tested by: tests/shared/test_scope.py, tests/shared/test_joining.py, tests/shared/test_handover.py
 """
 
 from __future__ import annotations
@@ -14,91 +16,95 @@ from __future__ import annotations
 import os
 from time import monotonic_ns
 
-from ..._exits import begun, ending, registry
-from ..._exits.forkserver import is_forkserver
-from ..._identity import here, new_token
-from ..._platform.imports import load
+from ..._exits import begun, ending
+from ..._identity import here
 from ...backends import descriptors
 from ...deadline import Deadline
-from ...errors import JournalTooNew, LastoutError
-from ...report import Failure, Outcome, Report
+from ...errors import UsageError
+from ...report import Report
+from ..guardian.client import GuardianClient
 from ..kinds import table
-from ..reaping.reaper import reap
 from ..records import journal as journals
 from ..records import liveness
 from ..records.artifact import Artifact, keep_here
-from ..records.scope_lock import PATIENCE, hold
+from ..records.scope_lock import PATIENCE
 from .activity import ScopeActivity
-from .exit_places import places
+from .entering import enter_scope, reap_dead
+from .exit_places import forget_place, register_leaving, show_failures, unregister_leaving
+from .holder_set import HolderSet
 from .leaving import ScopeLeaver
 from .loading import load_all
+from .origin import ProcessOrigin
 from .recording import JournalWriter
 from .reentrant_lock import ReentrantLock
 from .releasing import ArtifactReleaser
+from .worker_policy import WorkerPolicy
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Mapping
+    from collections.abc import Set as AbstractSet
     from contextlib import AbstractContextManager
+    from typing import Any
 
-    from ...backends.base import Backend, JournalLock
+    from ...backends.base import JournalLock
     from ..reaping.cleaning_pass import Clean
+    from ..records.scope_lock import ScopeRef
+    from .holder_set import MembershipHolder
 
 
 # The scopes that this process is in, in the order in which it joined them.
 joined: dict[str, Membership] = {}
 
 
-class Membership(JournalWriter):
+class Membership:
     """This process in one scope.
 
     Args:
-        backend: where members meet.
-        name: the scope.
-        clean: how an artifact is removed.
+        scope: the scope.
+        clean: the function that removes an artifact.
 
     Attributes:
-        shares: how many `Scope` objects that were made in this process have yet to leave.
-        copied: how many that a fork copied have yet to; these it can do without.
-        pinned: whether it lasts until the process ends, whoever leaves.
-        counted_out: whether it is on its way out, and a child would come too late.
-        patience: seconds to wait, on leaving, for all others to leave first.
-        report: what was cleaned when it joined; when it has left, on leaving.
-        resolved: the numbers of its artifacts that it released or kept.
-        busy: what other threads do in it, and leaving has to wait for.
+        holders: the holders that keep this process in the scope.
+        joined: whether this process is in the scope.
+        token: the name of this member in the scope.
+        journal: the journal of this member.
+        origin: the process that joined, as it was then.
+        counted_out: whether this member is on its way out, and a child would come too late.
+        patience: seconds to wait, on leaving, for all other members to leave first.
+        report: the report of joining; after leaving, the report of leaving.
+        busy: the work of other threads that leaving has to wait for.
+        guardian: starts a guardian for the scope, if it wants one.
+        workers: the policy for processes that are of no use without this one.
     """
 
-    def __init__(self, backend: Backend, name: str, clean: Clean) -> None:
-        super().__init__(backend, name)
+    journal: JournalWriter
+
+    def __init__(self, scope: ScopeRef, clean: Clean) -> None:
+        self.scope, self.name, self.path = scope, scope.name, scope.path
         self.clean = clean
-        self.shares = 0
-        self.copied = 0
-        self.pinned = False
-        self.patience: float | None
+        self.guardian = GuardianClient(self.path)
+        self.workers = WorkerPolicy(self.guardian)
+        self.holders = HolderSet()
+        self.joined = False
+        self.token = ""
         self.report = Report()
         self._new_process()
-        self._begin()
 
     def _new_process(self) -> None:
-        """Nobody in it is in the middle of anything."""
+        """Begin anew, because no thread of this process is in the middle of anything."""
         self._guard = ReentrantLock(self.path)
         self.busy = ScopeActivity(self.path)
-        self._releaser = ArtifactReleaser(self)
+        self.origin = ProcessOrigin()
+        self.patience: float | None = None
+        self.counted_out = False
         self._handed_over = False
         self._leaving = False
-
-    def _begin(self) -> None:
-        """As a new member, that has recorded nothing."""
-        self.start_anew()
-        self.counted_out = False
-        self.busy.open()
-        self.patience = None
-        self.resolved: set[int] = set()
 
     # Joining.
 
     def join(self) -> None:
-        """Join, unless that was done; clean up after the dead in either case.
+        """Join, unless this process has joined; clean up after the dead in either case.
 
         Raises:
             JournalTooNew: a newer lastout is in the scope.
@@ -109,160 +115,141 @@ class Membership(JournalWriter):
                 self._catch_up()
                 return
             load_all(self.path)
-            self._begin()
-            self.report = Report()
-            while not self._try_to_join():
-                continue  # the dead were the last ones: that scope is no more
+            journal_lock, self.report = enter_scope(self.scope, self.clean)
+            self._write_in(journal_lock)
             self.joined = True
             liveness.ours.add(self.token)
             keep_here(self.path, self)
-            self._leave_at_end()
+            register_leaving(self.path, self.leave_at_exit)
             self.guardian.look()
 
-    def _try_to_join(self) -> bool:
-        with hold(self.backend, self.name, self.path, create=True) as held:
-            assert held is not None
-            if held.members():
-                reaped = reap(held, self.path, self.clean, Deadline(), joining=True)
-                self.report = Report([*self.report, *reaped.outcomes])
-                for outcome in reaped.outcomes:
-                    if outcome.failure and isinstance(outcome.failure.exception, JournalTooNew):
-                        raise outcome.failure.exception
-                if reaped.swept:
-                    return False
-            # It joined itself: to go on as another program is still to be here.
-            who = here()
-            who.image = 0
-            self.token = liveness.new_helper_token() if is_forkserver() else new_token()
-            first = journals.header(self.token) + journals.join(monotonic_ns(), who)
-            self.take(held.publish(self.token, first))
-            return True
+    def _write_in(self, journal_lock: JournalLock) -> None:
+        """Become the member that owns this journal."""
+        self.token = journal_lock.member
+        self.journal = JournalWriter(self.scope, journal_lock)
 
     def _catch_up(self) -> None:
-        """What a forked child did not do when it became a member, because a fork has to be fast."""
+        """Clean up after the dead in a forked child, which did not, as a fork has to be fast."""
         if self._handed_over:
             self._handed_over = False
-            with hold(self.backend, self.name, self.path) as held:
-                if held:
-                    self.report = Report(reap(held, self.path, self.clean, Deadline()).outcomes)
+            report = reap_dead(self.scope, self.clean)
+            self.report = self.report if report is None else report
 
-    # Taking back.
+    # Recording, and taking back.
+
+    def record(
+        self,
+        kind: str,
+        location: str,
+        lifetime: str,
+        after: tuple[str, ...],
+        data: Mapping[str, Any],
+    ) -> Artifact:
+        """Record an artifact that is about to be made; see `JournalWriter.record`."""
+        if not self.joined or self.origin.pid != os.getpid():
+            self.check()
+        now = monotonic_ns()
+        if now > self.guardian.due and self.origin.can_reach():
+            self.guardian.look()
+        return self.journal.record(kind, location, lifetime, after, data, now)
+
+    def check(self) -> None:
+        """Raise `UsageError` unless this process is in the scope."""
+        if not self.joined:
+            raise UsageError(f"this process has left the scope {self.path!r}; join it anew")
+        if not self.origin.is_here():
+            raise UsageError(
+                f"this process was forked behind Python's back, or could not be made a member"
+                f" when it was, and is not in the scope {self.path!r}; join it with"
+                f" Scope({self.name!r})"
+            )
 
     def release(self, artifact: Artifact) -> None:
-        """Clean it now; see `Artifact.release`."""
+        """Clean an artifact now; see `Artifact.release`."""
         self.check()
-        self._releaser.release(artifact)
+        with self.busy:
+            ArtifactReleaser(self.journal, self.clean).release(artifact)
 
     def keep(self, artifact: Artifact) -> None:
-        """Forget it; see `Artifact.keep`."""
+        """Forget an artifact; see `Artifact.keep`."""
         self.check()
-        self._releaser.keep(artifact)
+        ArtifactReleaser(self.journal, self.clean).keep(artifact)
         table.forget(artifact.kind, artifact.location, artifact.data)
 
     # Leaving.
 
-    def leave(self, timeout: float | None = None) -> Report:
-        """Leave: clean what is one's own, and the rest if nobody is left.
+    def give_up(self, holders: AbstractSet[MembershipHolder], timeout: float | None) -> Report:
+        """Remove these holders, and leave if they are the last; see `leave`.
 
-        Nothing that fails comes out of here: it is in the report, and what
-        could not be cleaned stays recorded.
+        If leaving raises, they hold the membership as before.
+        """
+        if self.holders.are_among(holders):
+            return self.leave(timeout)
+        self.holders.discard(holders)
+        return Report()
+
+    def leave(self, timeout: float | None = None) -> Report:
+        """Leave: clean this member's artifacts, and the rest if no other member is left.
+
+        Failures are in the report and are not raised, and an artifact that could not be
+        cleaned stays recorded.
 
         Args:
             timeout: seconds for all cleaning together; `None` for no limit but
-                the one that each artifact has.
+                the limit of each artifact.
 
         Raises:
-            ScopeBusy: another thread is leaving, making or releasing, and takes longer
-                than that.
+            ScopeBusy: another thread is leaving, making or releasing, for longer than that.
         """
-        if not self.is_here():
+        if not self.origin.is_here():
             return Report()
         with self.guarded(PATIENCE if timeout is None else timeout):
-            # A cleanup may ask for it, in the middle of it.
+            # Checked, because a cleanup may call `leave` in the middle of leaving.
             if self.joined and not self._leaving:
                 self._leaving = True
                 leaver = ScopeLeaver(self)
                 try:
-                    self.report = leaver.leave(Deadline(timeout))
-                except BaseException:
-                    if leaver.is_out:
-                        self._end()
-                    else:
-                        self._stay()
-                    raise
-                else:
-                    self._end()
+                    try:
+                        self.report = leaver.leave(Deadline(timeout))
+                    finally:
+                        self.end() if leaver.is_out else self._stay()
                 finally:
                     self._leaving = False
             return self.report
 
-    def is_here(self) -> bool:
-        """Whether it is this process's: not after a fork that nobody told us of."""
-        return self._pid == os.getpid()
-
     def is_in(self) -> bool:
-        """Whether its scope is still there: a helper's may have ended, and is left then."""
-        if self.joined and liveness.is_helper(self.token) and self.journal_lock.lost:
-            self.lose()
+        """Whether this process is still in the scope; a helper leaves a scope that has ended."""
+        if self.joined and liveness.is_helper(self.token) and self.journal.lost:
+            self.end()
         return self.joined
-
-    def lose(self) -> None:
-        """Its scope was ended by others: this process can join it anew."""
-        self._end()
-
-    def holders(self) -> tuple[int, int, bool]:
-        """For whom this process is in: all false when it can leave."""
-        return self.shares, self.copied, self.pinned
-
-    def _leave_at_end(self) -> None:
-        """Have it left when the process ends, before what was registered earlier."""
-        if is_forkserver():
-            return  # which runs no handlers: this one would be its children's
-        place = places.get(self.path)
-        if place:
-            place.membership = self
-        else:
-            registry.register(self.leave_at_exit)
 
     def leave_at_exit(self) -> None:
         """Leave because the process ends, after its children; each failure is shown."""
-        if begun and self.is_here() and self.grace() is not None:
-            self._show(self._end_workers())
-        # Those that multiprocessing still has to end may be members.
+        if begun and self.origin.is_here():
+            show_failures(self.workers.end_own(self.journal), self.leave_at_exit)
+        # Put off, because children that multiprocessing still has to end may be members.
         if not ending.put_off(self.leave_at_exit):
-            self._show(self.leave())
-
-    def _end_workers(self) -> Iterable[Outcome]:
-        try:
-            # Loaded before, where `worker` was asked for.
-            return load("lastout._scopes.reaping.orphans").end_own(self)  # type: ignore[no-any-return]
-        except (LastoutError, OSError) as error:
-            return [Outcome(f"workers in {self.path}", 0.0, Failure(error))]
-
-    def _show(self, outcomes: Iterable[Outcome]) -> None:
-        for outcome in outcomes:
-            if outcome.failure:
-                error = outcome.failure.exception
-                registry.show(error, self.leave_at_exit, error.__traceback__)
+            show_failures(self.leave(), self.leave_at_exit)
 
     def _stay(self) -> None:
-        """Leaving came to nothing: what is not cleaned yet can be used, and left again."""
+        """Go on after a failed leave: artifacts that remain can be used, and left again."""
         self.counted_out = False
         self.busy.open()
 
-    def _end(self) -> None:
-        self.journal_lock.give_up()
-        self.joined = self.pinned = False
+    def end(self) -> None:
+        """End the membership, which has left or whose scope has ended; it can be joined anew."""
+        self.journal.lock.give_up()
+        self.joined = False
+        self.holders.clear()
         self.guardian.forget()
         liveness.ours.discard(self.token)
         keep_here(self.path, None)
-        if not is_forkserver():
-            registry.unregister(places.pop(self.path, self.leave_at_exit))
-        # Last: from here on another thread can join anew, and what it sets stays.
+        unregister_leaving(self.path, self.leave_at_exit)
+        # Last, because from here on another thread may join anew, and must keep its settings.
         joined.pop(self.path, None)
 
     def guarded(self, seconds: float) -> AbstractContextManager[None]:
-        """No other thread joins or leaves meanwhile; see `ReentrantLock.taken`."""
+        """Keep other threads from joining or leaving; see `ReentrantLock.taken`."""
         return self._guard.taken(seconds)
 
     # Forks; see `handover`.
@@ -270,54 +257,45 @@ class Membership(JournalWriter):
     def can_hand_over(self) -> bool:
         """Whether a child that is forked now is a member from its first moment.
 
-        Not a helper's: it does not keep the scope until the child has begun.  The child joins
-        by itself then, as a spawned one does.
+        A helper's child is not, because a helper does not keep the scope until the child has
+        begun.  That child joins by itself, as a spawned child does.
         """
         return self.joined and not self.counted_out and not liveness.is_helper(self.token)
 
     def exclude_from_forks(self) -> None:
-        """From here on a forked child is outside: whoever is last may have been decided."""
-        # Not in the middle of a fork by another thread: its child counts.
+        """Keep children forked from here on outside: the last member may be decided already."""
+        # Not in the middle of a fork by another thread, because its child counts.
         locked_out = descriptors.lock_out_forks()
         self.counted_out = True
         descriptors.let_in_forks(locked_out)
 
     def stay_outside(self) -> None:
-        """This process was forked by one that was on its way out."""
-        self._leave_to_parent()
+        """In a forked child that is no member, forget the membership."""
+        liveness.ours.discard(self.token)
         self.joined = False
         joined.pop(self.path, None)
         keep_here(self.path, None)
 
     def become_child(self, journal_lock: JournalLock) -> None:
-        """This process was forked, and is a member of its own by `journal_lock`."""
-        places.pop(self.path, None)  # it was on the parent's stack
-        self._leave_to_parent()
-        self.token = journal_lock.member
+        """In a forked child, become a member of its own by `journal_lock`."""
+        self._forget_parent()
         self._handed_over = True
-        self.take(journal_lock)
+        self._write_in(journal_lock)
         liveness.ours.add(self.token)
-        self._leave_at_end()
-        self.append(journals.join(monotonic_ns(), here()))
+        register_leaving(self.path, self.leave_at_exit)
+        self.journal.append(journals.join(monotonic_ns(), here()))
 
     def join_late(self) -> None:
-        """This process was forked, and nothing could be handed over."""
-        places.pop(self.path, None)
-        parents = self.journal_lock
-        self._leave_to_parent()
+        """In a forked child for which the parent could make no journal, join now."""
+        parents = self.journal.lock
+        self._forget_parent()
         self.joined = False
         try:
             self.join()
         finally:
-            if self.joined:
-                parents.close()
-            else:
-                joined.pop(self.path, None)
-                keep_here(self.path, None)
+            parents.close() if self.joined else self.stay_outside()
 
-    def _leave_to_parent(self) -> None:
+    def _forget_parent(self) -> None:
+        forget_place(self.path)
         liveness.ours.discard(self.token)
         self._new_process()
-        self._begin()
-        self.copied += self.shares
-        self.shares = 0

@@ -1,4 +1,7 @@
-"""Outside: which scopes the processes that a thread starts right now have no part in."""
+"""Outside: the scopes that processes started by a thread right now do not join.
+
+Tested by: tests/shared/test_helpers.py
+"""
 
 from __future__ import annotations
 
@@ -13,22 +16,22 @@ _without: list[tuple[int, str]] = []  # thread and scope, once for each block
 
 
 def starts_outside(path: str) -> bool:
-    """Whether what this thread starts now is to be no member of that scope."""
+    """Whether processes that this thread starts now do not become members of the scope."""
     return (get_ident(), path) in _without
 
 
 @contextmanager
 def outside(path: str) -> Iterator[None]:
-    """What this thread starts in the block is no member of that scope."""
+    """Keep processes that this thread starts in the block from becoming members of the scope."""
     entry = get_ident(), path
     _without.append(entry)
     try:
         yield
     finally:
-        with suppress(ValueError):  # a child that was forked in it has forgotten it
+        with suppress(ValueError):  # a child that was forked in the block has called `forget`
             _without.remove(entry)
 
 
 def forget() -> None:
-    """In a forked child: what its parent was in the middle of is not its own."""
+    """In a forked child, forget the blocks that its parent's threads are in."""
     _without.clear()

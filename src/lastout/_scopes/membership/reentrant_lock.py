@@ -1,4 +1,7 @@
-"""Guard: of the threads of one process, one at a time joins or leaves a scope."""
+"""ReentrantLock: one thread of a process at a time joins or leaves a scope.
+
+Tested by: tests/shared/test_races.py, tests/shared/test_busy.py
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class ReentrantLock:
-    """A lock that the thread which has it may take again.
+    """A lock that its thread may take again.
 
     Args:
         scope: the path of the scope, for errors.
@@ -26,18 +29,18 @@ class ReentrantLock:
 
     @contextmanager
     def taken(self, seconds: float) -> Iterator[None]:
-        """No other thread joins or leaves meanwhile.
+        """Keep other threads from joining or leaving in the block.
 
         Raises:
-            ScopeBusy: another one does, and did not come to an end in so many seconds;
-                or another greenlet of this thread does: to wait would keep it from going on.
+            ScopeBusy: another thread joins or leaves, and did not finish in so many seconds;
+                or another greenlet of this thread does, and waiting would keep it from going on.
         """
         if not self._lock.acquire(timeout=seconds):
             late = f", and did not come to an end in {seconds} s"
             raise self._busy("thread of this process", late)
         owner = self._owner
         try:
-            me = _thread.get_ident()  # as it is: of gevent and eventlet, which greenlet
+            me = _thread.get_ident()  # the greenlet, if gevent or eventlet has patched `_thread`
             if owner not in (None, me):
                 raise self._busy("greenlet of this thread", "; wait for it, then do this again")
             self._owner = me

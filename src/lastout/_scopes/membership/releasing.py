@@ -1,9 +1,11 @@
-"""Release: clean one artifact before its time, or keep it for good.
+"""Releasing: clean one artifact before its time, or keep it for good.
 
-Whoever releases holds the scope while it makes sure that nobody else has done
-so, and claims what it is going to clean by a "begun" in the journal.  What is
-one's own is then cleaned without holding the scope, for it may take long; what is not
-takes the turn of those who clean (see `turn`).
+A member locks the scope while it checks that no other process has cleaned the artifact,
+and claims it by a "begun" in the journal.  Then it cleans an artifact of its own without
+the lock, because that may take long; for an artifact of another member it takes the turn
+of cleaning processes (see `turn`).
+
+Tested by: tests/shared/test_release.py
 """
 
 from __future__ import annotations
@@ -25,59 +27,62 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from ...backends.base import LockedScope
-    from ..reaping.cleaning_pass import Apart, Mark
+    from ..reaping.cleaning_pass import Apart, Clean, Mark
     from ..records.artifact import Artifact
-    from .membership import Membership
+    from .recording import JournalWriter
 
 
 class ArtifactReleaser:
-    """Releases artifacts for one member, by any number of threads."""
+    """Releases artifacts for one member; each thread uses its own.
 
-    def __init__(self, membership: Membership) -> None:
-        self._us = membership
+    Args:
+        journal: the journal of the member.
+        clean: the function that removes an artifact.
+    """
+
+    def __init__(self, journal: JournalWriter, clean: Clean) -> None:
+        self._journal = journal
+        self._path = journal.scope.path
+        self._clean = clean
 
     def release(self, artifact: Artifact) -> None:
-        """Clean it and what must go before it; see `Artifact.release`."""
-        with self._us.busy:
-            self._release(artifact)
-
-    def _release(self, artifact: Artifact) -> None:
-        us = self._us
-        with us.hold() as held, CleaningTurn(held, us.path) as turn:
+        """Clean an artifact and those that must go before it; see `Artifact.release`."""
+        journal = self._journal
+        with journal.lock_scope() as held, CleaningTurn(held, self._path) as turn:
             ordered = self._claim(held, artifact)
             if not self._all_ours(ordered):
                 _begin(held, ordered)
                 self._run(ordered, held.append, turn.apart)
                 return
             if ordered:
-                us.append(journals.mark("begun", _numbers(ordered)))
-                us.resolved.update(_numbers(ordered))
-        self._run(ordered, lambda _, records: us.append(records))
+                journal.append(journals.mark("begun", _numbers(ordered)))
+                journal.resolved.update(_numbers(ordered))
+        self._run(ordered, lambda _, records: journal.append(records))
 
     def keep(self, artifact: Artifact) -> None:
-        """Forget it; see `Artifact.keep`."""
-        us, record = self._us, journals.mark("kept", [artifact.number])
-        if artifact.member == us.token:
-            us.append(record)
-            us.resolved.add(artifact.number)
+        """Forget an artifact; see `Artifact.keep`."""
+        journal, record = self._journal, journals.mark("kept", [artifact.number])
+        if artifact.member == journal.token:
+            journal.append(record)
+            journal.resolved.add(artifact.number)
             return
-        with us.hold() as held:
+        with journal.lock_scope() as held:
             if held.is_taken(CLEANER_LOCK):
                 self._wait_for_turn(held, artifact)
             if artifact.member in held.members():
                 held.append(artifact.member, record)
 
     def _claim(self, held: LockedScope, artifact: Artifact) -> Sequence[Artifact]:
-        """What there is to clean, in order; nothing if that was done."""
-        us = self._us
+        """The artifacts to clean, in order; none if it was cleaned already."""
         if self._is_resolved(artifact):
             return []
-        simple = artifact.member == us.token and us.alone_wrote() and not artifact.after
+        is_own = artifact.member == self._journal.token
+        simple = is_own and self._journal.alone_wrote() and not artifact.after
         if simple and not (flags(artifact.kind).contains and _something_inside(held, artifact)):
             return [artifact]
         if artifact.member not in held.members():
-            return []  # all that it made was cleaned
-        survey = ScopeSurvey(held, us.path)
+            return []  # its journal was removed, because all its artifacts were cleaned
+        survey = ScopeSurvey(held, self._path)
         journal = survey.journal(artifact.member)
         known = survey.unresolved()
         current = next((one for one in known if one.id == artifact.id), None)
@@ -92,7 +97,7 @@ class ArtifactReleaser:
         return plan.order(due)
 
     def _wait_for_turn(self, held: LockedScope, artifact: Artifact) -> None:
-        if not come_to_turn(held, self._us.path, Deadline(PATIENCE)):
+        if not come_to_turn(held, self._path, Deadline(PATIENCE)):
             raise UsageError(
                 f"the {artifact.kind} {artifact.location!r} cannot be released or kept now: this"
                 " process is a part of what is being cleaned, and must not wait for it",
@@ -100,12 +105,13 @@ class ArtifactReleaser:
             )
 
     def _is_resolved(self, artifact: Artifact) -> bool:
-        """Whether this member released or kept it; another thread may be cleaning it just now."""
-        return artifact.member == self._us.token and artifact.number in self._us.resolved
+        """Whether this member released or kept it; a thread may be cleaning it just now."""
+        mine = self._journal
+        return artifact.member == mine.token and artifact.number in mine.resolved
 
     def _check_free(self, due: Sequence[Artifact], survey: ScopeSurvey, begun: bool) -> None:
-        us, artifact = self._us, due[-1]
-        others = [one for one in due[:-1] if one.member in survey.living and one.member != us.token]
+        token, artifact = self._journal.token, due[-1]
+        others = [one for one in due[:-1] if one.member in survey.living and one.member != token]
         if others:
             raise UsageError(
                 f"the {artifact.kind} {artifact.location!r} cannot be released now:"
@@ -113,7 +119,7 @@ class ArtifactReleaser:
                 " release those there",
                 others=others,
             )
-        if begun and artifact.member in survey.living and artifact.member != us.token:
+        if begun and artifact.member in survey.living and artifact.member != token:
             raise UsageError(
                 f"the {artifact.kind} {artifact.location!r} is being cleaned by the member that"
                 " made it, or could not be; release it there",
@@ -121,17 +127,17 @@ class ArtifactReleaser:
             )
 
     def _all_ours(self, ordered: Iterable[Artifact]) -> bool:
-        return all(one.member == self._us.token for one in ordered)
+        return all(one.member == self._journal.token for one in ordered)
 
     def _run(self, ordered: Sequence[Artifact], mark: Mark, apart: Apart | None = None) -> None:
-        us = self._us
-        run = CleaningPass(mark, us.clean, Deadline(), apart)
+        token, resolved = self._journal.token, self._journal.resolved
+        run = CleaningPass(mark, self._clean, Deadline(), apart)
         failures = [
             outcome.failure for outcome in run(ordered, plan.before(ordered)) if outcome.failure
         ]
         if failures:
             stay = [one for one in ordered if one.id not in run.cleaned]
-            us.resolved.difference_update(_numbers(one for one in stay if one.member == us.token))
+            resolved.difference_update(_numbers(one for one in stay if one.member == token))
             raise failures[0].exception
 
 
@@ -140,7 +146,7 @@ def _numbers(artifacts: Iterable[Artifact]) -> list[int]:
 
 
 def _begin(held: LockedScope, ordered: Sequence[Artifact]) -> None:
-    """Claim what belongs to others, of whom some may live: they wait, once we let go."""
+    """Claim artifacts of other members, so that living owners wait once the scope is let go."""
     for member in {one.member for one in ordered if flags(one.kind).may_need_scope}:
         numbers = [one.number for one in ordered if one.member == member]
         held.append(member, journals.mark("begun", numbers))

@@ -1,4 +1,7 @@
-"""Unreachable: leaving a scope that cannot be held, by what its own journal says."""
+"""Unreachable: leaving a scope that cannot be locked, by the member's own journal alone.
+
+Tested by: tests/shared/test_removed_root.py, tests/shared/test_dropped_privileges.py
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,6 @@ from ...layout import GUARDIAN_LOCK
 from ...report import Failure, Outcome
 from ..kinds.table import flags
 from ..reaping.cleaning_pass import CleaningPass
-from ..records import journal as journals
 from ..records import plan
 from ..records.liveness import is_helper
 
@@ -20,21 +22,23 @@ if TYPE_CHECKING:
     from typing import Final
 
     from ...deadline import Deadline
+    from ..reaping.cleaning_pass import Clean
     from ..records.artifact import Artifact
-    from .membership import Membership
+    from .recording import JournalWriter
 
 _GUARDS: Final = f"{GUARDIAN_LOCK} (deleted)"  # that file, when it has lost its name
 
 
-def clean_own(us: Membership, deadline: Deadline) -> Iterator[Outcome]:
-    """This process has given up root, or its root directory: clean what it may of its own.
+def clean_own(journal: JournalWriter, clean: Clean, deadline: Deadline) -> Iterator[Outcome]:
+    """Clean this member's artifacts as far as allowed after giving up root or the root directory.
 
-    The rest stays recorded.  It has left then, so its parent does that, or root's next reap.
+    The rest stays recorded.  This member has left then, so its parent cleans the rest, or the
+    next reap by root.
     """
-    if not us.owns_things or us.journal_lock.lost or not us.finds_things():
+    if not journal.owns_things or journal.lost:
         return
-    due = [one for one in _unresolved(us) if one.lifetime == "member" and _may_clean(one)]
-    for outcome in CleaningPass(lambda _, records: us.append(records), us.clean, deadline)(
+    due = [one for one in journal.unresolved() if one.lifetime == "member" and _may_clean(one)]
+    for outcome in CleaningPass(lambda _, records: journal.append(records), clean, deadline)(
         plan.order(due)
     ):
         if not (outcome.failure and isinstance(outcome.failure.exception, PermissionError)):
@@ -58,44 +62,43 @@ def _may_clean(artifact: Artifact) -> bool:
     return True
 
 
-def go_without_scope(us: Membership, is_gone: bool, deadline: Deadline) -> Iterator[Outcome]:
-    """Somebody removed the scope: clean what nobody else can use, and say what stays.
+def go_without_scope(
+    journal: JournalWriter, is_gone: bool, clean: Clean, deadline: Deadline
+) -> Iterator[Outcome]:
+    """Clean, in a removed scope, artifacts that no other process can use; report the rest.
 
     Args:
-        us: who leaves.
-        is_gone: whether nothing is there, nor has our journal a name; else the scope was moved, or
-            made anew, or only that journal was taken.
-        deadline: for all of it.
+        journal: the journal of the member that leaves.
+        is_gone: whether the scope and the journal were removed; else the scope was moved, or
+            made anew, or only the journal was taken.
+        clean: the function that removes an artifact.
+        deadline: for all cleaning together.
     """
-    left = _unresolved(us)
-    alone = is_gone and any(one.lifetime == "scope" for one in left) and _is_alone(us)
+    left, path = journal.unresolved(), journal.scope.path
+    alone = is_gone and any(one.lifetime == "scope" for one in left) and _is_alone(journal)
     due = [one for one in left if alone or one.lifetime == "member"]
-    yield from CleaningPass(lambda *_: None, us.clean, deadline)(plan.order(due), plan.before(due))
+    yield from CleaningPass(lambda *_: None, clean, deadline)(plan.order(due), plan.before(due))
     for artifact in left if not alone else ():
         if artifact.lifetime == "scope":
             error = ScopeGone(
-                f"the scope {us.path!r} was removed while it was in use, so nobody knows"
+                f"the scope {path!r} was removed while it was in use, so nobody knows"
                 f" who still uses the {artifact.kind} {artifact.location!r}; it stays:"
                 " remove it when nobody does",
-                path=us.path,
+                path=path,
             )
             yield Outcome(f"{artifact.kind} {artifact.location}", 0.0, Failure(error))
 
 
-def _is_alone(us: Membership) -> bool:
-    """Whether it is sure that no other member lives: each has its journal locked."""
-    locked = locks.locked_beside(us.journal_lock.fileno())
+def _is_alone(journal: JournalWriter) -> bool:
+    """Whether certainly no other member lives, because each living member locks its journal."""
+    locked = locks.locked_beside(journal.lock.fileno())
     if locked is None:
         return False
-    # A scope whose directory is called otherwise is another one.
-    beside = [path for path in locked if os.path.dirname(path).endswith(us.name)]
+    # Only locked files in a directory with this scope's name belong to this scope.
+    beside = [path for path in locked if os.path.dirname(path).endswith(journal.scope.name)]
     return all(_only_serves(os.path.basename(path)) for path in beside)
 
 
 def _only_serves(name: str) -> bool:
-    """Whether who has that file locked keeps no scope from ending."""
+    """Whether the holder of this lock file, a guardian or helper, keeps no scope from ending."""
     return name == _GUARDS or is_helper(name.partition(".")[0])
-
-
-def _unresolved(us: Membership) -> list[Artifact]:
-    return journals.parse(us.token, us.journal_lock.read(), us.path).unresolved()

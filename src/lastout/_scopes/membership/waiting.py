@@ -1,10 +1,13 @@
-"""Waiting for the other members to leave."""
+"""Waiting: wait for all other members to leave.
+
+Tested by: tests/shared/test_joining.py, tests/shared/test_faults.py
+"""
 
 from __future__ import annotations
 
 import os
 
-from ..._platform.genuine import UnpatchedModule
+from ..._platform.process_ends import wait_for_an_end
 from ..records.liveness import is_helper
 from ..records.survey import ScopeSurvey
 
@@ -13,22 +16,20 @@ if TYPE_CHECKING:
     from typing import Final
 
     from ...deadline import Deadline
-    from .membership import Membership
+    from .recording import JournalWriter
 
-select = UnpatchedModule("select")
-
-# A member that leaves and lives on wakes nobody, so look again.
+# By looks, because no event tells of a member that leaves and lives on.
 _FIRST_LOOK: Final = 0.005
 _LONGEST_LOOK: Final = 0.1
 
 
-def wait_until_alone(membership: Membership, deadline: Deadline) -> bool:
-    """Wait until no other member is alive; whether that came before the deadline."""
+def wait_until_alone(journal: JournalWriter, deadline: Deadline) -> bool:
+    """Wait until no other member is alive; `False` if the deadline passed."""
     look = _FIRST_LOOK
     while True:
-        with membership.hold() as held:
-            survey = ScopeSurvey(held, membership.path)
-            others = [t for t in survey.living if t != membership.token and not is_helper(t)]
+        with journal.lock_scope() as held:
+            survey = ScopeSurvey(held, journal.scope.path)
+            others = [t for t in survey.living if t != journal.token and not is_helper(t)]
             pids = [survey.journal(token).who.pid for token in others]
         if not others:
             return True
@@ -41,7 +42,7 @@ def wait_until_alone(membership: Membership, deadline: Deadline) -> bool:
 
 def _sleep_until_one_ends(pids: list[int | None], seconds: float) -> None:
     """Wake when one of these processes ends, or after some seconds."""
-    poll, opened = select.poll(), []
+    opened: list[int] = []
     try:
         for pid in pids:
             if pid is not None and pid != os.getpid() and hasattr(os, "pidfd_open"):
@@ -49,8 +50,7 @@ def _sleep_until_one_ends(pids: list[int | None], seconds: float) -> None:
                     opened.append(os.pidfd_open(pid))
                 except OSError:
                     continue  # it has ended, or there are no descriptors: look again soon
-                poll.register(opened[-1], select.POLLIN)
-        poll.poll(max(1, seconds * 1000))
+        wait_for_an_end(opened, seconds)
     finally:
         for number in opened:
             os.close(number)

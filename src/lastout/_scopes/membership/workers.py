@@ -1,4 +1,7 @@
-"""Workers: processes of a pool that join a scope, and are of no use without their parent."""
+"""Workers: processes of a pool that join a scope, and are of no use without their parent.
+
+Tested by: tests/shared/test_orphans.py, tests/shared/test_joining.py
+"""
 
 from __future__ import annotations
 
@@ -8,13 +11,15 @@ import sys
 
 from ..._exits.children import do_in_children
 from ..._exits.forkserver import is_forkserver
-from ..._identity import comparable, here, is_running
+from ..._exits.parent import terminate_once
+from ..._identity import has_ended, here
 from ..._platform import pids
 from ..._platform.imports import load, public
 from ...backends.local import LocalBackend
 from ...deadline import check_seconds
 from ...errors import UsageError
 from . import joining
+from .holder_set import PROCESS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,17 +32,17 @@ GRACE: Final = 5.0  # seconds from SIGTERM to SIGKILL
 
 @public
 class Worker:
-    """Joins a scope where it is called, until that process ends; can be pickled.
+    """Makes the calling process a member of a scope until it ends; can be pickled.
 
     Args:
         root: the directory that the scope lies in.
         name: the scope.
-        grace: seconds from SIGTERM to SIGKILL where the process that made this has
-            ended; `None` if nobody is to end the workers.
+        grace: seconds from SIGTERM to SIGKILL once the process that made this has
+            ended; `None` if workers are not to be ended.
 
     Attributes:
-        terminates_itself: whether the process that it is called in sends itself the SIGTERM: a
-            second one, by somebody else, would kill it in the middle of its handlers.
+        terminates_itself: whether the worker sends itself the SIGTERM, so that no other process
+            must: a second SIGTERM would kill it in the middle of its handlers.
     """
 
     def __init__(self, root: str, name: str, grace: float | None = None) -> None:
@@ -60,28 +65,29 @@ class Worker:
 
     def __call__(self, *_: object) -> None:
         member = joining.joined.get(os.path.join(self._root, self._name))
-        # A pool of threads calls it in a process that leaves when it wants to.
-        if not member or not member.joined or not member.shares:
-            member = joining.enter(LocalBackend(self._root), self._name, pin=True)
+        # Not for a process that has a `Scope` object, such as that of a pool of threads, because
+        # that decides when the process leaves.
+        if not member or not member.joined or not member.holders.of_scopes(member.token):
+            member = joining.enter(LocalBackend(self._root), self._name, PROCESS)
         if self._parent and self._grace is not None and self._parent.pid != os.getpid():
-            member.will_end_with(self._parent, self._grace, self.terminates_itself)
-            # Only now: had it ended before that was written down, nobody may have seen it.
-            if comparable(self._parent) and not is_running(self._parent):
-                # Whoever cleaned up after the parent took this process for alive, rightly.
+            member.journal.will_end_with(self._parent, self._grace, self.terminates_itself)
+            # Checked after the record, because a reap before it could not know this worker.
+            if has_ended(self._parent):
+                # The cleanup after the parent has spared this living member, so it leaves itself.
                 member.leave()
-                os.kill(os.getpid(), signal.SIGTERM)
-                sys.exit(128 + signal.SIGTERM)  # that was ignored
+                terminate_once()
+                sys.exit(128 + signal.SIGTERM)  # SIGTERM is ignored in this process
 
     def __repr__(self) -> str:
         return f"Worker({self._root!r}, {self._name!r}, grace={self._grace})"
 
 
 def check(end_workers: bool | None, grace: float) -> tuple[bool | None, float]:
-    """How workers are to end, if it can be done.
+    """Check the arguments that say how workers are to end.
 
     Raises:
-        TypeError: that is no choice, or no number of seconds.
-        UsageError: no process can be ended safely here, or there is no end to the grace.
+        TypeError: `end_workers` is no choice, or `grace` is no number of seconds.
+        UsageError: no process can be ended safely here, or the grace is infinite.
     """
     if end_workers not in (None, True, False):
         raise TypeError(f"end_workers must be True, False or None, not {end_workers!r}")

@@ -1,14 +1,16 @@
-"""Burial: the journals of children that ended, or became another program, with nothing in them.
+"""Zombies: remove the empty journals of forked children that ended or became another program.
 
-A child is a member before it is forked, for it may be there to stay.  Most are not: a
-program that starts others by way of a fork in Python (`preexec_fn`, gevent's `Popen`,
-pexpect) would have a dead member for each of them until somebody joins, leaves or reaps.
-So their parent looks now and then, when it forks again:
+A child becomes a member before it is forked, because it may use the scope.  Most children
+do not: a program that starts others by a fork in Python (`preexec_fn`, gevent's `Popen`,
+pexpect) would leave a dead member for each until a process joins, leaves or reaps.  So the
+parent looks now and then, when it forks again:
 
-    forked since the latest look:  few --> nothing
-                                   some --> is nobody at the scope? bury those that are dead
+    children forked since the last look:  few --> do nothing
+                                          many --> remove dead members, unless the scope is locked
 
-It looks the less often the more of them live, so that forking stays as quick as it is.
+The more children live, the less often it looks, so that forking stays quick.
+
+Tested by: tests/shared/test_burial.py
 """
 
 from __future__ import annotations
@@ -17,62 +19,64 @@ from ...deadline import Deadline
 from ...errors import LastoutError
 from ..records import journal as journals
 from ..records import liveness
-from ..records.scope_lock import hold
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
 
     from ...backends.base import LockedScope
-    from .recording import JournalWriter
+    from ..records.scope_lock import ScopeRef
 
-_FEW: Final = 8  # journals that are left lying
+_FEW: Final = 8  # journals that may stay
 
 
 class ForkedChildren:
-    """The children that one member forked, and that may be dead by now.
+    """The children that this process forked in one scope, and that may be dead by now.
 
     Args:
-        parent: that member.
+        scope: the scope.
     """
 
-    def __init__(self, parent: JournalWriter) -> None:
-        self._parent = parent
+    def __init__(self, scope: ScopeRef) -> None:
+        self._scope = scope
         self._tokens: list[str] = []
         self._enough = _FEW
 
     def add(self, token: str) -> None:
-        """One was forked, and is this member."""
+        """Add a child that was forked as this member."""
         self._tokens.append(token)
 
     def wait_for_zombies(self) -> None:
-        """Remove the empty journals of those that are dead, if there may be some of them."""
+        """Remove the empty journals of dead children, if there may be enough of them."""
         if len(self._tokens) < self._enough:
             return
-        parent = self._parent
         try:
-            # Not waited for: somebody forks.
-            with hold(parent.backend, parent.name, parent.path, Deadline(0)) as held:
+            # Without waiting, because a thread is about to fork.
+            with self._scope.lock(Deadline(0)) as held:
                 there = held.members() if held else ()
                 self._tokens = [
                     token
                     for token in self._tokens
-                    if token in there and held and not _bury(held, token, parent.path)
+                    if token in there and held and not _bury(held, token, self._scope.path)
                 ]
         except (LastoutError, OSError):
-            return  # the next fork, or whoever joins, leaves or reaps
+            return  # a later fork removes them, or the next process to join, leave or reap
         self._enough = 2 * len(self._tokens) + _FEW
 
 
 def _bury(held: LockedScope, token: str, path: str) -> bool:
-    """Remove its journal, if it is dead and has nothing; whether there is nothing more to do."""
-    if held.is_held(token):
+    """Remove the journal of a dead member without artifacts; returns whether it is dead."""
+    written = b""
+
+    def read(token: str) -> journals.Journal:
+        nonlocal written
+        written = held.read(token)
+        return journals.parse(token, written, path)
+
+    journal = liveness.find_dead(held, token, read)
+    if journal is None:
         return False
-    written = held.read(token)
-    journal = journals.parse(token, written, path)
-    if not liveness.is_dead(journal):
-        return False
-    # Read again: it may have written until just before.
+    # Read again, because the member may have written after the first reading.
     if not (journal.made or journal.damage) and held.read(token) == written:
         held.forget(token)
     return True

@@ -1,1 +1,4 @@
-"""Reaping: what the dead have left is cleaned, by members, by guardians and by `reap`."""
+"""Reaping: members, guardians and `reap` clean the artifacts of dead members.
+
+Tested by: tests/shared/test_recovery.py
+"""

@@ -1,6 +1,8 @@
-"""Run: clean artifacts in the order given, and write down what became of them.
+"""CleaningPass: clean artifacts in the order given, and record the results.
 
-begun  -->  clean()  -->  done     in the journal that the artifact stands in
+begun  -->  clean()  -->  done     in the journal that records the artifact
+
+Tested by: tests/shared/test_run.py, tests/shared/test_reaper.py
 """
 
 from __future__ import annotations
@@ -34,15 +36,16 @@ class CleaningPass:
     """Cleans artifacts in the order given, and marks in their journals what became of them.
 
     Args:
-        mark: adds records to the journal of a member.
+        mark: appends records to the journal of a member.
         clean: removes one artifact, or raises.
-        deadline: for all of them together.
-        apart: lets go of the scope while one of the kind is cleaned; `None` if nothing is held.
+        deadline: for all artifacts together.
+        apart: lets go of the scope while an artifact of a kind is cleaned; `None` if the scope
+            is not locked.
 
     Attributes:
-        cleaned: the ids of those that are gone now.
-        stuck: the ids of those that could not be cleaned.
-        unmarked: why something could not be written down, if so.
+        cleaned: the ids of the cleaned artifacts.
+        stuck: the ids of the artifacts that could not be cleaned.
+        unmarked: the error if a mark could not be written; else `None`.
     """
 
     def __init__(
@@ -59,7 +62,7 @@ class CleaningPass:
     def __call__(
         self, ordered: Sequence[Artifact], edges: Edges | None = None
     ) -> Iterator[Outcome]:
-        """Clean those that were not tried yet; what must go after one that stays, stays too."""
+        """Clean artifacts that were not tried yet, unless one that must go before them stays."""
         tried = self.cleaned | self.stuck
         ordered = [one for one in ordered if one.id not in tried]
         left = len(ordered)
@@ -88,10 +91,10 @@ class CleaningPass:
         return Outcome(_described(artifact), monotonic() - began, failure)
 
     def _try_to_mark(self, verb: str, batch: Sequence[Artifact]) -> None:
-        """Write it down, if the disk lets us.
+        """Record a mark, and go on if that fails.
 
-        Without "done" it is tried again, and found to be gone; cleaning may be
-        what makes room on a full disk.
+        Without "done" another process cleans the artifact again, and finds it gone.  On a full
+        disk the cleaning itself may make room.
         """
         if not batch:
             return
@@ -104,7 +107,7 @@ class CleaningPass:
 
 
 def _batches(ordered: Sequence[Artifact]) -> Iterator[list[Artifact]]:
-    """Runs of plain artifacts of one member; the others one by one."""
+    """Runs of plain artifacts of one member; artifacts of further kinds one by one."""
     batch: list[Artifact] = []
     member = ""
     for artifact in ordered:
@@ -115,7 +118,7 @@ def _batches(ordered: Sequence[Artifact]) -> Iterator[list[Artifact]]:
         if batch:
             yield batch
         batch = [artifact]
-        # A kind that is not plain is a batch of its own: no id begins so.
+        # "\n", with which no id begins, makes an artifact that is not plain a batch of its own.
         member = f"{artifact.member}." if plain else "\n"
     if batch:
         yield batch

@@ -5,8 +5,17 @@ they are asked to end first (SIGTERM, so that their handlers run), killed when
 their grace is over, and cleaned up after like any other member.  One that ends by a
 signal already is not asked again: that would cut its handlers off.
 
-A parent that ends by a signal ends its workers itself, before it leaves: where the rest
-of its cgroup is killed with it, nobody else can.
+There are two ways because each works where the other cannot.  From within: a thread of the
+worker waits for the parent and sends SIGTERM to its own process, once (`_exits/parent.py`).
+That takes no scope and no guardian, so `end_with_parent` has it, and the workers of
+`integrations/pools.py`, whose parent `integrations/orphans.py` finds; but a worker that hangs is
+not killed by it.  From outside, here: `membership/workers.py` has the worker write down its
+parent and its grace, so that others can end it, by SIGKILL too.  The guardian does (its
+job "orphans"), or who reaps (both `end_in`); so does the parent itself when it ends by a signal
+(`end_own`), before it leaves: where the rest of its cgroup is killed with it, nobody else can.
+A worker that the first way ends says so (`terminates_itself`), and is only killed by the second.
+
+Tested by: tests/shared/test_orphans.py
 """
 
 from __future__ import annotations
@@ -16,13 +25,13 @@ import signal
 from time import monotonic
 
 from ..._exits.ending import daemons
-from ..._identity import comparable, is_running
-from ..._platform import pids
+from ..._identity import has_ended, is_running
+from ..._platform.process_ends import ask_to_end, hold_if, send, wait_for_ends
 from ...deadline import Deadline
 from ...errors import CleanupTimeout, LastoutError
 from ...layout import ORPHANS_LOCK
 from ...report import Failure, Outcome
-from ..kinds.process_groups import LAST_PATIENCE, wait_for_ends
+from ..kinds.process_groups import LAST_PATIENCE
 from ..records import journal as journals
 from ..records.journal_header import identity_in_header
 from .turn import lineage, wait_until_free
@@ -30,22 +39,31 @@ from .turn import lineage, wait_until_free
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from contextlib import AbstractContextManager
+    from typing import Protocol
 
     from ..._identity import Identity
     from ...backends.base import Lock, LockedScope
-    from ..membership.membership import Membership
     from ..records.journal import Journal
+    from ..records.scope_lock import ScopeRef
+
+    class OwnJournal(Protocol):
+        """The journal of this process; see `JournalWriter`."""
+
+        scope: ScopeRef
+
+        def lock_scope(self) -> AbstractContextManager[LockedScope]: ...
 
 
 def end_in(held: LockedScope, scope: str) -> tuple[list[Outcome], bool]:
-    """End the orphans of a scope, which is let go of; what became of them, and whether all ended.
+    """End the orphans of a scope, unlocked meanwhile; returns outcomes, and whether all ended.
 
-    One process does so at a time: a second SIGTERM would cut short the handlers of a worker.
-    Another one that does is waited for, unless it may wait for this process.
+    One process does so at a time, because a second SIGTERM would cut short the handlers of a
+    worker.  A second process waits for the first, unless that may wait for it.
 
     Raises:
-        ScopeGone, ScopeBusy: the scope could not be held again.
-        OSError: there are no descriptors left to hold them by.
+        ScopeGone, ScopeBusy: the scope could not be locked again.
+        OSError: no descriptors are left for pidfds.
     """
     every = orphans(held, scope)
     found = [one for one in every if one.who.pid != os.getpid()]
@@ -58,7 +76,7 @@ def end_in(held: LockedScope, scope: str) -> tuple[list[Outcome], bool]:
         if wait_until_free(held, scope, ORPHANS_LOCK, Deadline(longest)):
             return [], True
     lock = _take(held)
-    held.let_go()  # they have to be able to leave
+    held.let_go()  # because the orphans have to be able to leave
     try:
         ended = end(found)
     finally:
@@ -71,47 +89,46 @@ def _take(held: LockedScope) -> Lock | None:
     try:
         return held.take(ORPHANS_LOCK)
     except (LastoutError, OSError):
-        return None  # no room for a file: two may do it then
+        return None  # no room for the lock file, so two processes may end orphans at once
 
 
 def orphans(held: LockedScope, scope: str) -> list[Journal]:
-    """The workers in a scope whose parent has ended and who have not, oldest first."""
-    return _workers(held, scope, lambda parent: comparable(parent) and not is_running(parent))
+    """The living workers in a scope whose parent has ended, oldest first."""
+    return _workers(held, scope, has_ended)
 
 
 def _workers(held: LockedScope, scope: str, of: Callable[[Identity], bool]) -> list[Journal]:
-    """The living workers in a scope of those parents, oldest first."""
+    """The living workers in a scope whose parent fulfils `of`, oldest first."""
     found = []
     for member in held.members():
         try:
             data = held.read(member)
-            # Journals can be long, and few are those of orphans.
+            # The header first, because journals can be long, and few belong to orphans.
             parent = identity_in_header(data, b"worker")
             if parent is None or not of(parent):
                 continue
             journal = journals.parse(member, data, scope)
         except (LastoutError, OSError):
-            continue  # whoever reaps reports it
+            continue  # the next reap reports it
         if journal.parent and of(journal.parent) and _can_be_ended(journal):
             found.append(journal)
     return sorted(found, key=lambda one: one.joined_ns)
 
 
 def _can_be_ended(journal: Journal) -> bool:
-    who = journal.who
-    return comparable(who) and not journal.left and is_running(who)
+    return not journal.left and is_running(journal.who)
 
 
-def end_own(us: Membership) -> list[Outcome]:
-    """End the workers of this process but for those that multiprocessing ends; what became of them.
+def end_own(journal: OwnJournal) -> list[Outcome]:
+    """End the workers of this process, except workers that multiprocessing ends.
 
     Raises:
-        ScopeGone, ScopeBusy: the scope could not be held.
-        OSError: there are no descriptors left to hold them by.
+        ScopeGone, ScopeBusy: the scope could not be locked.
+        OSError: no descriptors are left for pidfds.
     """
-    spared = daemons() | {os.getpid()}  # a worker for itself outlives its parent
-    with us.hold() as held:
-        found = _workers(held, us.path, _is_this_process)
+    spared = daemons() | {os.getpid()}  # this process names itself if it outlives its parent
+    with journal.lock_scope() as held:
+        found = _workers(held, journal.scope.path, _is_this_process)
     return end([one for one in found if one.who.pid not in spared], ask_all=True)
 
 
@@ -120,14 +137,15 @@ def _is_this_process(who: Identity) -> bool:
 
 
 def end(workers: Iterable[Journal], ask_all: bool = False) -> list[Outcome]:
-    """End these processes, each with the grace that it asked for; what became of them.
+    """End these processes, each with the grace that it asked for; returns the outcomes.
 
     Args:
-        workers: their journals.
-        ask_all: also those that ask themselves, once their parent has ended.
+        workers: the journals of the processes.
+        ask_all: whether to send SIGTERM even to workers that terminate themselves once their
+            parent has ended.
 
     Raises:
-        OSError: there are no descriptors left to hold them by.
+        OSError: no descriptors are left for pidfds.
     """
     began = monotonic()
     held: list[tuple[Journal, int]] = []
@@ -136,15 +154,14 @@ def end(workers: Iterable[Journal], ask_all: bool = False) -> list[Outcome]:
             process = _hold(journal)
             if process is not None:
                 held.append((journal, process))
-                if (ask_all or not journal.terminates_itself) and not _unwinds(journal):
-                    _send(process, signal.SIGTERM)
-                _send(process, signal.SIGCONT)  # one that is stopped would not hear it
+                _ask_to_end(journal, process, ask_all)
         for journal, process in sorted(held, key=lambda one: one[0].grace):
-            if not wait_for_ends([process], Deadline(began + journal.grace - monotonic())):
-                _send(process, signal.SIGKILL)
+            left = max(0.0, began + journal.grace - monotonic())
+            if not wait_for_ends([process], left):
+                send(process, signal.SIGKILL)
         last = Deadline(LAST_PATIENCE)
         return [
-            _outcome(journal, monotonic() - began, wait_for_ends([process], last))
+            _outcome(journal, monotonic() - began, wait_for_ends([process], last.left()))
             for journal, process in held
         ]
     finally:
@@ -152,30 +169,18 @@ def end(workers: Iterable[Journal], ask_all: bool = False) -> list[Outcome]:
             os.close(process)
 
 
-def _unwinds(journal: Journal) -> bool:
-    assert journal.who.pid is not None
-    return pids.unwinds(journal.who.pid)
+def _ask_to_end(journal: Journal, process: int, ask_all: bool) -> None:
+    if ask_all or not journal.terminates_itself:
+        assert journal.who.pid is not None
+        ask_to_end(process, journal.who.pid)
+    else:
+        send(process, signal.SIGCONT)  # one that is stopped would not come to ask itself
 
 
 def _hold(journal: Journal) -> int | None:
-    """A descriptor of the process of this worker; `None` if it has ended."""
+    """A pidfd of the process of this worker; `None` if it has ended."""
     assert journal.who.pid is not None
-    try:
-        process = pids.open_pidfd(journal.who.pid)
-    except ProcessLookupError:
-        return None
-    # Only now, while its number cannot become another one's unseen.
-    if is_running(journal.who):
-        return process
-    os.close(process)
-    return None
-
-
-def _send(process: int, signum: int) -> None:
-    try:
-        pids.signal_held(process, signum)
-    except (ProcessLookupError, PermissionError):
-        return  # it has just ended; or is another user's by now, and stays
+    return hold_if(journal.who.pid, lambda: is_running(journal.who))
 
 
 def _outcome(journal: Journal, seconds: float, ended: bool) -> Outcome:

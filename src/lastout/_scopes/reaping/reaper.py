@@ -1,9 +1,11 @@
-"""Reaper: find the dead, plan, clean, report.  Leaving is reaping oneself.
+"""Reaper: find dead members, plan, clean, report.  A member leaves by reaping itself.
 
     Held --Survey--> who is gone, who lives --plan--> order --Run--> Outcomes
 
-The scope is held all the while, but for what has to be waited for (see `turn`); so one
-process at a time cleans, and whoever is killed in the middle frees it for the next.
+The scope stays locked, except while an artifact has to be waited for (see `turn`), so one
+process at a time cleans.  If that process is killed, the kernel unlocks the scope for the next.
+
+Tested by: tests/shared/test_reaper.py, tests/shared/test_turn.py
 """
 
 from __future__ import annotations
@@ -35,14 +37,15 @@ def reap(
     joining: bool = False,
     patience: Deadline | None = None,
 ) -> Reaped:
-    """Clean up after everyone who is dead, and after `leaving` as if it were.
+    """Clean up after every dead member, and after `leaving` as if it were dead.
 
-    What belongs to the scope goes when nobody is left alive; then the scope
-    itself goes too, if nothing had to stay.  With `joining` somebody is about to come in,
-    and may use what helpers have made.
+    Artifacts with lifetime `scope` are cleaned when no member is left alive; then the scope
+    is removed too, if no artifact had to stay.  `joining` says that a process is about to
+    join, which may use the artifacts of helpers.
 
-    Where another process is in the middle of that, it is waited for, unless it may wait for
-    this one, or others are in whom leaving does not concern: it looks around anew then.
+    If another process is cleaning, this waits for it, and then surveys the scope anew.  It
+    does not wait if that process may wait for this one, or if this process leaves and living
+    members remain.
 
     Raises:
         ScopeBusy: another process cleaned for longer than `patience`, a minute if `None`.
@@ -70,9 +73,9 @@ def _clean_all(
     run: CleaningPass,
     done: list[Outcome],
 ) -> tuple[ScopeSurvey, bool]:
-    """Clean what there is; who was there in the end, and whether processes were ended.
+    """Clean all due artifacts; returns the last survey, and whether processes were ended.
 
-    Each time that the scope was let go of, it is decided anew who is last.
+    Each time that the scope was let go of, a new survey decides which member is last.
     """
     ended = False
     while True:
@@ -89,7 +92,7 @@ def _clean_all(
 
 
 def _finish(held: LockedScope, survey: ScopeSurvey, scope: str, run: CleaningPass) -> bool:
-    """Put away what is empty, and tell what is wrong; whether the scope is no more."""
+    """Remove empty journals, and report problems; returns whether the scope was removed."""
     swept = False
     try:
         swept = _put_away(held, survey, run.cleaned, scope)
@@ -101,11 +104,11 @@ def _finish(held: LockedScope, survey: ScopeSurvey, scope: str, run: CleaningPas
 
 
 class Reaped:
-    """What a reaping did.
+    """The result of reaping a scope.
 
     Attributes:
         outcomes: how each step ended.
-        swept: whether the scope is no more.
+        swept: whether the scope was removed.
         ended: whether processes were ended, which may have been members.
     """
 
@@ -118,7 +121,7 @@ class Reaped:
 
 
 def _put_away(held: LockedScope, survey: ScopeSurvey, cleaned: set[str], scope: str) -> bool:
-    """Remove the journals in which nothing is left, or the whole scope; whether it was that."""
+    """Remove journals without remaining artifacts, or the scope; returns whether the latter."""
     empty = [
         journal.token
         for journal in survey.departed
@@ -130,6 +133,6 @@ def _put_away(held: LockedScope, survey: ScopeSurvey, cleaned: set[str], scope: 
             survey.problems.append(problem(scope, remains))
         return True
     for member in empty:
-        if member not in survey.helpers:  # it goes on, and may make more
+        if member not in survey.helpers:  # a helper goes on, and may make more artifacts
             held.forget(member)
     return False

@@ -1,4 +1,7 @@
-"""Recovery: clean up after the dead without being a member."""
+"""Recovery: clean up after dead members without being a member.
+
+Tested by: tests/shared/test_recovery.py
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from ...deadline import Deadline
 from ...errors import LastoutError, ScopeGone
 from ...report import Failure, Outcome, Report
 from ..kinds.table import clean
-from ..records.scope_lock import hold
+from ..records.scope_lock import ScopeRef
 from . import orphans, reaper
 
 TYPE_CHECKING = False
@@ -27,17 +30,17 @@ if TYPE_CHECKING:
 def reap(root: str | os.PathLike[str] | None = None, name: str | None = None) -> Report:
     """Clean up after members that died without leaving.
 
-    What living members may use is not touched: nothing is done where all are
-    alive.  Only workers that are to end with their parent (see `Scope`), and
-    whose parent has ended, are ended first.  It waits for whoever holds a
-    scope, up to a minute for each.
+    `reap` does not touch artifacts that living members may use, so it does nothing if
+    all members are alive.  Only workers that are to end with their parent (see `Scope`),
+    and whose parent has ended, are ended first.  `reap` waits up to a minute for a
+    process that has a scope locked.
 
     Args:
-        root: the directory that the scopes lie in; `None` for the usual one.
+        root: the directory that the scopes lie in; `None` for the usual directory.
         name: the scope; `None` for all of them.
 
     Returns:
-        A report of what was cleaned, and of what could not be.
+        A report of all cleanups, failed cleanups included.
 
     Raises:
         UsageError: there can be no such root or scope.
@@ -54,35 +57,36 @@ def reap(root: str | os.PathLike[str] | None = None, name: str | None = None) ->
     return Report(every, monotonic() - began)
 
 
-def do(job: str, root: str, scope: str) -> None:
-    """What a guardian has others do: `"reap"`, or `"orphans"`, which may take their time.
+def do(job: str, root: str, name: str) -> None:
+    """Do a job of a guardian, in a process of its own: `"reap"`, or `"orphans"`.
 
-    What cannot be cleaned stays recorded, and nobody is here to be told.
+    An artifact that cannot be cleaned stays recorded, and is not reported, because a
+    guardian has no user to report to.
 
     Raises:
-        LastoutError, OSError: the scope could not be looked at.
+        LastoutError, OSError: the scope could not be read.
     """
-    backend = LocalBackend(root)
-    path = os.path.join(backend.place, scope)
+    scope = ScopeRef(LocalBackend(root), name)
     if job == "reap":
-        with hold(backend, scope, path) as held:
+        with scope.lock() as held:
             if held:
-                reaper.reap(held, path, clean, Deadline())
+                reaper.reap(held, scope.path, clean, Deadline())
     else:
-        while _end_orphans(backend, scope, path)[1]:
-            continue  # they may have had workers of their own
+        while _end_orphans(scope)[1]:
+            continue  # again, because the ended workers may have had workers of their own
 
 
 def reap_all(
     backend: Backend, names: Sequence[str], only: str | None = None, clean: Clean = clean
 ) -> dict[str, list[Outcome]]:
-    """Clean up after the dead of these scopes, and what was left of scopes, or of `only` one.
+    """Clean up after dead members of these scopes, and delete remains of scopes, or of `only` one.
 
-    What became of each, by its name.
+    Returns:
+        The outcomes for each scope, by its name.
     """
     found = reap_scopes(backend, names, clean)
     failed = {name for name, ended in found.items() if any(one.failure for one in ended)}
-    # What could not be deleted just now is told already.
+    # Remains that could not be deleted just now are reported already.
     for name, error in backend.tidy(only) if only not in failed else ():
         if name not in failed:
             path = os.path.join(backend.place, name)
@@ -93,43 +97,42 @@ def reap_all(
 def reap_scopes(
     backend: Backend, names: Sequence[str], clean: Clean = clean
 ) -> dict[str, list[Outcome]]:
-    """Clean up after the dead of these scopes; what became of each.
+    """Clean up after dead members of these scopes; returns the outcomes for each.
 
-    Processes that had to end may have been the last members, of this scope or of
-    another one, so after them it looks again.
+    After ending processes all scopes are looked at again, because these processes may have
+    been the last members of any of them.
     """
     found: dict[str, list[Outcome]] = {name: [] for name in names}
     again = True
     while again:
         again = False
         for name in names:
-            outcomes, ended = _reap_one(backend, name, clean)
-            # What failed before was tried again now.
+            outcomes, ended = _reap_one(ScopeRef(backend, name), clean)
+            # Without the failures of the round before, which was repeated just now.
             found[name] = [*(one for one in found[name] if one.failure is None), *outcomes]
             again |= ended
     return found
 
 
-def _reap_one(backend: Backend, scope: str, clean: Clean) -> tuple[list[Outcome], bool]:
-    """What became of one scope, and whether processes were ended."""
-    path = os.path.join(backend.place, scope)
+def _reap_one(scope: ScopeRef, clean: Clean) -> tuple[list[Outcome], bool]:
+    """Clean up one scope; returns the outcomes, and whether processes were ended."""
     outcomes: list[Outcome] = []
     try:
-        with hold(backend, scope, path) as held:
+        with scope.lock() as held:
             if not held:
                 return [], False
-            reaped = reaper.reap(held, path, clean, Deadline())
+            reaped = reaper.reap(held, scope.path, clean, Deadline())
         outcomes = [*reaped.outcomes]
-        orphaned, ended = ([], False) if reaped.swept else _end_orphans(backend, scope, path)
+        orphaned, ended = ([], False) if reaped.swept else _end_orphans(scope)
         return [*outcomes, *orphaned], reaped.ended or ended
     except (LastoutError, OSError) as error:
-        return [*outcomes, Outcome(f"scope {path}", 0.0, Failure(error))], False
+        return [*outcomes, Outcome(f"scope {scope.path}", 0.0, Failure(error))], False
 
 
-def _end_orphans(backend: Backend, scope: str, path: str) -> tuple[list[Outcome], bool]:
-    """What became of them, and whether all have ended: they may have had workers themselves."""
-    with hold(backend, scope, path) as held:
+def _end_orphans(scope: ScopeRef) -> tuple[list[Outcome], bool]:
+    """End the orphans of a scope; returns the outcomes, and whether all have ended."""
+    with scope.lock() as held:
         try:
-            return orphans.end_in(held, path) if held else ([], False)
+            return orphans.end_in(held, scope.path) if held else ([], False)
         except ScopeGone:
-            return [], False  # whoever has ended them cleaned up after them too
+            return [], False  # another process has ended them and cleaned up the scope

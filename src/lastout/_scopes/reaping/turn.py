@@ -1,12 +1,15 @@
-"""Turn: one process at a time cleans a scope, also while it has let go of it.
+"""Turn: one process at a time cleans a scope, even while it has let go of the scope.
 
     take the turn  -->  let go of the scope  -->  end, call, wait  -->  take it again
-    (cleaner.lock)      whoever is waited for      (nothing but the     say what became of it,
-                        can leave, join, look       turn is held)       and look around anew
+    (cleaner.lock)      the awaited process        (only the turn       record the result,
+                        can leave, join, look       is held)            and survey anew
 
-What is waited for may be a member, or become one: it must not have to wait for
-whoever waits for it.  So nothing is ended, called or waited for while the scope is
-held; the turn is, and nobody else cleans.  The kernel frees it with its process.
+An awaited process may be a member, or become a member, and must not have to wait for the
+process that waits for it.  So no process is ended, called or waited for while the scope is
+locked; only the turn is held, so that no other process cleans.  The kernel releases the
+turn when its process ends.
+
+Tested by: tests/shared/test_turn.py
 """
 
 from __future__ import annotations
@@ -37,14 +40,14 @@ _PAUSE: Final = 0.005
 
 
 class CleaningTurn:
-    """The right to clean a scope, for as long as the block takes; a context manager.
+    """The right to clean a scope, for the time of the block; a context manager.
 
     Args:
-        held: the scope, held, and nobody else's turn.
-        path: its path.
+        held: the locked scope, in which no other process has the turn.
+        path: the path of the scope.
 
     Attributes:
-        stale: whether who is in the scope, or what they wrote, may be other than it was.
+        stale: whether members, or their journals, may have changed since the survey.
     """
 
     def __init__(self, held: LockedScope, path: str) -> None:
@@ -62,22 +65,22 @@ class CleaningTurn:
 
     @contextmanager
     def apart(self, kind: str) -> Iterator[None]:
-        """Let go of the scope while one of that kind is cleaned.
+        """Let go of the scope while an artifact of this kind is cleaned.
 
         Raises:
-            ScopeGone: somebody removed the scope meanwhile.
-            ScopeBusy: others held it for long after.
+            ScopeGone: the scope was removed meanwhile.
+            ScopeBusy: other processes had it locked for too long after.
         """
         if not self._is_taken():
-            yield  # no room for a file, and cleaning may make some
+            yield  # no room for the lock file, so clean anyway: that may make room
             return
         before = self._state()
         self._held.let_go()
         try:
             yield
         finally:
-            hold_again(self._held, self._path)
-            # A program that was ended may have been a member that had no time to say so.
+            lock_again(self._held, self._path)
+            # Always stale after a program, which may have been a member that recorded nothing.
             self.stale |= table.flags(kind).ends_processes or self._state() != before
 
     def _is_taken(self) -> bool:
@@ -92,22 +95,22 @@ class CleaningTurn:
         return sorted((member, self._held.size(member)) for member in self._held.members())
 
 
-def hold_again(held: LockedScope, path: str) -> None:
-    """Take again a scope that was let go of.
+def lock_again(held: LockedScope, path: str) -> None:
+    """Lock a scope again that was let go of.
 
     Raises:
-        ScopeGone: somebody removed the scope meanwhile.
-        ScopeBusy: others held it for too long.
+        ScopeGone: the scope was removed meanwhile.
+        ScopeBusy: other processes had it locked for too long.
     """
     if not held.take_again(Deadline(PATIENCE)):
         raise ScopeGone(f"the scope {path!r} was removed while it was cleaned", path=path)
 
 
 def wait_until_free(held: LockedScope, path: str, lock: str, deadline: Deadline) -> bool:
-    """Let go of the scope until nobody has that lock; whether that came before the deadline.
+    """Let go of the scope until the further lock is free; `False` if the deadline passed.
 
     Raises:
-        ScopeGone, ScopeBusy: as `hold_again`.
+        ScopeGone, ScopeBusy: as `lock_again`.
     """
     while held.is_taken(lock):
         left = deadline.left()
@@ -115,19 +118,19 @@ def wait_until_free(held: LockedScope, path: str, lock: str, deadline: Deadline)
             return False
         held.let_go()
         try:
-            # No event tells of a lock that is given up, with an end to the waiting.
+            # By pauses, because a wait for a lock in the kernel has no time limit.
             time.sleep(_PAUSE if left is None else min(_PAUSE, left))
         finally:
-            hold_again(held, path)
+            lock_again(held, path)
     return True
 
 
 def wait_for_turn(held: LockedScope, path: str, deadline: Deadline) -> None:
-    """Let go of the scope until nobody else cleans it.
+    """Let go of the scope until no other process cleans it.
 
     Raises:
-        ScopeBusy: somebody still did at the deadline.
-        ScopeGone: the scope was cleaned away.
+        ScopeBusy: another process still cleaned at the deadline.
+        ScopeGone: the scope was removed by that cleaning.
     """
     if not wait_until_free(held, path, CLEANER_LOCK, deadline):
         raise ScopeBusy(
@@ -138,7 +141,7 @@ def wait_for_turn(held: LockedScope, path: str, deadline: Deadline) -> None:
 
 
 def come_to_turn(held: LockedScope, path: str, deadline: Deadline) -> bool:
-    """Wait for it, unless whoever has it may wait for this process; whether it has come.
+    """Wait for the turn; `False` if the process that has it may wait for this process.
 
     Raises:
         ScopeBusy, ScopeGone: as `wait_for_turn`.
@@ -152,9 +155,9 @@ def come_to_turn(held: LockedScope, path: str, deadline: Deadline) -> bool:
 
 
 def is_waited_for(held: LockedScope, path: str) -> bool:
-    """Whether whoever cleans may wait for this process: then it must not wait for them.
+    """Whether a cleaning process may wait for this process, which then must not wait for it.
 
-    It is, or was started by, the one that cleans, or a program that is being ended.
+    True if this process, or an ancestor, is the cleaning process or is being ended by it.
     """
     family = lineage()
     return any(
@@ -173,12 +176,12 @@ def lineage() -> list[int]:
 
 
 def _begun(held: LockedScope, path: str) -> Iterator[tuple[Artifact, int]]:
-    """What somebody began to end or call, and who did."""
+    """Artifacts that a process began to end or call, with the pid of that process."""
     for member in held.members():
         try:
             journal = journals.parse(member, held.read(member), path)
         except (LastoutError, OSError):
-            continue  # whoever cleans tells of it
+            continue  # the cleaning process reports it
         for artifact in journal.unresolved():
             by = journal.begun_by.get(artifact.number)
             if by is not None and table.flags(artifact.kind).may_need_scope:

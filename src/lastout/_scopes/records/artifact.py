@@ -1,8 +1,9 @@
-"""Artifact: a thing to be removed, as it is recorded and as its user holds it.
+"""Artifact: a thing to be removed, as journals record it and as users hold it.
 
-A value that can be compared, copied and pickled.  It holds nothing open: what
-it can do (`release`, `keep`) it does through the scope that this process
-joined, which it looks up each time.
+An artifact is a value that can be compared, copied and pickled.  It holds nothing
+open: `release` and `keep` look up the scope that this process joined each time.
+
+Tested by: tests/shared/test_artifact.py
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any, Protocol
 
-    JSON = Any  # what JSON can hold: None, bool, int, float, str, lists and dicts of these
+    JSON = Any  # None, bool, int, float, str, and lists and dicts of JSON values
 
     class Keeper(Protocol):
-        """What an artifact asks of the scope that it is in."""
+        """The part of a membership that an artifact uses."""
 
         def release(self, artifact: Artifact) -> None: ...
         def keep(self, artifact: Artifact) -> None: ...
@@ -33,12 +34,12 @@ class Artifact:
     """Something that its scope will clean.
 
     Attributes:
-        id: who made it and its number there, `"<member token>.<number>"`.
-        kind: what it is: `"directory"`, `"popen"`, ...
-        location: where it is; an absolute path for what is found at one.
+        id: the member that made it and its number there, `"<member token>.<number>"`.
+        kind: its kind: `"directory"`, `"popen"`, ...
+        location: its address; for kinds with a path the absolute path.
         lifetime: `"scope"` or `"member"`.
-        after: the ids of those that are to be cleaned before it.
-        data: the kind's own facts.
+        after: the ids of artifacts that are to be cleaned before it.
+        data: facts that its kind records.
         made_ns: when it was recorded, on this machine's monotonic clock.
         scope: the path of its scope.
 
@@ -51,7 +52,7 @@ class Artifact:
 
     def __init__(
         self,
-        id: str,  # noqa: A002  (what it is called, here and in journals)
+        id: str,  # noqa: A002  (its name here and in journals)
         kind: str,
         location: str,
         lifetime: str = "scope",
@@ -76,7 +77,7 @@ class Artifact:
 
     @property
     def number(self) -> int:
-        """Its number among those of its member."""
+        """Its number among the artifacts of its member."""
         return int(self.id.rpartition(".")[2])
 
     @property
@@ -85,28 +86,28 @@ class Artifact:
         return self.location if flags(self.kind).at_path else str(self.data.get("cwd") or "")
 
     def release(self) -> None:
-        """Clean it now, and what must go before it; nothing if that was done already.
+        """Clean it now, after artifacts that must go before it; do nothing if it was cleaned.
 
         Raises:
-            UsageError: this process is not in its scope, or something that must
+            UsageError: this process is not in its scope, or an artifact that must
                 go first belongs to another living member.
             LastoutError, OSError: it could not be cleaned; it stays recorded.
         """
         _keeper(self).release(self)
 
     def keep(self) -> None:
-        """Forget it: nobody will clean it; nothing if it was cleaned already.
+        """Forget it, so that no process will clean it; do nothing if it was cleaned.
 
         When another process releases it at the same moment, either may be first.
 
         Raises:
             UsageError: this process is not in its scope.
-            OSError: that could not be written down; it will be cleaned.
+            OSError: the mark could not be recorded, so the artifact will be cleaned.
         """
         _keeper(self).keep(self)
 
     def with_data(self, more: Mapping[str, JSON]) -> Artifact:
-        """The same one, with facts that were known only later."""
+        """The same artifact with further data, which was known only later."""
         return self._replaced(data={**self.data, **more})
 
     def _replaced(self, **changes: Any) -> Artifact:
@@ -148,7 +149,7 @@ _keepers: dict[str, Keeper] = {}
 
 
 def keep_here(scope: str, keeper: Keeper | None) -> None:
-    """This process joined the scope at that path (or left it): artifacts of it go there."""
+    """Have artifacts of the scope use `keeper`, because this process joined it; `None`: left it."""
     if keeper is None:
         _keepers.pop(scope, None)
     else:

@@ -1,11 +1,13 @@
-"""Containment: which directory a recorded thing lies in, asked of its record or of its bytes.
+"""Containment: the directory that an artifact lies in, by its record or by the journal's bytes.
 
     lies_in("/d/x", {})                     "/d"       an absolute location: the directory above it
-    lies_in("sleep 9", {"cwd": "/d"})       "/d"       what runs in a directory lies in it
-    lies_in("a name", {})                   ""         in none
+    lies_in("sleep 9", {"cwd": "/d"})       "/d"       a command lies in its working directory
+    lies_in("a name", {})                   ""         in no directory
 
-No kind is asked, so one that a newer version recorded keeps its directory as well: nobody
-here could say what becomes of it when the directory goes.
+Kinds are not asked, so an artifact of a newer version keeps its directory as well, because
+this version cannot know what happens to it when the directory is removed.
+
+Tested by: tests/shared/test_containment.py, tests/properties/test_containment.py
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def lies_in(location: str, data: Mapping[str, JSON]) -> str:
-    """The directory that something lies or runs in; empty if it is in none."""
+    """The directory that an artifact lies or runs in; empty if none."""
     cwd = data.get("cwd")
     if cwd:
         return str(cwd)
@@ -28,11 +30,11 @@ def lies_in(location: str, data: Mapping[str, JSON]) -> str:
 
 
 def lies_inside(directory: Artifact, journal: bytes) -> bool:
-    """Whether a journal names anything that lies in this directory, or runs in it.
+    """Whether a journal names an artifact that lies in this directory, or runs in it.
 
-    It parses nothing, because journals can be long and few name the directory.  It never
-    misses what `lies_in` says of a record; it finds more where a path stands in other data, or
+    Without parsing, because journals can be long and few name the directory.  The search
+    finds every record of which `lies_in` says so, and more if a path is in other data or
     behind a quote in a name.
     """
-    path = json.dumps(directory.location)  # as it stands in a journal
+    path = json.dumps(directory.location)  # as journals contain it
     return f"{path[:-1]}/".encode() in journal or f'"cwd":{path}'.encode() in journal

@@ -1,13 +1,14 @@
-"""Inspection: what a scope looks like from outside, as values of one moment.
+"""Inspection: the state of a scope at one moment, as values.
 
-Looking joins nothing, cleans nothing and keeps nothing alive.  The scope is
-held only while its journals are read: how big things are, and what processes
-run, is asked afterwards.
+Inspecting joins nothing, cleans nothing and keeps nothing alive.  The scope is locked
+only while its journals are read; sizes of artifacts and commands of processes are read
+afterwards.
+
+Tested by: tests/shared/test_inspection.py, tests/cli/test_keeping.py
 """
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, replace
 from time import monotonic_ns
 
@@ -21,7 +22,7 @@ from ..kinds import table
 from . import plan
 from .liveness import helps_as, is_helper
 from .members import KnownMember, Member, command_line, command_of, known
-from .scope_lock import hold
+from .scope_lock import ScopeRef
 from .survey import ScopeSurvey
 
 TYPE_CHECKING = False
@@ -40,7 +41,7 @@ _PATIENCE: Final = 5.0  # seconds to wait for whoever holds the scope
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """A process, by its pid here, and what it runs; that is empty if it cannot be seen."""
+    """A process, by its pid here, and its command, which is empty if it cannot be seen."""
 
     pid: int
     argv: tuple[str, ...] = ()
@@ -51,10 +52,10 @@ class MemberView:
     """A member, and how many seconds ago it joined; `None` if that is not known any more.
 
     Attributes:
-        program: what it runs, where it is a program that knows nothing of the scope.
-        helper: whether it only serves others, as a fork server does, and keeps nothing.
-        processes: those by which it is alive, as far as they can be seen from here: its own;
-            where that has ended, those that have its lock from it.
+        program: its command, if it is a program without lastout.
+        helper: whether it only serves other members, as a fork server does, and keeps no scope.
+        processes: the processes that keep it alive, as far as they can be seen from here: its
+            own; if that has ended, processes that inherited its lock.
     """
 
     member: Member
@@ -66,7 +67,7 @@ class MemberView:
 
     @property
     def here(self) -> bool:
-        """Whether its pid means something here, and not in another container."""
+        """Whether its pid has a meaning here, and not only in another container."""
         return comparable(self.who)
 
 
@@ -87,10 +88,10 @@ class ScopeView:
     Attributes:
         name: its name.
         path: its directory.
-        members: who is in it, in the order of joining.
-        artifacts: what it would clean, in that order.
-        problems: what keeps it from being read or cleaned.
-        guardian: the pid of its guardian, if it has one that can be seen.
+        members: its members, in the order of joining.
+        artifacts: its artifacts, in the order of cleaning.
+        problems: the reasons why it cannot be read or cleaned.
+        guardian: the pid of its guardian; `None` if there is none, or none can be seen.
     """
 
     name: str
@@ -103,7 +104,7 @@ class ScopeView:
 
     @property
     def living(self) -> int:
-        """How many members are alive and keep the scope, so without helpers."""
+        """How many members are alive and keep the scope, not counting helpers."""
         return sum(one.member.keeps for one in self.members)
 
     @property
@@ -113,20 +114,20 @@ class ScopeView:
 
     @property
     def state(self) -> State:
-        """Whether somebody is in it."""
+        """Whether it is in use, abandoned or unreadable."""
         if not self.readable:
             return "unreadable"
         return "in use" if self.living else "abandoned"
 
     @property
     def age(self) -> float | None:
-        """How long ago the first of its members that are still known joined."""
+        """How long ago the first of its known members joined."""
         ages = [one.age for one in self.members if one.age is not None]
         return max(ages, default=None)
 
     @property
     def due(self) -> tuple[Artifact, ...]:
-        """What a reap would clean now."""
+        """The artifacts that a reap would clean now."""
         return tuple(one.artifact for one in self.artifacts if one.due)
 
 
@@ -134,17 +135,19 @@ def inspect(backend: Backend, scope: str, closely: bool = False) -> ScopeView | 
     """A scope as it is now; `None` if there is none of that name.
 
     Args:
-        backend: where it is.
-        scope: its name.
-        closely: whether to find out what may take some seconds: how big things are, who has
-            the locks of those whose own process is not to be found, which is the guardian.
+        backend: the backend that the scope is in.
+        scope: the name of the scope.
+        closely: whether to read facts that may take some seconds: the sizes of artifacts, the
+            processes that hold the lock of a member whose own process is not found, and the
+            guardian.
 
     Raises:
         RootRefused, SystemRefused: the root cannot be used.
     """
-    path = os.path.join(backend.place, scope)
+    ref = ScopeRef(backend, scope)
+    path = ref.path
     try:
-        with hold(backend, scope, path, Deadline(_PATIENCE)) as held:
+        with ref.lock(Deadline(_PATIENCE)) as held:
             if held is None:
                 return None
             view = _view(scope, path, ScopeSurvey(held, path))
@@ -156,13 +159,12 @@ def inspect(backend: Backend, scope: str, closely: bool = False) -> ScopeView | 
 
 
 def journals(backend: Backend, scope: str) -> dict[str, bytes]:
-    """What stands in each journal of a scope, by the token of its member.
+    """The content of each journal of a scope, by the token of its member.
 
     Raises:
         ScopeBusy, RootRefused, SystemRefused: it cannot be read.
     """
-    path = os.path.join(backend.place, scope)
-    with hold(backend, scope, path, Deadline(_PATIENCE)) as held:
+    with ScopeRef(backend, scope).lock(Deadline(_PATIENCE)) as held:
         return {member: held.read(member) for member in held.members()} if held else {}
 
 
@@ -199,7 +201,7 @@ def _age(boot: str, ns: int, now: int) -> float | None:
 
 
 def _with_processes(view: ScopeView) -> ScopeView:
-    """With the process of each of the living, where that is to be found."""
+    """The view with the process of each living member, if it can be found."""
     return replace(view, members=tuple(map(_with_own_process, view.members)))
 
 
@@ -212,7 +214,7 @@ def _with_own_process(view: MemberView) -> MemberView:
 
 
 def _with_holders(view: ScopeView) -> ScopeView:
-    """With those by which others live: children of one that has ended, one in a container."""
+    """The view with further processes that hold locks: children of an ended member, containers."""
     lost = {one.member.token for one in view.members if one.member.alive and not one.processes}
     having, guards = holders(view.path, lost)
     members = [
@@ -231,7 +233,7 @@ def _with_sizes(view: ScopeView) -> ScopeView:
 
 
 def size_of(artifact: Artifact) -> Size | None:
-    """How big it is; `None` if it has no size, or is not there."""
+    """The size of an artifact; `None` if it has no size, or does not exist."""
     return table.size(artifact.kind, artifact.location, artifact.data)
 
 

@@ -1,7 +1,9 @@
-"""Head: which process a journal is of, read without its JSON.
+"""Header: the identity of the process that a journal belongs to, read without parsing JSON.
 
-The guardian looks at the first bytes of journals, and is too small to load what
-`journal` needs for all of them.
+The guardian reads only the first bytes of journals, to save the memory for the modules
+that `journal` imports.
+
+Tested by: tests/shared/test_head.py
 """
 
 from __future__ import annotations
@@ -12,15 +14,15 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
 
-SIZE: Final = 16384  # bytes; who a member is stands in its first records
+SIZE: Final = 16384  # bytes; enough for the first records, which hold the identity
 
 
 def identity_in_header(head: bytes, verb: bytes) -> Identity | None:
-    """The process that the `join` or `worker` record of a journal names; `None` without one.
+    """The process that the `join` or `worker` record of a journal names; `None` without it.
 
-    Only what tells which process it is: pid, start time, boot, namespace.
+    Only the fields that identify the process: pid, start time, boot, namespace.
     """
-    # A quote within JSON text has a backslash before it, so this is a record.
+    # This finds only records, because JSON puts a backslash before a quote within a string.
     at = head.find(b'["%b",' % verb)
     if at < 0:
         return None
@@ -33,5 +35,5 @@ def identity_in_header(head: bytes, verb: bytes) -> Identity | None:
             boot.strip(b'"').decode("ascii"),
             int(namespace.rstrip(b"]")),
         )
-    except ValueError:  # torn, or of a format to come: then its lock tells
+    except ValueError:  # torn, or of a newer format, so only its lock says whether it lives
         return None

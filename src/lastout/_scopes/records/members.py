@@ -1,4 +1,7 @@
-"""Members: who is in a scope, as values to look at."""
+"""Members: the members of a scope, as values to look at.
+
+Tested by: tests/shared/test_inspection.py, tests/shared/test_scope.py
+"""
 
 from __future__ import annotations
 
@@ -24,16 +27,16 @@ class Member:
 
     Attributes:
         token: its name in the scope.
-        pid: its process id, in its own pid namespace; `None` if nobody has said.
+        pid: its process id, in its own pid namespace; `None` if unknown.
         host: the name of its machine.
         interpreter: 0 for the main interpreter of its process.
         joined_ns: when it joined, on this machine's monotonic clock.
-        alive: whether it is.
+        alive: whether it is alive.
         unresolved: how many of its artifacts are still to be cleaned.
-        argv: what its process runs, program and arguments; empty if it has ended, or cannot be
-            seen from here.
+        argv: program and arguments of its process; empty if the process has ended, or cannot
+            be seen from here.
         keeps: whether it keeps the scope from ending: it is alive, and does not only serve
-            others, as a fork server or a manager does.
+            other members, as a fork server or a manager does.
     """
 
     __slots__ = (
@@ -84,12 +87,12 @@ class Member:
 
 
 class KnownMember:
-    """A member, and what tells which process that is.
+    """A member, and the identity of its process.
 
     Attributes:
-        member: as users see it; what it runs is found out later.
-        who: its process.
-        program: what its starter wrote down, of one that knows nothing of the scope.
+        member: the value for users; its `argv` is found out later.
+        who: the identity of its process.
+        program: the command that its starter recorded, of a program without lastout; else empty.
     """
 
     __slots__ = ("member", "program", "who")
@@ -99,7 +102,7 @@ class KnownMember:
         if started:
             facts, since = started.data, started.made_ns
             place = facts["boot"], facts["namespace"]
-            # Without a pid where its starter was killed before it had one.
+            # The pid is missing if the starter was killed before it could record it.
             self.who = Identity(facts.get("pid"), facts.get("started"), *place, host=host)
             self.program = " ".join(facts["argv"])
         who = self.who
@@ -110,22 +113,22 @@ class KnownMember:
 
 
 def command_of(who: Identity) -> tuple[str, ...] | None:
-    """What a process runs; `None` if there is no such process here.
+    """Program and arguments of a process; `None` if there is no such process here.
 
-    Not to be asked while a scope is held: a process can keep whoever asks waiting.
+    Not to be called while the scope is locked, because a process can delay this call.
     """
     if who.pid is None:
         return None
     argv = command_line(who.pid)
     try:
-        there = is_running(who)  # asked last: so that is what it ran, and not another one
+        there = is_running(who)  # asked last, so `argv` is of this process, not of a later one
     except OSError:
-        there = True  # it must not be looked at
+        there = True  # this process may not look at it
     return argv if there else None
 
 
 def command_line(pid: int) -> tuple[str, ...]:
-    """What a process runs; empty if that cannot be seen."""
+    """Program and arguments of a process; empty if they cannot be seen."""
     return tuple(map(os.fsdecode, pids.command_line(pid)))
 
 
@@ -133,13 +136,13 @@ def known(survey: ScopeSurvey, journals: Sequence[Journal] | None = None) -> lis
     """All members, in the order in which they joined.
 
     Args:
-        survey: who is there.
-        journals: those of the living, as far as they can be read; `None` for all of them.
+        survey: the survey of the scope.
+        journals: the readable journals of living members; `None` to read all of them.
     """
     if journals is None:
         journals = [survey.journal(token) for token in survey.living]
     read = {journal.token: journal for journal in [*survey.departed, *journals]}
-    # A program that knows nothing of the scope writes nothing: its starter did.
+    # A program without lastout writes no identity of its own, so its starter recorded it.
     started = {
         artifact.data["member"]: artifact
         for journal in read.values()
@@ -157,13 +160,13 @@ def known(survey: ScopeSurvey, journals: Sequence[Journal] | None = None) -> lis
 
 
 def seen(found: Sequence[KnownMember]) -> tuple[Member, ...]:
-    """The members, with what the living run; see `command_of`."""
+    """The members, with the commands of the living; see `command_of`."""
     for one in found:
         one.member.argv = (command_of(one.who) if one.member.alive else None) or ()
     return tuple(one.member for one in found)
 
 
 def artifacts(survey: ScopeSurvey) -> tuple[Artifact, ...]:
-    """All that is still to be cleaned, in the order in which it was recorded."""
+    """All artifacts that are still to be cleaned, in the order in which they were recorded."""
     found = survey.unresolved()
     return tuple(sorted(found, key=lambda one: (one.made_ns, one.member, one.number)))

@@ -1,9 +1,11 @@
-"""Plan: in which order artifacts are cleaned.  Pure: values in, values out.
+"""Plan: the order in which artifacts are cleaned, by pure functions of values.
 
 must go first                        |  otherwise
 -------------------------------------+----------------------------------
-what `after=` names                  |  the last one made goes first,
-what lies inside a directory         |  over all members
+artifacts that `after=` names        |  the last artifact made goes first,
+artifacts inside a directory         |  over all members
+
+Tested by: tests/shared/test_plan.py, tests/properties/test_plan.py
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
     from .artifact import Artifact
 
-    Edges = dict[str, list[str]]  # id -> the ids of those that must go before it
+    Edges = dict[str, list[str]]  # id -> the ids of artifacts that must go before it
 
 
 def order(
@@ -29,10 +31,10 @@ def order(
     """The order in which `due` can be cleaned.
 
     Args:
-        due: what is to be cleaned.
-        others: what stays for now.  Anything due that must go after one of
-            these stays too, and is left out.
-        edges: what `before` says of all of them, if that was asked already.
+        due: the artifacts to be cleaned.
+        others: artifacts that stay for now.  An artifact of `due` that must go after
+            one of these stays too, and is left out.
+        edges: the result of `before` for all of them, if it is known already.
     """
     newest_first = _newest_first(due)
     edges = before([*newest_first, *others]) if edges is None else edges
@@ -43,7 +45,7 @@ def order(
 
 
 def before(artifacts: Collection[Artifact]) -> Edges:
-    """Which of these must go before which, as `{id: ids that go before it}`."""
+    """Which artifacts must go before which, as `{id: ids that go before it}`."""
     edges: Edges = {}
     later = [artifact for artifact in artifacts if artifact.after]
     known = {artifact.id for artifact in artifacts} if later else set()
@@ -57,7 +59,7 @@ def before(artifacts: Collection[Artifact]) -> Edges:
 
 
 def first(artifact: Artifact, artifacts: Collection[Artifact]) -> list[Artifact]:
-    """Those of `artifacts` that must go before `artifact`, directly or not."""
+    """All of `artifacts` that must go before `artifact`, directly or indirectly."""
     edges = before(artifacts)
     found: set[str] = set()
     ahead = [artifact.id]
@@ -69,7 +71,7 @@ def first(artifact: Artifact, artifacts: Collection[Artifact]) -> list[Artifact]
 
 
 def makes_cycle(new: Artifact, artifacts: Collection[Artifact]) -> bool:
-    """Whether with `new` there would be no order any more."""
+    """Whether `new` would make the order of cleaning a cycle."""
     edges = before([*artifacts, new])
     seen: set[str] = set()
     ahead = list(edges.get(new.id, ()))
@@ -123,7 +125,7 @@ def _nearest(path: str, directories: Collection[str], nearest: dict[str, str]) -
 
 
 def _held_up(edges: Edges, staying: set[str]) -> set[str]:
-    """All that must go after one of `staying`, directly or not."""
+    """The ids of all artifacts that must go after one of `staying`, directly or indirectly."""
     later: Edges = {}
     for one, earlier in edges.items():
         for other in earlier:
@@ -137,7 +139,7 @@ def _held_up(edges: Edges, staying: set[str]) -> set[str]:
 
 
 def _linear(newest_first: list[Artifact], edges: Edges) -> list[Artifact]:
-    """A linear extension of `edges`; where they leave a choice, the newest one."""
+    """A linear extension of `edges`; where they leave a choice, the newest artifact goes first."""
     rank = {artifact.id: place for place, artifact in enumerate(newest_first)}
     missing: dict[str, int] = {}
     later: Edges = {}
@@ -151,11 +153,11 @@ def _linear(newest_first: list[Artifact], edges: Edges) -> list[Artifact]:
     ordered: list[Artifact] = []
     while len(ordered) < len(rank):
         if not ready:
-            # A cycle: refused when it is made, so records were lost.  All the
-            # same everything must go: break it at the newest.
+            # A cycle, though recording refuses cycles, so records were lost.  All artifacts
+            # still have to go, so break the cycle at the newest.
             ready.append(next(rank[one] for one in rank if missing[one] > 0))
         artifact = newest_first[heappop(ready)]
-        missing[artifact.id] = 0  # it waits for nothing more, as one in a cycle did
+        missing[artifact.id] = 0  # for an artifact in a cycle, which still waited for another
         ordered.append(artifact)
         for one in later.get(artifact.id, ()):
             missing[one] -= 1

@@ -1,7 +1,11 @@
-"""Holding a scope: one process at a time, and not twice by the same thread."""
+"""ScopeRef: a scope by its name, which one process at a time locks, and no thread twice.
+
+Tested by: tests/shared/test_scope.py, tests/shared/test_recovery.py
+"""
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
 
 from ..._platform.genuine import UnpatchedModule
@@ -15,42 +19,66 @@ if TYPE_CHECKING:
 
     from ...backends.base import Backend, LockedScope
 
-# How long to wait for whoever holds a scope, or cleans it.
+# How long to wait for the process that has locked a scope, or cleans it.
 PATIENCE: Final = 60.0
 
 
 _local: Any = UnpatchedModule("_thread")._local
 
 
-class _HeldByThread(_local):  # type: ignore[misc]
+class _LockedByThread(_local):  # type: ignore[misc]
     def __init__(self) -> None:
         self.paths: set[str] = set()
 
 
-_holding = _HeldByThread()
+_locked = _LockedByThread()
 
 
-@contextmanager
-def hold(
-    backend: Backend, scope: str, path: str, deadline: Deadline | None = None, create: bool = False
-) -> Iterator[LockedScope | None]:
-    """The scope, held until the end of the block; `None` if there is none.
+class ScopeRef:
+    """A scope by its name, whether or not it exists.
 
-    Raises:
-        ScopeBusy: another process held it until the deadline.
-        UsageError: this thread holds it already: a cleanup of the scope asks.
+    Args:
+        backend: the backend that the scope is in.
+        name: the name of the scope.
+
+    Attributes:
+        path: the path of the scope.
     """
-    if path in _holding.paths:
-        raise UsageError(
-            f"a cleanup of the scope {path!r} cannot join, leave, reap or look at that very scope"
-        )
-    held = backend.hold(scope, deadline or Deadline(PATIENCE), create)
-    if held is None:
-        yield None
-        return
-    _holding.paths.add(path)
-    try:
-        with held:
-            yield held
-    finally:
-        _holding.paths.discard(path)
+
+    __slots__ = ("backend", "name", "path")
+
+    def __init__(self, backend: Backend, name: str) -> None:
+        self.backend = backend
+        self.name = name
+        self.path = os.path.join(backend.place, name)
+
+    @contextmanager
+    def lock(
+        self, deadline: Deadline | None = None, create: bool = False
+    ) -> Iterator[LockedScope | None]:
+        """Lock the scope until the end of the block; `None` if it does not exist.
+
+        Args:
+            deadline: until when to wait for another process; a minute if `None`.
+            create: whether to create the scope if it does not exist.
+
+        Raises:
+            ScopeBusy: another process had it locked until the deadline.
+            UsageError: this thread has locked it already, and runs a cleanup of the scope.
+            RootRefused, SystemRefused: it cannot be used.
+        """
+        if self.path in _locked.paths:
+            raise UsageError(
+                f"a cleanup of the scope {self.path!r} cannot join, leave, reap or look at that"
+                " very scope"
+            )
+        held = self.backend.lock_scope(self.name, deadline or Deadline(PATIENCE), create)
+        if held is None:
+            yield None
+            return
+        _locked.paths.add(self.path)
+        try:
+            with held:
+                yield held
+        finally:
+            _locked.paths.discard(self.path)

@@ -1,4 +1,7 @@
-"""Survey: who is in a scope that is held, who of them is dead, and what they have left."""
+"""Survey: the members of a locked scope, which of them are dead, and the artifacts they left.
+
+Tested by: tests/shared/test_survey.py, tests/shared/test_reaper.py
+"""
 
 from __future__ import annotations
 
@@ -19,13 +22,13 @@ if TYPE_CHECKING:
 
 
 class ScopeSurvey:
-    """Who is in a scope that is held, and what of it is known.
+    """The members of a locked scope, and their artifacts.
 
     Attributes:
-        living: the tokens of those that are alive, or cannot be told.
-        gone: the journals of those that are dead or leave.
-        helpers: the tokens of those that are alive and keep nothing; where all others are
-            gone, they are among these.
+        living: the tokens of members that are alive, or may be.
+        departed: the journals of members that are dead or leave.
+        helpers: the tokens of living members that do not keep the scope; if no other member
+            lives, their journals are in `departed`.
         problems: journals that cannot be used, as failed outcomes.
     """
 
@@ -42,8 +45,8 @@ class ScopeSurvey:
         seen: set[str] = set()
         while new := [member for member in held.members() if member not in seen]:
             seen.update(new)
-            # Whoever is dead may have forked since it was listed: the child is
-            # there now, and what its parent had may be the child's to use.
+            # Listed again after each dead member, because it may have forked since the listing.
+            # Then the child is a member by now, and may use its parent's artifacts.
             if not sum(self._is_dead(member, leaving) for member in new):
                 break
         self.helpers = frozenset(filter(liveness.is_helper, self.living))
@@ -51,42 +54,39 @@ class ScopeSurvey:
             self._dismiss_helpers()
 
     def _dismiss_helpers(self) -> None:
-        """Nobody is left but them, and they keep nothing: whoever cleans takes them for gone."""
+        """Count helpers as departed, because they alone do not keep a scope from ending."""
         for member in self.helpers:
             try:
                 journal = self.journal(member)
             except (LastoutError, OSError):
-                continue  # it stays among the living, and was told of or is told next time
+                continue  # it stays among the living, and the error is reported elsewhere
             if liveness.is_orphan(journal):
-                continue  # it is known by its journal only: that stays until it is ended
+                continue  # it stays, because only its journal tells of it until it is ended
             self.departed.append(journal)
             self.living.remove(member)
 
     def _is_dead(self, member: str, leaving: str) -> bool:
-        """Look at one; whether it is dead, rather than leaving or alive."""
+        """Sort a member among the living or departed; whether it is dead, not leaving or alive."""
         try:
-            if member != leaving and self._held.is_held(member):
+            if member == leaving:
+                journal = self.journal(member)
+            elif found := liveness.find_dead(self._held, member, self.journal):
+                journal = self._read_again(member, found)
+            else:
                 self.living.append(member)
                 return False
-            journal = self.journal(member)
-            dead = member != leaving and liveness.is_dead(journal)
-            if dead:
-                journal = self._read_again(member, journal)
         except (LastoutError, OSError) as error:
-            # Whoever that is, nothing that it may use is touched.
+            # Fail closed: an unknown member counts as living, so its artifacts are not touched.
             self.living.append(member)
             self.problems.append(problem(f"journal {member}", error))
-            return False
-        if member != leaving and not dead:
-            self.living.append(member)
             return False
         self.departed.append(journal)
         if journal.damage:
             self.problems.append(problem(f"journal {member}", _damaged(journal, self._path)))
-        return dead
+        return member != leaving
 
     def journal(self, member: str) -> Journal:
-        """What stands in the journal of this member."""
+        """The journal of a member."""
         if member not in self._read:
             data = self._held.read(member)
             self._sizes[member] = len(data)
@@ -94,14 +94,14 @@ class ScopeSurvey:
         return self._read[member]
 
     def _read_again(self, member: str, journal: Journal) -> Journal:
-        """Its journal, now that it is dead: it may have written until just before."""
+        """The journal of a dead member, read again if it wrote on after the first reading."""
         if len(self._held.read(member)) == self._sizes[member]:
             return journal
         del self._read[member]
         return self.journal(member)
 
     def due(self) -> list[Artifact]:
-        """What can go now: what goes with the dead, and all of it when nobody lives."""
+        """Artifacts to clean now: of departed members, and with lifetime `scope` if none lives."""
         return [
             artifact
             for journal in self.departed
@@ -110,20 +110,21 @@ class ScopeSurvey:
         ]
 
     def unresolved(self) -> list[Artifact]:
-        """All that the living and the dead have made and nobody has cleaned."""
+        """All artifacts, of living and departed members, that are still to be cleaned."""
         members = [*self.living, *(journal.token for journal in self.departed)]
         found: list[Artifact] = []
         for member in members:
             try:
                 found += self.journal(member).unresolved()
             except (LastoutError, OSError):
-                continue  # told in `problems`, or when it is its turn
+                continue  # it is reported in `problems`, or by a later step
         return found
 
     def prerequisites_elsewhere(self, due: Collection[Artifact]) -> list[Artifact] | None:
-        """What others still have that may have to go before some of `due`.
+        """Artifacts that are not in `due` but may have to go before some of it.
 
-        `None` if that cannot be told, because a journal cannot be read.
+        Returns:
+            `None` if unknown, because a journal cannot be read.
         """
         mine = {artifact.id for artifact in due}
         found = [
@@ -136,7 +137,7 @@ class ScopeSurvey:
         directories = [artifact for artifact in due if flags(artifact.kind).contains]
         for member in self.living if named or directories else ():
             try:
-                # Parsing costs, so only where something may lie in one of them.
+                # Only parsed if an artifact may lie in a directory, because parsing is slow.
                 data = self._held.read(member)
                 if member in named or any(lies_inside(one, data) for one in directories):
                     found += self.journal(member).unresolved()
@@ -148,12 +149,12 @@ class ScopeSurvey:
     def plan(
         self, due: Sequence[Artifact], last: bool = False
     ) -> tuple[list[Artifact], plan.Edges]:
-        """The order for those of `due` that can go now, and which must go before which."""
+        """The artifacts of `due` that can go now, in order; and which must go before which."""
         if not due:
             return [], {}
         others = [] if last else self.prerequisites_elsewhere(due)
         if others is None:
-            # What lies in a directory, or must go first, may be in use: leave it.
+            # Fail closed: contents of a directory, or artifacts that must go first, may be in use.
             due = [one for one in due if not (flags(one.kind).contains or one.after)]
             others = []
         edges = plan.before([*due, *others])
@@ -171,5 +172,5 @@ def _damaged(journal: Journal, path: str) -> JournalDamaged:
 
 
 def problem(what: str, error: Exception) -> Outcome:
-    """Something that is wrong with a scope itself, as a failed outcome."""
+    """A problem with a scope itself, as a failed outcome."""
     return Outcome(what, 0.0, Failure(error))

@@ -39,7 +39,8 @@ class NoJsonKind(OddKind):
 
     def adopt(self, location: AnyPath, /, *args: Any, **options: Any) -> Recipe[str]:
         """The data that the user said."""
-        return super().adopt(location)._replace(data={"said": options["data"]})
+        recipe = super().adopt(location)
+        return Recipe(recipe.location, {"said": options["data"]}, recipe.create)
 
 
 class NoJsonLaterKind(OddKind):
