@@ -14,7 +14,10 @@ from __future__ import annotations
 import json
 import sys
 from contextlib import suppress
-from typing import Any, Final
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Final
 
 REPLACED: Final = "replaced: "  # begins what `remove` prints where it touched nothing
 _ROUNDS: Final = 10  # looks at a prefix into which somebody still writes
