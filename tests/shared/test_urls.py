@@ -146,7 +146,7 @@ def test_a_key_behind_a_question_mark_is_not_told() -> None:
     [
         *("", "x", "/x", "s3:/x", "://x", "s3://a/b\n", "s3://a/b\0", "s3://\ud800/"),
         *("zip://x::file:///a", "s3://bucket/*", "file:///tmp/a?", "s3://b/x[1]"),
-        *("file:///tmp/../etc/", "file:///tmp/./x"),
+        *("file:///tmp/../etc/", "file:///tmp/./x", "file://x/y", "file://~/x", "local://x"),
     ],
 )
 def test_what_is_no_address(address: str) -> None:

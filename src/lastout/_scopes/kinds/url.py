@@ -19,7 +19,7 @@ from importlib.util import find_spec
 from ..._platform.imports import load
 from ..._platform.interpreter import PACKAGE, PREAMBLE, interpreter, why_none
 from ...deadline import Deadline
-from ...errors import ArtifactMissing, CleanupFailed, UsageError
+from ...errors import ArtifactMissing, CleanupFailed, CleanupTimeout, UsageError
 from . import kernel_objects, paths, tools
 from .base import Recipe, Trackable
 
@@ -33,6 +33,7 @@ EXTRA: Final = "lastout[url]"
 _CHILD: Final = f"{PREAMBLE} from lastout._scopes.kinds.url_main import main; main(*sys.argv[3:])"
 _ADDRESS: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://[^/]*(/.*)?")
 _PASSWORD: Final = re.compile(r"://(?:[^/]*:[^/]*@|[^/@]*:.*@)")
+_RELATIVE: Final = re.compile(r"(?i:file|local)://[^/]")
 _MEMORY: Final = "memory://"  # which another process has one of its own of
 _TIME_TO_LOOK: Final = 60.0  # seconds
 
@@ -83,7 +84,7 @@ class UrlKind(Trackable):
         try:
             said = _ask(location, deadline, "remove", location, kept).strip()
         except CleanupFailed as error:
-            if hint := _hint(""):
+            if (hint := _hint("")) and not isinstance(error, CleanupTimeout):
                 raise CleanupFailed(f"{error}{hint}", kind=self.name, location=location) from error
             raise
         if said:
@@ -102,6 +103,8 @@ def _check(location: str) -> None:
     why = None
     if not _ADDRESS.fullmatch(location) or not location.isprintable():
         why = "it must begin with a protocol, such as s3://; a path is tracked as what it is"
+    elif _RELATIVE.match(location):
+        why = "it is relative, and whoever cleans is somewhere else; write file:///..."
     elif "::" in location:
         why = "it leads through one file system into another; name what is to be removed itself"
     elif set(location) & set("*?["):
