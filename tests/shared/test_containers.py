@@ -293,6 +293,7 @@ def real(request: pytest.FixtureRequest) -> Iterator[str]:
     subprocess.run(argv, capture_output=True, timeout=60, check=False)
 
 
+@pytest.mark.leaks("shared memory", reason="podman keeps its locks there")
 def test_with_a_real_engine(real: str, tmp_path: Path) -> None:
     """A container of docker or podman goes with its scope."""
     program, _, name = real.partition(":")
