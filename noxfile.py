@@ -62,7 +62,7 @@ def _run_tests(session: nox.Session, python: Path) -> None:
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
     """Run the tests against an installed lastout, as a user has it; `-- --all` for all of them."""
-    session.install(".[test,greenlets]")
+    session.install(".[test,greenlets,stores]")
     session.run("python", "-m", "pytest", *session.posargs)
 
 
@@ -90,7 +90,7 @@ def coverage(session: nox.Session) -> None:
     """Coverage of the tests on each Python, with all its processes and threads counted in."""
     session.notify("figure")  # once, of all Pythons together, whatever becomes of the tests
     # In place: what lies among other packages is theirs to coverage.py, in the jobs of guardians.
-    session.install(COVERAGE, "-e", ".[test,greenlets]")
+    session.install(COVERAGE, "-e", ".[test,greenlets,stores]")
     where = "import sysconfig; print(sysconfig.get_path('purelib'))"
     library = str(session.run("python", "-c", where, silent=True)).strip()
     shutil.copy("tests/support/covered.py", library)

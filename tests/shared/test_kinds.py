@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import ctypes
 import os
 import re
 import shutil
@@ -19,7 +20,7 @@ import pytest
 
 import lastout
 from lastout import errors
-from lastout._platform import pids
+from lastout._platform import mounts, pids
 from lastout._scopes.kinds import base, callback, popen, table
 from lastout._scopes.kinds.base import Size, Trackable
 from lastout._scopes.records import journal
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from support import Program
+
+
+DOUBLE = Path(__file__).parents[1] / "programs" / "engine.py"
 
 
 class Example(NamedTuple):
@@ -93,6 +97,26 @@ def put_elsewhere(make: Callable[[Path], object]) -> Callable[[lastout.Artifact,
     return replace
 
 
+def is_queue(artifact: lastout.Artifact, _: Path) -> bool:
+    opened: int = ctypes.CDLL(None).mq_open(f"/{artifact.location}".encode(), os.O_RDONLY)
+    if opened >= 0:
+        os.close(opened)
+    return opened >= 0
+
+
+def is_segment(artifact: lastout.Artifact, _: Path) -> bool:
+    lines = Path("/proc/sysvipc/shm").read_text().splitlines()[1:]
+    return any(line.split()[1] == artifact.location[4:] for line in lines)
+
+
+def is_mounted(_: lastout.Artifact, path: Path) -> bool:
+    return path.is_mount()
+
+
+def is_contained(_: lastout.Artifact, path: Path) -> bool:
+    return '"box"' in (path.parent / "bin" / "containers.json").read_text()
+
+
 EXAMPLES = {
     "directory": Example(
         "scope.directory(path)",
@@ -136,6 +160,32 @@ EXAMPLES = {
     "callback": Example(
         "os.mkdir(path) or scope.callback(shutil.rmtree, str(path), True)", at_path
     ),
+    "message_queue": Example(
+        "queue(scope)", is_queue, adopt="scope.track('message_queue', artifact.location)"
+    ),
+    "sysv": Example(
+        "segment(scope)",
+        is_segment,
+        size=Size(4096),
+        adopt="scope.track('sysv', artifact.location)",
+    ),
+    "mount": Example(
+        "mounted(scope, path)",
+        is_mounted,
+        described="lastout-test (tmpfs) on {path}",
+        adopt="scope.track('mount', path)",
+    ),
+    "container": Example(
+        f"contained(scope, path, {str(DOUBLE)!r})",
+        is_contained,
+        described="box (docker)",
+        adopt="scope.track('container', 'box')",
+    ),
+    "url": Example(
+        "os.mkdir(path) or scope.track('url', f'file://{path}/')",
+        at_path,
+        adopt="scope.track('url', f'file://{path}/')",
+    ),
     "fifo": Example(
         "scope.track('fifo', path)",
         at_path,
@@ -146,11 +196,17 @@ EXAMPLES = {
     ),
 }
 WITH_KITCHEN = {"PYTHONPATH": f"{KITCHEN}{os.pathsep}{IMPORTED_FROM}"}
-EVERY = pytest.mark.parametrize("kind", EXAMPLES)
+NEEDS_ROOT = pytest.mark.skipif(not mounts.may_unmount(), reason="mounting needs root")
+EVERY = pytest.mark.parametrize(
+    "kind",
+    [pytest.param(kind, marks=NEEDS_ROOT if kind == "mount" else ()) for kind in EXAMPLES],
+)
 
 HELPERS = """
-import os, shutil, signal, socket
+import ctypes, os, shutil, signal, socket, subprocess, sys
 import lastout
+
+libc = ctypes.CDLL(None)
 
 def bound(artifact):
     with socket.socket(socket.AF_UNIX) as one:
@@ -160,6 +216,29 @@ def bound(artifact):
 def closed(memory):
     memory.close()
     return memory
+
+def queue(scope):
+    name = f"lastout-kinds-{os.getpid()}"
+    os.close(libc.mq_open(f"/{name}".encode(), os.O_CREAT | os.O_EXCL, 0o600, None))
+    return scope.track("message_queue", name)
+
+def segment(scope):
+    return scope.track("sysv", f"shm:{libc.shmget(0, 4096, 0o1600)}")
+
+def mounted(scope, path):
+    os.mkdir(path)
+    subprocess.run(["mount", "-t", "tmpfs", "lastout-test", path], check=True)
+    return scope.track("mount", path)
+
+def contained(scope, path, double):
+    place = path.parent / "bin"
+    place.mkdir()
+    with open(double) as text, open(place / "docker", "w") as program:
+        program.write(f"#!{sys.executable} -IS\\n{text.read()}")
+    os.chmod(place / "docker", 0o700)
+    os.environ["PATH"] = f"{place}:{os.environ['PATH']}"
+    subprocess.run(["docker", "run", "--name", "box", "--label", ""], check=True, stdout=-3)
+    return scope.track("container", "box")
 """
 KILLED = """
     from pathlib import Path
@@ -181,6 +260,7 @@ def kitchen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(KITCHEN)
     monkeypatch.setattr(table, "_found", {})
     monkeypatch.setattr(table, "_missing", {})
+    monkeypatch.setenv("PATH", os.environ["PATH"])  # a double of docker is put before it
 
 
 @pytest.fixture

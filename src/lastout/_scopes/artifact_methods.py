@@ -230,7 +230,8 @@ class ArtifactMethods(ArtifactRecorder):
 
         Args:
             kind: what it is: `"directory"`, `"file"`, `"socket"`, `"shared_memory"`,
-                `"semaphore"`, or a kind that a package brings.
+                `"semaphore"`, `"url"`, `"message_queue"`, `"sysv"`, `"mount"`, `"container"`, or
+                a kind that a package brings.
             location: where it is, or what it is called.
             lifetime: as for `directory`.
             after: as for `directory`.

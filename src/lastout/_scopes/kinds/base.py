@@ -22,7 +22,19 @@ if TYPE_CHECKING:
     from ...deadline import Deadline
 
     BuiltInKind: TypeAlias = Literal[
-        "directory", "file", "socket", "shared_memory", "semaphore", "popen", "command", "callback"
+        "directory",
+        "file",
+        "socket",
+        "shared_memory",
+        "semaphore",
+        "popen",
+        "command",
+        "callback",
+        "url",
+        "message_queue",
+        "sysv",
+        "mount",
+        "container",
     ]
     Thing = TypeVar("Thing", covariant=True)
 else:

@@ -76,6 +76,11 @@ TABLE: Final[dict[str, BuiltIn]] = {
     "popen": BuiltIn("PopenKind", KindFlags(ends_processes=True, may_need_scope=True)),
     "command": BuiltIn("CommandKind", _WAITS),
     "callback": BuiltIn("CallbackKind", _WAITS, needs_logging=True),
+    "container": BuiltIn("ContainerKind", _WAITS),
+    "url": BuiltIn("UrlKind", _WAITS),
+    "message_queue": BuiltIn("MessageQueueKind", _NAMED),
+    "sysv": BuiltIn("SysvKind", _NAMED),
+    "mount": BuiltIn("MountKind", KindFlags(at_path=True, contains=True, may_need_scope=True)),
 }
 KINDS: Final = frozenset(TABLE)
 
