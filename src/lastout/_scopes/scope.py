@@ -214,7 +214,7 @@ class Scope(ArtifactMethods, BackgroundProcesses):
         return {self._holder} if self._holder else member.holders.dispensable(member.token)
 
     def members(self) -> tuple[Member, ...]:
-        """The members of the scope, including dead members whose artifacts remain.
+        """The members of the scope, including dead members that no process cleaned up after.
 
         Raises:
             UsageError: this process has left the scope.
@@ -245,7 +245,7 @@ class Scope(ArtifactMethods, BackgroundProcesses):
         """A callable for the `initializer=` of a pool: its processes join until they end.
 
         Read it in the process that starts the pool, because this process becomes the parent with
-        which the workers end if `end_workers` is set.
+        which the workers end, as `end_workers` says.
         """
         wanted = self._end_workers
         guarded = self._wants_guardian if self._deferred else self._membership().guardian.wanted

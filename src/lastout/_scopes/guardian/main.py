@@ -188,7 +188,7 @@ class GuardianLoop:
             return None
 
     def _wait_for_a_lock(self) -> None:
-        """Wait for one member of which only the lock is known.
+        """Wait for a member of which only the lock is known.
 
         One at a time is enough, because a member that has not recorded its identity has made
         no artifacts, so only the end of the last of them matters.

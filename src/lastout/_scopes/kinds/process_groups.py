@@ -81,7 +81,7 @@ class ProcessGroup:
         return sorted(self._held)
 
     def unverified_members(self, session: int | None) -> list[int]:
-        """Processes in a group of that number, which may be this group, or another by now.
+        """Processes in a group of that number, which may be a new group by now.
 
         Args:
             session: the session that the group was started in, which it never leaves;
@@ -118,7 +118,7 @@ class ProcessGroup:
             send(self._held[pid], signum)
 
     def _look(self) -> dict[int, int]:
-        """Open a pidfd for each member that lives now, and close those of ended members."""
+        """Open a pidfd for each living member, and close the pidfds of ended members."""
         self._let_go([pid for pid, held in self._held.items() if has_ended(held)])
         # Processes with the token first, because they prove the membership of the rest.
         for pid in sorted(self._candidates(), key=self._has_token, reverse=True):
