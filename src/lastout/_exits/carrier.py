@@ -1,4 +1,4 @@
-"""Carrier: brings inheritable handlers to children that were not forked from this process.
+"""HandlerCarrier: brings inheritable handlers to children that were not forked from this process.
 
     this process                                     the child
     current_process()._config["_lastout"] = HandlerCarrier
