@@ -105,11 +105,12 @@ def reaping(place: Path, number: int) -> Steps:
 
     found = os.lstat(place)
     facts = {"type": found.st_mode & 0o170000, **paths.facts(found)}
-    same = partial(paths.check_same, "file", data=facts, found=found)
     steps: dict[str, Callable[[], object]] = {
         "os.unlink": lambda: list(map(os.unlink, locations)),
         "os.lstat": lambda: list(map(os.lstat, locations)),
-        "is it the same file": lambda: list(map(same, locations)),
+        "is it the same file": lambda: [
+            paths.check_same("file", location, facts, found) for location in locations
+        ],
         "reading the journal": lambda: journal.parse(TOKEN, data),
         "the order": lambda: plan.order(artifacts),
     }
