@@ -509,6 +509,20 @@ def test_it_goes_before_its_directory() -> None:
     assert scope.report.ok
 
 
+def test_it_goes_before_its_directory_by_whatever_link(tmp_path: Path) -> None:
+    """A path is recorded with its links resolved, though the kind itself does not resolve any."""
+    real, link = tmp_path / "real", tmp_path / "link"
+    real.mkdir()
+    link.symlink_to(real)
+    os.mkfifo(real / "there")
+    with lastout.Scope() as scope:
+        for name in ("new", "there"):
+            assert os.fspath(scope.track("fifo", link / name)) == str(real / name)
+        scope.track("directory", real)
+    assert [one.name.split()[0] for one in scope.report] == ["fifo", "fifo", "directory"]
+    assert scope.report.ok
+
+
 def test_it_is_recorded_before_it_is_made(path: Path, program: Callable[..., Program]) -> None:
     """A maker that is killed in the making leaves a record, and that is clean."""
     child = program(

@@ -6,7 +6,7 @@ Tested by: tests/shared/test_scope.py, tests/shared/test_segments.py
 from __future__ import annotations
 
 from ..errors import UnknownKind, UnusableKind, UsageError
-from .kinds import table
+from .kinds import paths, table
 from .kinds.base import Recipe, Trackable
 from .kinds.json_values import survives_json
 
@@ -27,9 +27,13 @@ def adopt(kind: str, location: AnyPath, options: Mapping[str, Any]) -> Recipe[ob
             cannot be recorded; nothing was made.
         UnusableKind: the package that brings the kind cannot be used.
     """
-    recipe = _trackable(kind).adopt(location, **options)
+    found = _trackable(kind)
+    recipe = found.adopt(location, **options)
     if kind not in table.KINDS:
         _check(kind, recipe)
+        if found.at_path:  # by its directory it is known what it must go before
+            place = paths.resolve(kind, recipe.location)
+            return Recipe(place, recipe.data, recipe.create)
     return recipe
 
 
