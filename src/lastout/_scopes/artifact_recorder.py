@@ -88,9 +88,8 @@ class ArtifactRecorder:
             # A recipe leaves nothing behind, and what is there may be another's.
             member.keep(artifact)
             raise
-        made, more = created
+        made, more = tracking.check_created(kind, created)
         if more:
-            tracking.check_data(kind, "what was known only later", more)
             artifact = member.journal.add(artifact, more)
         return artifact, made
 

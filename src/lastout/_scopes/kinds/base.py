@@ -77,6 +77,10 @@ class Recipe(Generic[Thing]):
         self.data: Data = data or {}
         self.create = create
 
+    def __repr__(self) -> str:
+        create = f", create={self.create!r}" if self.create else ""
+        return f"Recipe({self.location!r}, {self.data!r}{create})"
+
 
 class Size:
     """The size of an artifact in bytes; `complete` is false if there may be more."""
@@ -143,7 +147,9 @@ class Kind:
             Exception: it could not be removed, and stays recorded.  `ArtifactReplaced` where
                 something else is in its place, which is left alone.
         """
-        raise NotImplementedError
+        raise NotImplementedError(
+            f"{type(self).__name__} does not define clean(location, data, deadline)"
+        )
 
     def forget(self, location: str, data: Data) -> None:
         """Let go of what this process holds for it: it is kept, and nobody will clean it."""
@@ -181,4 +187,6 @@ class Trackable(Kind):
             ArtifactMissing: nothing is there.
             UsageError: it is not of this kind, or cannot be had so.
         """
-        raise NotImplementedError
+        raise NotImplementedError(
+            f"{type(self).__name__} does not define adopt(location, /, **options)"
+        )
