@@ -58,4 +58,4 @@ def test_the_page_names_all_that_a_kind_can_say() -> None:
     table = PAGE.partition("## What else it can say")[2].partition("\n## ")[0]
     named = set(re.findall(r"^\| `(\w+)", table, re.MULTILINE))
     asked = {name for name in vars(Kind) if not name.startswith("_")}
-    assert asked - named == {"clean", "ends"}, "`ends` is for kinds that know their processes"
+    assert asked - named == {"clean"}

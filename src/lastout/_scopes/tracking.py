@@ -40,7 +40,7 @@ def adopt(kind: str, location: AnyPath, options: Mapping[str, Any]) -> Recipe[ob
 
 
 def check_created(kind: str, created: tuple[Thing, Data]) -> tuple[Thing, Data]:
-    """What `create` of a recipe gave: the thing, and data that are known only now.
+    """The thing that `create` of a recipe gave, and the data that are known only now.
 
     Raises:
         UsageError: a kind that a package brings gave something else; the thing was made.

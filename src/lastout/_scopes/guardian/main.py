@@ -5,7 +5,7 @@
     a lock is freed   (flock)   --+                           "reap", or "orphans"
 
 Each member has one state, which is what is waited for (`WatchState`; the rule is
-`watch_state`).  A journal that is gone takes its state with it.
+`records.liveness.watch_state`).  A journal that is gone takes its state with it.
 
     a journal comes --look--> FOLLOWED --its process ends--> ENDED --look--> LOCKED or DEAD
                          `--> SILENT --a moment later--> FOLLOWED, LOCKED or DEAD
