@@ -7,6 +7,7 @@ cheap steps most; so each step is called as often as the whole.
 from __future__ import annotations
 
 import os
+import stat
 from functools import partial
 from time import monotonic_ns
 from typing import TYPE_CHECKING
@@ -105,11 +106,15 @@ def reaping(place: Path, number: int) -> Steps:
 
     found = os.lstat(place)
     facts = {"type": found.st_mode & 0o170000, **paths.facts(found)}
-    same = partial(paths.check_same, "file", data=facts, found=found)
+
+    def look_at_all() -> None:
+        for location in locations:
+            paths.check_same("file", location, facts, found, stat.S_ISREG)
+
     steps: dict[str, Callable[[], object]] = {
         "os.unlink": lambda: list(map(os.unlink, locations)),
         "os.lstat": lambda: list(map(os.lstat, locations)),
-        "is it the same file": lambda: list(map(same, locations)),
+        "is it the same file": look_at_all,
         "reading the journal": lambda: journal.parse(TOKEN, data),
         "the order": lambda: plan.order(artifacts),
     }

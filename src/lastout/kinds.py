@@ -1,7 +1,7 @@
 """What it takes to write a kind of artifact of your own; see `docs/how-to/kinds.md`.
 
-A package names its kinds in the entry point group `lastout.kinds`; whoever cleans finds them
-there.  Nothing of this is loaded by `import lastout`.
+A package names its kinds in the entry point group `lastout.kinds`, where a process that
+cleans finds them.  `import lastout` loads nothing of this.
 
 Tested by: tests/docs/test_kinds_page.py, tests/shared/test_kinds.py
 """

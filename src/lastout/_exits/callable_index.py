@@ -1,4 +1,4 @@
-"""Index: find the entries of a stack by their callable, without looking at each.
+"""CallableIndex: find the entries of a stack by their callable, without looking at each.
 
 `unregister` promises to compare by `==`.  For most callables equality agrees with
 their hash, and a dictionary finds them.  The rest (an object with an `__eq__` of

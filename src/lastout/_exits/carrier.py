@@ -1,4 +1,4 @@
-"""Carrier: brings inheritable handlers to children of another start method than fork.
+"""HandlerCarrier: brings inheritable handlers to children of another start method than fork.
 
     this process                                     the child
     current_process()._config["_lastout"] = HandlerCarrier

@@ -1,4 +1,4 @@
-"""Keeper: a separate process that kills limited processes when their time to end is over.
+"""LimitKeeper: a separate process that kills limited processes when their time to end is over.
 
     a process joins  (socket)  --> its pidfd, a line to it, its wakeup pipe, seconds, signals
     it begins to end (line)    --> the clock runs

@@ -1,4 +1,4 @@
-"""Stack: push, remove and unwind exit handlers, from any thread, through any fork.
+"""HandlerStack: push, remove and unwind exit handlers, from any thread, through any fork.
 
         push                    claim (a hole in its place)         call
     ---------->  [ h0 h1 h2 ]  ----------------------------> h2 ----------> Outcome

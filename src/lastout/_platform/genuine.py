@@ -1,4 +1,4 @@
-"""Genuine modules: the standard library as it was before gevent or eventlet patched it.
+"""UnpatchedModule: the standard library as it was before gevent or eventlet patched it.
 
 Monkey-patching replaces blocking functions of the standard library, so that other
 greenlets of the same thread can run: a thread becomes a greenlet, only the loop of its

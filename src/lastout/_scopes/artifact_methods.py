@@ -1,4 +1,4 @@
-"""ArtifactMethods: what a scope can make, by the recipes of its kinds.
+"""ArtifactMethods: the methods by which a scope makes artifacts, by the recipes of their kinds.
 
 Tested by: tests/shared/test_scope.py
 """
@@ -28,22 +28,21 @@ if TYPE_CHECKING:
 
 
 class ArtifactMethods(ArtifactRecorder):
-    """The part of a scope that makes things."""
+    """The part of a scope that makes artifacts."""
 
     def directory(
         self, path: AnyPath | None = None, *, lifetime: str = "scope", after: After = ()
     ) -> Artifact:
-        """Make a directory (mode 0700), to be removed with all that is in it.
+        """Make a directory (mode 0700), to be removed with everything inside.
 
         Args:
-            path: where; `None` for a fresh one in the directory for temporary files.
-            lifetime: `"scope"`: until the last member is out; `"member"`: until
-                this one is.
+            path: its path; `None` for a fresh path in the directory for temporary files.
+            lifetime: `"scope"`: until the last member is out; `"member"`: until this member is.
             after: artifacts that are to be cleaned before it.
 
         Raises:
-            ArtifactExists, ArtifactMissing, UsageError: it cannot be there.
-            SystemRefused: it could not be recorded; it was not made.
+            ArtifactExists, ArtifactMissing, UsageError: it cannot be made at this path.
+            SystemRefused: it could not be recorded, and was not made.
         """
         recipe = directory.recipe(path, temporary_directory())
         return self._record("directory", recipe, lifetime, after)
@@ -60,7 +59,7 @@ class ArtifactMethods(ArtifactRecorder):
     ) -> Artifact:
         """Reserve the path of a Unix socket, for the caller to bind; otherwise as `directory`.
 
-        A fresh one is short enough for it.  A path of your own that is not is refused.
+        A fresh path is short enough for that.  A given path that is too long is refused.
         """
         recipe = socket.recipe(path, temporary_directory())
         return self._record("socket", recipe, lifetime, after)
@@ -73,13 +72,13 @@ class ArtifactMethods(ArtifactRecorder):
         lifetime: str = "scope",
         after: After = (),
     ) -> SharedMemory:
-        """Make shared memory of `size` bytes; the resource tracker is not told of it.
+        """Make shared memory of `size` bytes, which is not registered with the resource tracker.
 
-        All of its memory is taken at once.
+        All of its memory is allocated at once.
 
         Raises:
-            ArtifactExists: there is one of that name.
-            UsageError: there can be no such one.
+            ArtifactExists: the name is in use.
+            UsageError: the size or the name is not possible.
             SystemRefused: there is not so much memory, or it could not be recorded; it was
                 not made.
         """
@@ -116,24 +115,24 @@ class ArtifactMethods(ArtifactRecorder):
     ) -> Popen[Any]:
         """Start a program in a process group of its own, which is ended as a whole.
 
-        It finds this scope in `LASTOUT_SCOPE`.
+        The program finds this scope by `LASTOUT_SCOPE`.
 
         Args:
             argv: the program and its arguments.
             lifetime: as for `directory`.
             after: as for `directory`.
             grace: seconds between SIGTERM and SIGKILL.
-            member: whether the program, and whatever it starts, is a member of the scope
-                for as long as it runs.
+            member: whether the program is a member of the scope for as long as it, or a process
+                that it started, runs.
             tree: whether descendants that have left its process group (daemons) are ended
-                too, also with another environment, a title written over it, or all
-                descriptors closed.
+                too, even if they changed their environment, wrote a title over it, or closed
+                all descriptors.
             options: as for `subprocess.Popen`.
 
         Raises:
-            UsageError: it could not be ended safely.
+            UsageError: the program could not be ended safely.
             OSError: it cannot be started.
-            SystemRefused: it could not be recorded; it was not started.
+            SystemRefused: it could not be recorded, and was not started.
         """
         make_ready("popen")
         from .kinds import popen
@@ -141,7 +140,7 @@ class ArtifactMethods(ArtifactRecorder):
         env = options.get("env")
         options["env"] = {**(os.environ if env is None else env), SCOPE_VARIABLE: self.path}
         recipe = popen.recipe(argv, options, grace=grace, tree=tree)
-        # It goes before the directory that it runs in.
+        # Recorded, so that the program is ended before the directory that it runs in is removed.
         cwd = os.path.realpath(os.fsdecode(options.get("cwd") or os.curdir))
         recipe.data = {**recipe.data, "cwd": cwd}
         if member:
@@ -151,7 +150,7 @@ class ArtifactMethods(ArtifactRecorder):
     def _with_membership(
         self, recipe: Recipe[Popen[Any]], options: dict[str, Any]
     ) -> Recipe[Popen[Any]]:
-        """The recipe of a program that is a member for as long as it runs."""
+        """The recipe for a program that is a member for as long as it runs."""
         start = recipe.create
         assert start is not None
 
@@ -176,18 +175,18 @@ class ArtifactMethods(ArtifactRecorder):
         env: Mapping[str, str] | None = None,
         timeout: float | None = None,
     ) -> Artifact:
-        """Run a program as the cleanup, in whichever process cleans.
+        """Run a program as the cleanup, started by the process that cleans.
 
         Args:
             argv: the program and its arguments, such as `["docker", "rm", "-f", name]`.
             lifetime: as for `directory`.
             after: as for `directory`.
-            cwd: the directory that it runs in; the present one for `None`.
-            env: variables on top of those of the process that cleans.
+            cwd: the directory that it runs in; the present directory for `None`.
+            env: variables to add to the environment of the process that cleans.
             timeout: seconds after which it is killed; 60 for `None`.
 
         Raises:
-            UsageError, TypeError: it cannot be run.
+            UsageError, TypeError: the program cannot be run.
             SystemRefused: it could not be recorded.
         """
         make_ready("command")
@@ -197,20 +196,20 @@ class ArtifactMethods(ArtifactRecorder):
         return self._record("command", recipe, lifetime, after)
 
     def callback(self, func: Callable[..., object], /, *args: Any, **kwargs: Any) -> Artifact:
-        """Call a function as the cleanup, in whichever process cleans.
+        """Call a function as the cleanup, on behalf of the process that cleans.
 
-        This very process calls it on the thread that cleans, for as long as it takes;
-        where there is a time limit, as in `leave(timeout=2)`, on a thread that can be
-        abandoned.  Another one calls it in a process of its own, for 60 s at most.
+        If this process cleans, it calls the function on the thread that cleans, without a
+        limit; under a time limit, as in `leave(timeout=2)`, on a thread that can be abandoned.
+        If another process cleans, a child of it calls the function, for 60 s at most.
 
         Args:
-            func: the function; one that cannot be imported is pickled, as it is now.
-            args: what it is called with.
-            kwargs: what it is called with.
+            func: the function; it is pickled as it is now if it cannot be imported.
+            args: its positional arguments.
+            kwargs: its keyword arguments.
 
         Raises:
-            UsageError: it can neither be imported nor pickled.
-            SystemRefused: it could not be recorded.
+            UsageError: the function can neither be imported nor pickled.
+            SystemRefused: the call could not be recorded.
         """
         make_ready("callback")
         from .kinds import callback
@@ -226,25 +225,25 @@ class ArtifactMethods(ArtifactRecorder):
         after: After = (),
         **options: Any,
     ) -> Artifact:
-        """Hand over something that exists already, or have it made, by a kind of your own.
+        """Hand over a thing that exists already, or have a kind of another package make it.
 
         Args:
-            kind: what it is: `"directory"`, `"file"`, `"socket"`, `"shared_memory"`,
+            kind: its kind: `"directory"`, `"file"`, `"socket"`, `"shared_memory"`,
                 `"semaphore"`, `"url"`, `"message_queue"`, `"sysv"`, `"mount"`, `"container"`, or
-                a kind that a package brings.
-            location: where it is, or what it is called.
+                a kind that a package provides.
+            location: its path or name.
             lifetime: as for `directory`.
             after: as for `directory`.
-            options: what else such a kind wants to know.
+            options: arguments for a kind that a package provides.
 
         Raises:
-            ArtifactMissing: nothing is there.
+            ArtifactMissing: the thing does not exist.
             UsageError: it is not of that kind, or there is no such kind.
-            UnusableKind: the package that brings the kind cannot be used.
-            SystemRefused: it could not be recorded.
+            UnusableKind: the package that provides the kind cannot be used.
+            SystemRefused: the thing could not be recorded.
         """
         return self._record(kind, tracking.adopt(kind, location, options), lifetime, after)
 
 
-# Journals of former versions name it so.
+# The name of the class in journals of former versions.
 Making = ArtifactMethods

@@ -1,6 +1,6 @@
-"""ArtifactRecorder: each thing is recorded before it exists.
+"""ArtifactRecorder: records each artifact before it exists.
 
-recipe: choose its name  -->  record  -->  create it  -->  record what is known only now
+recipe: choose its name  -->  record  -->  create it  -->  record data that are known only now
 
 Tested by: tests/shared/test_scope.py
 """
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     After = Artifact | object | Iterable[Artifact | object]
     Thing = TypeVar("Thing")
 
-# What the user got for an artifact (a Popen, shared memory): which one it is.
+# The artifact of each object (a Popen, shared memory) that a user got.
 _artifacts: WeakKeyDictionary[object, Artifact] = WeakKeyDictionary()
 
 
 class ArtifactRecorder:
-    """The part of a scope that records things and has them made."""
+    """The part of a scope that records artifacts and has them made."""
 
     path: str
 
@@ -41,7 +41,7 @@ class ArtifactRecorder:
         """The artifact behind a `Popen`, shared memory or semaphore that this process made here.
 
         Raises:
-            UsageError: it was not made by a scope in this process.
+            UsageError: no scope in this process made it.
         """
         try:
             return _artifacts[made]
@@ -49,14 +49,14 @@ class ArtifactRecorder:
             raise UsageError(f"{made!r} was not made by a scope in this process") from None
 
     def _made(self, kind: BuiltInKind, recipe: Recipe[Thing], lifetime: str, after: After) -> Thing:
-        """Record something and make it; what the user gets."""
+        """Record an artifact and make it; returns the object for the user."""
         artifact, thing = self._record_and_make(kind, recipe, lifetime, after)
         assert thing is not None
         _artifacts[thing] = artifact
         return thing
 
     def _record(self, kind: str, recipe: Recipe[object], lifetime: str, after: After) -> Artifact:
-        """Record something, and make it if it is to be made; its artifact."""
+        """Record an artifact, and make it unless it exists already; returns the artifact."""
         return self._record_and_make(kind, recipe, lifetime, after)[0]
 
     def _record_and_make(
@@ -85,7 +85,8 @@ class ArtifactRecorder:
         try:
             created = recipe.create()
         except Exception:
-            # A recipe leaves nothing behind, and what is there may be another's.
+            # Forgotten, because a failed recipe leaves nothing behind, so a thing at the location
+            # may belong to another program.
             member.keep(artifact)
             raise
         made, more = tracking.check_created(kind, created)

@@ -1,4 +1,4 @@
-"""Scope: what a user holds of one; join, make things, leave.
+"""Scope: the object by which users join a scope, make artifacts in it, and leave it.
 
 Tested by: tests/shared/test_scope.py, tests/shared/test_joining.py
 """
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from .records.artifact import Artifact
     from .records.members import Member
 
-# In a fork server: the scopes that were made there, and that only its children join.
+# The scopes that were made in this fork server, and that only its children join.
 _deferred_here: list[Scope] = []
 
 
@@ -58,32 +58,35 @@ class Scope(ArtifactMethods, BackgroundProcesses):
             scratch = scope.directory(lifetime="member")   # goes with this process
 
     Args:
-        name: which scope; `None` for one that nobody else has, but whom it is given to.
-        root: the directory that scopes lie in; `None` for the usual one.
-        trust_root: whether to rely on locks there, though its file system is not known to
-            have good ones.  It is noted in the root, for all who ever use it.
-        guardian: whether a small process of its own is to clean up as soon as a member
-            is killed.  The scope has it then for all its members; if it cannot be
-            started there is a `GuardianWarning`, and the scope works without.
-        wait: seconds to wait, on leaving, for all others to leave first (not in its children).
-        end_workers: whether processes that join by `worker` end when this one has ended, however
-            that was: SIGTERM, and SIGKILL after `worker_grace` seconds.  The guardian sees to it,
-            or else the next `lastout.reap()`.  `None`: if the scope has a guardian.
-        worker_grace: seconds that they have from SIGTERM to SIGKILL.
+        name: the name of the scope; `None` for a new name, so that only processes that are
+            given this scope join it.
+        root: the directory that scopes lie in; `None` for the usual directory.
+        trust_root: whether to rely on locks in the root, though its file system is not known
+            for reliable locks.  The decision is recorded in the root, and holds for all its
+            users.
+        guardian: whether a small separate process is to clean up as soon as a member is killed.
+            The scope then has it for all members.  If it cannot be started, lastout warns
+            (`GuardianWarning`), and the scope works without it.
+        wait: seconds to wait, on leaving, for all other members to leave first.  Children of
+            this process do not wait.
+        end_workers: whether processes that join by `worker` end after this process has ended,
+            in any way: by SIGTERM, and by SIGKILL after `worker_grace` seconds.  The guardian
+            does it, or else the next `lastout.reap()`.  `None`: if the scope has a guardian.
+        worker_grace: seconds from SIGTERM to SIGKILL for these processes.
 
     Attributes:
-        name: its name.
-        path: its directory; as `LASTOUT_SCOPE` it leads other programs here.
+        name: the name of the scope.
+        path: its directory; a program that has it as `LASTOUT_SCOPE` finds the scope by it.
 
     Raises:
-        UsageError: there can be no such name or root.
+        UsageError: no scope can have this name, or no root this path.
         RootRefused: the root cannot be trusted.
-        ScopeBusy: somebody was cleaning it for more than a minute.
-        SystemRefused: no space, no descriptors, no permission.
-        JournalTooNew: a newer lastout is in it.
+        ScopeBusy: another process was cleaning the scope for more than a minute.
+        SystemRefused: no space, no descriptors or no permission.
+        JournalTooNew: a newer lastout has written a journal in the scope.
     """
 
-    # Those of a scope that was not made by its name.
+    # The values for a scope that was unpickled or found by `current_scope`, not made by its name.
     _member: Membership | None = None
     _holder: MembershipHolder | None = None
     _deferred: Callable[[], None] | None = None
@@ -111,7 +114,7 @@ class Scope(ArtifactMethods, BackgroundProcesses):
     def _join_or_defer(
         self, backend: LocalBackend, name: str, join: Callable[[LocalBackend, str], None]
     ) -> None:
-        """Join now; in a fork server leave that to its children, unless it is used here."""
+        """Join now; in a fork server only the children join, unless the server uses the scope."""
         if not is_forkserver():
             join(backend, name)
             return
@@ -125,7 +128,7 @@ class Scope(ArtifactMethods, BackgroundProcesses):
 
     def _join_in_child(self) -> None:
         _deferred_here.clear()
-        self._member = None  # what it was in the server
+        self._member = None  # the membership of the server, not of this child
         if self._deferred and not self._left:
             self._deferred()
             self._deferred = None
@@ -140,7 +143,7 @@ class Scope(ArtifactMethods, BackgroundProcesses):
         if self._wants_guardian:
             try:
                 member.guardian.want()
-            except BaseException:  # Ctrl-C, or a warning that was made an error
+            except BaseException:  # Ctrl-C, or a warning that a filter made an error
                 self.leave()
                 raise
 
@@ -169,17 +172,17 @@ class Scope(ArtifactMethods, BackgroundProcesses):
                 warnings.warn(text, CleanupWarning, stacklevel=2)
 
     def leave(self, timeout: float | None = None) -> Report:
-        """Leave; the last member out cleans what belongs to the scope.
+        """Leave; the last member out cleans the artifacts of the scope.
 
-        Where several `Scope` objects of this process stand for the same scope,
-        the process leaves with the last of them.  Leaving twice does nothing.
+        If this process has several `Scope` objects for the same scope, it leaves with the last
+        of them.  Leaving twice does nothing.
 
         Args:
-            timeout: seconds for all cleaning together; what takes longer stays
-                recorded, and is cleaned by the next one to join, leave or reap.
+            timeout: seconds for all cleaning together; artifacts that take longer stay
+                recorded, and the next process to join, leave or reap cleans them.
 
         Returns:
-            A report of what was cleaned, and of what could not be.
+            A report of all cleanups, failed cleanups included.
 
         Raises:
             TypeError, UsageError: `timeout` is no number of seconds.
@@ -189,11 +192,11 @@ class Scope(ArtifactMethods, BackgroundProcesses):
         seconds = check_seconds(timeout, "timeout")
         member = self._member
         if member is None or not member.origin.is_here():
-            self._left = self._left or self._deferred is not None  # and is no child's to join
+            self._left = self._left or self._deferred is not None  # so that no child joins it
             return Report()
         if self._left:
             return Report()
-        # Decided and done in one: another thread may be joining.
+        # Decided and done under one lock, because another thread may be joining.
         with member.guarded(PATIENCE if seconds is None else seconds):
             if self._left:
                 return Report()
@@ -201,20 +204,21 @@ class Scope(ArtifactMethods, BackgroundProcesses):
             try:
                 return member.give_up(self._holders(member), seconds)
             except BaseException:
-                self._left = not member.joined  # Ctrl-C, or it was too busy: to be tried again
+                # After Ctrl-C, or if the member was too busy, the caller can leave again.
+                self._left = not member.joined
                 raise
 
     def _holders(self, member: Membership) -> set[MembershipHolder]:
-        """Who has no need of the membership any more when this scope was left."""
-        # A scope that was not made by its name stands for the process.
+        """The holders that do not need the membership any more after this scope was left."""
+        # A scope that was not made by its name represents the process.
         return {self._holder} if self._holder else member.holders.dispensable(member.token)
 
     def members(self) -> tuple[Member, ...]:
-        """Who is in the scope, dead ones that nobody cleaned up after included.
+        """The members of the scope, including dead members that no process cleaned up after.
 
         Raises:
-            UsageError: this process has left it.
-            JournalTooNew, SystemRefused, ScopeBusy: it cannot be read.
+            UsageError: this process has left the scope.
+            JournalTooNew, SystemRefused, ScopeBusy: the scope cannot be read.
         """
         member = self._membership()
         with member.journal.lock_scope() as held:
@@ -222,7 +226,7 @@ class Scope(ArtifactMethods, BackgroundProcesses):
         return members.seen(found)
 
     def artifacts(self) -> tuple[Artifact, ...]:
-        """What is still to be cleaned, by whomever it was made, oldest first.
+        """The artifacts of all members that are still to be cleaned, oldest first.
 
         Raises:
             UsageError, JournalTooNew, SystemRefused, ScopeBusy: as for `members`.
@@ -233,15 +237,15 @@ class Scope(ArtifactMethods, BackgroundProcesses):
 
     @property
     def report(self) -> Report:
-        """What was cleaned up after the dead on joining, and after leaving what was then."""
+        """The report of joining; after leaving, the report of leaving."""
         return self._member.report if self._member else Report()
 
     @property
     def worker(self) -> Worker:
-        """What a pool takes as `initializer=`, so that its processes join, until they end.
+        """A callable for the `initializer=` of a pool: its processes join until they end.
 
-        To be asked for in the process that starts the pool: it is their parent, with
-        which they end if `end_workers` says so.
+        Read it in the process that starts the pool, because this process becomes the parent with
+        which the workers end, as `end_workers` says.
         """
         wanted = self._end_workers
         guarded = self._wants_guardian if self._deferred else self._membership().guardian.wanted
@@ -252,7 +256,7 @@ class Scope(ArtifactMethods, BackgroundProcesses):
 
     def _membership(self) -> Membership:
         member = self._member
-        # In a fork server, which may have to join again: it keeps no scope from ending.
+        # A fork server may have to join again, because it keeps no scope from ending.
         if self._deferred and not self._left and (member is None or not member.is_in()):
             self._deferred()
             self._deferred = self._deferred if is_forkserver() else None
@@ -286,13 +290,13 @@ class Scope(ArtifactMethods, BackgroundProcesses):
 
 @public
 def current_scope() -> Scope:
-    """The scope that this process joined last, or else the one that `LASTOUT_SCOPE` names.
+    """The scope that this process joined last, or else the scope that `LASTOUT_SCOPE` names.
 
-    In the second case it is joined now, until the process ends.
+    In the second case the process joins it now, until the process ends.
 
     Raises:
-        UsageError: there is neither, or that cannot be a scope.
-        RootRefused, ScopeBusy, SystemRefused, JournalTooNew: it cannot be joined.
+        UsageError: there is neither, or `LASTOUT_SCOPE` cannot be the path of a scope.
+        RootRefused, ScopeBusy, SystemRefused, JournalTooNew: the scope cannot be joined.
     """
     if _deferred_here and is_forkserver():
         _deferred_here[-1]._membership()
@@ -311,7 +315,7 @@ def current_scope() -> Scope:
 
 @public
 def _rejoin(root: str, name: str) -> Scope:
-    """A scope where it is unpickled: until the process ends, or somebody leaves it."""
+    """Unpickle a scope: the process is in it until it ends, or leaves by a `Scope` object."""
     already = joining.joined.get(os.path.join(root, name))
     if already and already.joined:
         return _standing_for(already)

@@ -1,4 +1,4 @@
-"""Tracking: what exists already, or is of a kind that a package brings, as it is recorded.
+"""Recipes for `Scope.track`: for things that exist already, and for kinds of other packages.
 
 Tested by: tests/shared/test_scope.py, tests/shared/test_segments.py
 """
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 
 def adopt(kind: str, location: AnyPath, options: Mapping[str, Any]) -> Recipe[object]:
-    """Ask a kind how something is recorded, and made if it is not there.
+    """The recipe of a kind for a thing that is handed to a scope.
 
     Raises:
-        ArtifactMissing: nothing is there.
-        UsageError: it is not of that kind, that kind cannot be handed over, or said what
-            cannot be recorded; nothing was made.
-        UnusableKind: the package that brings the kind cannot be used.
+        ArtifactMissing: the thing does not exist.
+        UsageError: it is not of that kind, or the kind cannot be tracked, or the kind gave data
+            that cannot be recorded; nothing was made.
+        UnusableKind: the package that provides the kind cannot be used.
     """
     found = _trackable(kind)
     recipe = found.adopt(location, **options)
@@ -43,7 +43,7 @@ def check_created(kind: str, created: tuple[Thing, Data]) -> tuple[Thing, Data]:
     """The thing that `create` of a recipe gave, and the data that are known only now.
 
     Raises:
-        UsageError: a kind that a package brings gave something else; the thing was made.
+        UsageError: a kind of another package gave something else; the thing was made.
     """
     try:
         made, more = created
@@ -59,7 +59,7 @@ def check_created(kind: str, created: tuple[Thing, Data]) -> tuple[Thing, Data]:
 
 
 def _check_data(kind: str, what: str, data: object) -> None:
-    """Raise `UsageError` unless a kind that a package brings said what can be recorded."""
+    """Raise `UsageError` if a kind of another package gave data that cannot be recorded."""
     if kind not in table.KINDS and not (isinstance(data, dict) and survives_json(data)):
         raise UsageError(
             f"{what} of the kind {kind!r} cannot be recorded, as JSON does not give it back:"

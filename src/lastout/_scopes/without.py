@@ -1,4 +1,4 @@
-"""Without: starting processes that are no members of a scope.
+"""BackgroundProcesses: starts processes that are no members of a scope.
 
 Tested by: tests/shared/test_helpers.py
 """
@@ -50,7 +50,7 @@ def _hidden(path: str) -> Iterator[None]:
     try:
         named = joining.named_by_environment()
     except UsageError:
-        named = None  # the error is for a process that wants to join by it
+        named = None  # only a process that joins by the variable reports the error
     if value is None or not named or os.path.join(*named) != path:
         yield
         return

@@ -1,6 +1,6 @@
-"""Client: members of a scope start its guardian when it has none.
+"""GuardianClient: members of a scope start its guardian when it has none.
 
-    want(), join, fork, record ---> is guardian.lock free? ---> start one, hand the lock over
+    want(), join, fork, record ---> is guardian.lock free? ---> start it, hand the lock over
 
 The guardian is a separate process (`main`), which reaps as soon as a member dies.
 Nothing depends on it: without it, the next process to join, leave or reap cleans.  So

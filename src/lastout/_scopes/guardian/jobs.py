@@ -1,4 +1,4 @@
-"""Jobs: processes that a guardian forks for its work, because it loads no code for that itself.
+"""GuardianJobs: processes that a guardian forks for its work, to load no code for that itself.
 
 Tested by: tests/shared/test_watch.py, tests/shared/test_guardian.py
 """
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class GuardianJobs:
-    """Processes that do the work of a guardian, one of a kind at a time.
+    """Processes that do the work of a guardian, at most one for each job at a time.
 
     Args:
         lock: the descriptor of the guardian's lock.
@@ -67,7 +67,8 @@ class GuardianJobs:
         try:
             gc.disable()  # because it takes a tenth of the time, and the process ends soon
             signal.set_wakeup_fd(-1)
-            os.close(self._lock)  # else no new guardian could start if this one is killed now
+            # Else the job would keep a new guardian from starting if this guardian is killed now.
+            os.close(self._lock)
             if waited_for:
                 os.close(waited_for[1])
             # At the end, because a program's `json.py` must not hide the standard library's.

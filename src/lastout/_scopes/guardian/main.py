@@ -1,20 +1,20 @@
-"""Watch: what a guardian does, in a process of its own, until its scope is gone.
+"""GuardianLoop: the work of a guardian, in a separate process, until its scope is gone.
 
     a process ends    (pidfd)   --+
     a journal comes   (dnotify) --+--> look: who is dead? --> a job, in a fork that ends after it:
     a lock is freed   (flock)   --+                           "reap", or "orphans"
 
-Each member has one state, which is what is waited for (`WatchState`; the rule is
-`records.liveness.watch_state`).  A journal that is gone takes its state with it.
+Each member has one state, the event that the guardian waits for (`WatchState`; the rule is
+`records.liveness.watch_state`).  When a journal is removed, the state of its member is dropped.
 
     a journal comes --look--> FOLLOWED --its process ends--> ENDED --look--> LOCKED or DEAD
                          `--> SILENT --a moment later--> FOLLOWED, LOCKED or DEAD
                          `--> LOCKED --its lock is freed--> LOCKED --look--> FOLLOWED or DEAD
-    DEAD: "reap" is started once; what that could not clean is no reason for another
+    DEAD: "reap" is started once, and not again for artifacts that it could not clean
 
-It knows nothing but what it waits for, and finds that in the journals, so one
-that is killed can be replaced at any time.  It is small because it loads next
-to nothing: what cleaning takes, `filelock` included, only its jobs load.
+A guardian knows only the events that it waits for, and derives them from the journals, so a
+killed guardian can be replaced at any time.  It needs little memory because it loads few
+modules: only its jobs load the modules for cleaning, `filelock` included.
 
 Tested by: tests/shared/test_watch.py, tests/shared/test_guardian.py
 """
@@ -40,15 +40,15 @@ if TYPE_CHECKING:
 
     from ..._identity import Identity
 
-_SETTLE: Final = 0.01  # seconds: whoever comes seldom comes alone
-_ANSWER: Final = 0.05  # seconds that a forked child has to say who it is
-_AGAIN: Final = 1.0  # seconds until another look, where one failed
+_SETTLE: Final = 0.01  # seconds, because members often come several at once
+_ANSWER: Final = 0.05  # seconds for a forked child to record its identity
+_AGAIN: Final = 1.0  # seconds until the next look after a look failed
 # Seconds until a job that could not do its work, such as for want of memory, is tried again.
 _PAUSES: Final = (0.1, 1.0, 5.0, 20.0)
 _READ_ONLY: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-# In these a member counts as alive; the others are over with the next look, or for good.
+# In these states a member counts as alive.  ENDED is over with the next look, and DEAD is final.
 _ALIVE: Final = frozenset({WatchState.FOLLOWED, WatchState.SILENT, WatchState.LOCKED})
-# What a terminal, a shell or a service manager sends when it means the members.
+# Signals that a terminal, a shell or a service manager sends, and that are for the members.
 _NOT_FOR_US: Final = ("SIGINT", "SIGQUIT", "SIGTSTP", "SIGHUP", "SIGTERM", "SIGTTIN", "SIGTTOU")
 
 
@@ -66,12 +66,12 @@ class GuardianLoop:
         self._directory = directory
         self._jobs = jobs
         self._events = events.watch(directory)
-        self._states: dict[str, WatchState] = {}  # token -> what is waited for
-        self._pids: dict[str, int] = {}  # token -> the process that is, or was, followed
-        self._waited_for: tuple[str, int] | None = None  # one that is locked; its journal, open
-        self._is_free = False  # we have that lock now
+        self._states: dict[str, WatchState] = {}  # by token
+        self._pids: dict[str, int] = {}  # by token; of processes that are or were followed
+        self._waited_for: tuple[str, int] | None = None  # a LOCKED member; its open journal
+        self._is_free = False  # whether this process has got that lock
         self._look_at: float | None = 0.0
-        self._wanted: dict[str, float] = {}  # job -> when, at the earliest
+        self._wanted: dict[str, float] = {}  # job -> the earliest time for it
         self._failed: dict[str, int] = {}
 
     def run(self) -> None:
@@ -119,7 +119,7 @@ class GuardianLoop:
         self._look_at = None
         try:
             self._look()
-        except OSError:  # no descriptors or no memory left, for the moment
+        except OSError:  # no descriptors or no memory are left at the moment
             self._look_soon(_AGAIN)
 
     def _look(self) -> None:
@@ -188,7 +188,7 @@ class GuardianLoop:
             return None
 
     def _wait_for_a_lock(self) -> None:
-        """Wait for one member of which only the lock is known.
+        """Wait for a member of which only the lock is known.
 
         One at a time is enough, because a member that has not recorded its identity has made
         no artifacts, so only the end of the last of them matters.
@@ -234,7 +234,7 @@ class GuardianLoop:
         try:
             journal = self._open(token)
         except OSError:
-            return True  # unknown, so let the job find out
+            return True  # unknown, so the job finds out
         if journal is None:
             return False
         try:
@@ -253,7 +253,7 @@ class GuardianLoop:
                 del self._wanted[job]
                 try:
                     pid = self._jobs.start(job, self._path, self._waited_for)
-                except OSError:  # no memory, no processes left
+                except OSError:  # no memory or no processes are left
                     self._try_again(job)
                     continue
                 if not self._events.follow(pid, None):

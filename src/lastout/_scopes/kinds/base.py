@@ -1,10 +1,10 @@
-"""Kind: what a kind of artifact answers; each one is a class in a file of its own.
+"""Kind: the questions that a kind of artifact answers; each kind is a class in its own file.
 
     before the record     objects of one process       adopt(...) -> Recipe, whose create() makes it
     after the record      location and data, as JSON   clean, forget, size, describe: in any process
 
 A recipe has checked and named everything, and made nothing.  It is recorded before its `create`
-is called, so whoever is killed in between leaves a record of something that is not there yet.
+is called, so a process that is killed in between leaves the record of a thing that does not exist.
 
 Tested by: tests/shared/test_kinds.py
 """
@@ -47,24 +47,25 @@ else:
 
 
 AnyPath = str | bytes | os.PathLike[str] | os.PathLike[bytes]
-Data = Mapping[str, "Any"]  # what JSON can hold, by names
-LONGEST: Final = 60.0  # seconds: one cleanup that hangs must not hold up the scope for ever
+Data = Mapping[str, "Any"]  # values that JSON can hold, by name
+LONGEST: Final = 60.0  # seconds, because a cleanup that hangs must not block the scope for ever
 
 
 class Recipe(Generic[Thing]):
     """How something is recorded, and then made.
 
     Attributes:
-        location: what or where it is; with the kind it names the thing.  An absolute path
-            lies in its directory, and is cleaned before that.
-        data: what else has to be known to clean it, as JSON gives it back.  What runs in a
-            directory has that as `"cwd"`, and is cleaned before it.
-        create: makes the thing, and says what the user gets and which data are known only
-            now; called when the rest is recorded.  If it raises an `Exception` it has left
-            nothing behind.  `None`: the thing is there already, or there is nothing to make.
+        location: the name or path of the thing, unique within its kind.  An artifact with an
+            absolute path lies in the directory above it, and is cleaned before that directory.
+        data: further facts needed for cleaning, as JSON gives them back.  An artifact that runs
+            in a directory names it as `"cwd"`, and is cleaned before that directory.
+        create: makes the thing, and returns the object for the user and the data that are known
+            only now; called when the rest is recorded.  If it raises an `Exception` it has left
+            nothing behind.  `None`: the thing exists already, or there is nothing to make.
     """
 
-    # Whether any machine may clean it will be a fact of the record, `anywhere`, and stand here.
+    # Whether any machine may clean the artifact will be a fact of the record, `anywhere`, and an
+    # attribute of this class.
     __slots__ = ("create", "data", "location")
 
     def __init__(
@@ -106,20 +107,20 @@ class Size:
 class Kind:
     """How one kind of artifact is cleaned, from its record alone.
 
-    Its maker may be dead, and its record may come from a former version, so a kind reads all
-    data that it ever wrote.  There is one object of each kind in a process.
+    The process that made the artifact may be dead, and a former version may have written its
+    record, so a kind reads all data that it ever wrote.  A process has one object of each kind.
 
     Attributes:
-        name: what journals call it.
-        at_path: whether it is found at its location, an absolute path; then its `Artifact` is an
-            `os.PathLike`.
+        name: the name of the kind in journals.
+        at_path: whether an artifact is found at its location, an absolute path; then its
+            `Artifact` is an `os.PathLike`.
         repeatable: whether `clean` is quick, and harmless a second time, because it looks
             before it removes.  Many in a row then share one line in the journal, and the
             limit of the first.
         contains: whether other artifacts may lie in it, below its location; they go first.
         ends_processes: whether cleaning it ends processes, which may be members of the scope.
-        may_need_scope: whether cleaning it waits for others: processes, calls, the network.
-            The scope is let go of meanwhile; else nobody can join or leave until it is clean.
+        may_need_scope: whether cleaning waits for other processes, calls or the network.  The
+            scope is unlocked meanwhile, because otherwise no process could join or leave.
     """
 
     name: str
@@ -130,62 +131,63 @@ class Kind:
     may_need_scope: bool = False
 
     def limit(self, data: Data) -> float | None:
-        """Seconds that cleaning it may take; `None` if `clean` sees to that itself."""
+        """Seconds that cleaning may take; `None` if `clean` enforces a limit itself."""
         return LONGEST
 
     def clean(self, location: str, data: Data, deadline: Deadline) -> None:
-        """Remove it; one that is gone already is fine.
+        """Remove an artifact; do nothing if it is gone already.
 
-        It can be interrupted anywhere, and is called again then.
+        The call can be interrupted anywhere, and is then repeated.
 
         Args:
-            location: what or where it is, as it was recorded.
-            data: what its recipe said of it, and its `create`, if it came to that.
-            deadline: by when it has to be over.
+            location: the recorded location.
+            data: the data of its recipe, and of its `create` if that returned.
+            deadline: the time by which `clean` has to return.
 
         Raises:
-            Exception: it could not be removed, and stays recorded.  `ArtifactReplaced` where
-                something else is in its place, which is left alone.
+            Exception: the artifact could not be removed, and stays recorded.  `ArtifactReplaced`
+                if its place is taken by something else, which is left alone.
         """
         raise NotImplementedError(
             f"{type(self).__name__} does not define clean(location, data, deadline)"
         )
 
     def forget(self, location: str, data: Data) -> None:
-        """Let go of what this process holds for it: it is kept, and nobody will clean it."""
+        """Drop the objects that this process holds for an artifact, because it is kept for good."""
 
     def size(self, location: str, data: Data) -> Size | None:
-        """How big it is; `None` if it has no size, or is not there."""
+        """The size of an artifact; `None` if it has no size, or does not exist."""
         return None
 
     def describe(self, location: str, data: Data) -> str:
-        """What it is, for people, in one line."""
+        """A line that describes an artifact to people."""
         return location
 
     def ends(self, location: str, data: Data, processes: Collection[int]) -> bool:
-        """Whether cleaning it ends one of these processes, by their pids.
+        """Whether cleaning an artifact ends any of these processes, by their pids.
 
-        Asked of kinds that end processes: whoever would be ended must not wait for that.
+        Asked of kinds that end processes, because a process that is about to be ended must not
+        wait for the cleaning.
         """
         return False
 
 
 class Trackable(Kind):
-    """A kind of which something can be handed to a scope by `Scope.track`."""
+    """A kind whose artifacts can be handed to a scope by `Scope.track`."""
 
     def adopt(self, location: AnyPath, /, *args: Any, **options: Any) -> Recipe[Any]:
-        """Say how something is recorded, and made if it is not there yet.
+        """The recipe by which a thing is recorded, and made if it does not exist yet.
 
         Everything is checked here, and nothing made.
 
         Args:
-            location: what or where it is, as the user said it.
+            location: the name or path of the thing, as the user gave it.
             args: none; a kind names the options that it has.
-            options: what else the user said.
+            options: the keyword arguments that the user gave.
 
         Raises:
-            ArtifactMissing: nothing is there.
-            UsageError: it is not of this kind, or cannot be had so.
+            ArtifactMissing: the thing does not exist.
+            UsageError: it is not of this kind, or the options are invalid.
         """
         raise NotImplementedError(
             f"{type(self).__name__} does not define adopt(location, /, **options)"

@@ -1,17 +1,15 @@
-"""Functions as cleaners: called by whoever cleans, long after their process is gone.
+"""CallbackKind: calls a function as the cleanup, even after the process that recorded it ended.
 
-A function that others can import is recorded by its name, with arguments that
-JSON gives back exactly as they were.  Anything else, such as a closure, a
-lambda or a function of the main script, is pickled with all that it uses
-(`pickling`).
+A function that another process can import is recorded by its name, if JSON gives back its
+arguments exactly.  Any other function, such as a closure, a lambda or a function of the main
+script, is pickled with the globals that it uses (`pickling`).
 
-    cleaned by its maker    called directly: the very function, on this thread and
-                            for as long as it takes; where there is a time limit,
-                            on another one that can be abandoned
-    cleaned by another      called in a process of its own, with the maker's
-                            sys.path and directory: whatever it does there, and
-                            however long, is an error at most; in a program that has no
-                            Python to start (a frozen one) that is a fork of the cleaner
+    the recording process cleans    it calls the function itself, on the thread that cleans and
+                                    without a limit; where a time limit applies, on a further
+                                    thread, which can be abandoned
+    another process cleans          it has a child make the call, with the recorded sys.path and
+                                    directory, so that a crash or a hang is only an error; the
+                                    child is a fork in a frozen program, which has no Python
 
 Tested by: tests/shared/test_callbacks.py
 """
@@ -41,15 +39,15 @@ if TYPE_CHECKING:
 
     from .base import Data
 
-# -P: nothing is imported from the directory it happens to start in.  What is found by the maker's
-# path may be another version of lastout: so the name is the old one, which is there in each.
+# -P, so that no module is imported from the directory in which the child starts.  The recorded
+# path may lead to another version of lastout, so the module has its old name, which exists in all.
 _CHILD: Final = (
     "import json, sys; call = json.load(sys.stdin); sys.path[:] = call['path'];"
     " from lastout._shared.recorded import make; make(call)"
 )
 
-# What this process itself made, by its pid: a forked child has the entries too,
-# but is another process than the maker.
+# The calls that this process recorded.  By pid, because a forked child inherits the entries, but
+# is not the process that recorded the calls.
 _live: dict[tuple[int, str], Callable[[], object]] = {}
 
 
@@ -60,26 +58,27 @@ class CallbackKind(Kind):
     may_need_scope = True
 
     def limit(self, data: Data) -> float | None:
-        """None: in the process that recorded it, whoever leaves says what is too long."""
+        """`None`, because in the recording process only `leave(timeout=...)` sets a limit."""
         return None
 
     def clean(self, location: str, data: Data, deadline: Deadline) -> None:
         """Make the call.
 
         Raises:
-            CleanupFailed: it raised, or ended its process, or cannot be imported any more.
-            CleanupTimeout: it did not return in its time.
+            CleanupFailed: the function raised, or ended its process, or cannot be imported any
+                more.
+            CleanupTimeout: the function did not return in time.
         """
         live = _live.get((os.getpid(), data["token"]))
         if live is not None:
             _call_here(live, location, deadline.left())
         else:
-            # Its maker is not here to see how long it holds others up.
+            # Limited, because the recording process is not there to see how long it takes.
             _call_elsewhere(location, data, Deadline(deadline.share(False, command.TIME_LIMIT)))
         self.forget(location, data)
 
     def forget(self, location: str, data: Data) -> None:
-        """It will not be called."""
+        """Drop the function, because it will not be called."""
         _live.pop((os.getpid(), data["token"]), None)
 
 
@@ -88,19 +87,19 @@ def recipe(
     args: tuple[Any, ...] = (),
     kwargs: Mapping[str, Any] | None = None,
 ) -> Recipe[None]:
-    """A function that is called as the cleanup, in whichever process cleans.
+    """A function that the cleaning process calls as the cleanup.
 
-    What it prints is shown only if this very process cleans; else it is part of
-    the error, if there is one.
+    Its output is shown only if this process cleans; if another process cleans, the output is
+    part of the error, if the call fails.
 
     Args:
-        func: the function; one that cannot be imported is pickled, as it is now.
-        args: what it is called with, by position.
-        kwargs: what it is called with, by name.
+        func: the function; it is pickled as it is now if it cannot be imported.
+        args: its positional arguments.
+        kwargs: its keyword arguments.
 
     Raises:
-        UsageError: it can neither be imported nor pickled.
-        TypeError: it is not callable.
+        UsageError: `func` can neither be imported nor pickled.
+        TypeError: `func` is not callable.
     """
     if not callable(func):
         raise TypeError(f"a callback must be callable, not {func!r}")
@@ -108,7 +107,7 @@ def recipe(
     name, token = pickling.name_of(func), paths.fresh_name("callback")
     data = {
         "token": token,
-        "timeout": None,  # former versions look at it
+        "timeout": None,  # former versions read it
         "cwd": _here(),
         "path": [os.path.abspath(entry) for entry in sys.path],
         **_written(name, func, args, kwargs),
@@ -124,7 +123,7 @@ def recipe(
 def _written(
     name: str, func: Callable[..., object], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Data:
-    """A call, so that another process can make it."""
+    """A call as data, from which another process can make it."""
     if pickling.can_be_imported(func) and survives_json([list(args), kwargs]):
         return {"args": list(args), "kwargs": kwargs}
     try:
@@ -161,7 +160,7 @@ def _call_here(call: Callable[[], object], location: str, seconds: float | None)
 
 
 def _call_directly(call: Callable[[], object]) -> None:
-    """Call it on this thread, as some things may only be closed by who opened them."""
+    """Call it on this thread, because some objects may only be closed by their own thread."""
     me, status = os.getpid(), 1
     try:
         call()
@@ -171,8 +170,8 @@ def _call_directly(call: Callable[[], object]) -> None:
         raise
     finally:
         if os.getpid() != me:
-            # A child that the call forked, and that comes out of it: the cleaning is its
-            # parent's affair.
+            # This is a child that the call forked, and that returned from the call.  It must not
+            # go on with the cleaning, which its parent does.
             os._exit(status)
 
 
@@ -180,7 +179,7 @@ def _call_elsewhere(location: str, data: Mapping[str, Any], deadline: Deadline) 
     call = {**data, "name": location}
     python = interpreter()
     if python is None:
-        # `sys.executable` is no Python: it would be this whole program that starts again.
+        # `sys.executable` is no Python, and would start this whole program again.
         from . import forked
 
         forked.make(call, deadline)
@@ -199,5 +198,5 @@ def _call_elsewhere(location: str, data: Mapping[str, Any], deadline: Deadline) 
 def _here() -> str:
     try:
         return os.getcwd()
-    except FileNotFoundError:  # it was removed under us
+    except FileNotFoundError:  # the working directory was removed
         return "/"

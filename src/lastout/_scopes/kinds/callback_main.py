@@ -1,7 +1,7 @@
-"""Making a recorded call, in a process that was started for nothing else.
+"""The program of a process that makes one recorded call.
 
-Kept apart from `callback`, which records it, because it must start fast: it
-loads dill only for what was pickled.
+It is separate from `callback`, which records the call, because it must start fast: it loads
+dill only for calls that were pickled.
 
 Tested by: tests/shared/test_callbacks.py
 """
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 def make(call: Mapping[str, Any]) -> None:
-    """Make a call as `callback.recipe` wrote it down, with its location as `name`.
+    """Make a call that `callback.recipe` recorded, with its location as `name`.
 
     Raises:
-        Exception: whatever it raises, or keeps it from being found.
+        Exception: the call raised it, or the function cannot be loaded.
     """
     func: Any
     if "pickle" in call:

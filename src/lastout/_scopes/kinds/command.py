@@ -1,8 +1,8 @@
-"""Cleaning by another program, such as `docker rm -f NAME`, with an end to its time.
+"""CommandKind: runs a program as the cleanup, such as `docker rm -f NAME`, with a time limit.
 
-It runs in the directory and with the variables that were recorded, reads
-nothing, and has a process group of its own, which is killed when its time is
-over.  What it prints goes to memory, and its end into the error if it fails.
+The program runs in the recorded directory with the recorded variables, has no input, and has a
+process group of its own, which is killed when the time is over.  Its output goes to memory, and
+the last part of the output into the error if the program fails.
 
 Tested by: tests/shared/test_commands.py
 """
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from .base import AnyPath, Data
 
     class Running(Protocol):
-        """What is asked of a process: a `Popen` has it."""
+        """The part of `Popen` that `see_through` uses."""
 
         pid: int
         returncode: int | Any
@@ -45,9 +45,9 @@ if TYPE_CHECKING:
 
     Start = Callable[[str, int, Mapping[str, str]], Running]
 
-TIME_LIMIT: Final = 60.0  # seconds, where nobody says otherwise
-_TAIL: Final = 2000  # bytes of its output that are told
-# Whoever cleans holds the lock of the scope: joining it from here would hang.
+TIME_LIMIT: Final = 60.0  # seconds, if the user gives no limit
+_TAIL: Final = 2000  # bytes of output in the error
+# Because a program that joined the scope could hang: the cleaning process may have it locked.
 _NOT_PASSED_ON: Final = frozenset({SCOPE_VARIABLE})
 
 
@@ -58,15 +58,15 @@ class CommandKind(Kind):
     may_need_scope = True
 
     def limit(self, data: Data) -> float | None:
-        """None: it has the one that its user gave it."""
+        """`None`, because `clean` applies the limit that the user gave."""
         return None
 
     def clean(self, location: str, data: Data, deadline: Deadline) -> None:
-        """Run it.
+        """Run the program.
 
         Raises:
-            CleanupFailed: it ended with another status than 0, or cannot be started.
-            CleanupTimeout: it did not end in its time and was killed, with its group.
+            CleanupFailed: it ended with a status other than 0, or cannot be started.
+            CleanupTimeout: it did not end in time, and was killed with its group.
         """
         limit = TIME_LIMIT if data["timeout"] is None else data["timeout"]
         how = {"executable": data["program"], "cwd": data["cwd"], "stdin": subprocess.DEVNULL}
@@ -85,17 +85,17 @@ def recipe(
     env: Mapping[str, str] | None = None,
     timeout: float | None = None,
 ) -> Recipe[None]:
-    """A program that runs as the cleanup, with what it needs to run anywhere.
+    """A program that runs as the cleanup, with its directory and variables.
 
     Args:
         argv: the program and its arguments; the program is looked up now.
-        cwd: the directory it runs in; the present one for `None`.
-        env: variables on top of those of the process that cleans.
+        cwd: the directory that it runs in; the present directory for `None`.
+        env: variables to add to the environment of the cleaning process.
         timeout: seconds after which it is killed; 60 for `None`.
 
     Raises:
-        UsageError: there is no such program or directory, or it is no command at all.
-        TypeError: it is one text instead of a list, or a variable is not text.
+        UsageError: the program or directory does not exist, or `argv` is no command.
+        TypeError: `argv` is a text instead of a list, or a variable is not text.
     """
     if isinstance(argv, str | bytes | os.PathLike):
         raise TypeError(
@@ -121,7 +121,7 @@ def recipe(
 
 
 def _found(name: str, where: str, path: str | None) -> str:
-    # Now and by its full path: who cleans may have another PATH.
+    # Resolved now, because the cleaning process may have another PATH.
     if os.path.dirname(name):
         name = os.path.join(where, name)
     program = shutil.which(name, path=path)
@@ -142,11 +142,11 @@ def run(
 
     Args:
         kind: the kind of the artifact that it cleans, for the errors.
-        location: its location, for the errors.
+        location: the location of that artifact, for the errors.
         argv: the program and its arguments.
-        how: further arguments for `Popen`; `cwd` among them.
-        env: variables on top of this process's own.
-        deadline: when it is killed.
+        how: further arguments for `Popen`, including `cwd`.
+        env: variables to add to the environment of this process.
+        deadline: the time at which the program is killed.
     """
 
     def start(token: str, output: int, inherited: Mapping[str, str]) -> Running:
@@ -173,12 +173,12 @@ def see_through(
 
     Args:
         kind: the kind of the artifact that it cleans, for the errors.
-        location: its location, for the errors.
-        start: starts it, in a group of its own; given a token, a descriptor for what it
-            says, and its variables.
+        location: the location of that artifact, for the errors.
+        start: starts the process in a group of its own, given a token, a descriptor for its
+            output, and its variables.
         cwd: the directory that it runs in.
-        deadline: when it is killed, with its group.
-        status: tells how it has ended, in the place of its `returncode`.
+        deadline: the time at which it is killed, with its group.
+        status: returns the status of the ended process; `None` to use its `returncode`.
     """
     if not os.path.isdir(cwd):
         raise _failed(kind, location, f"its directory {cwd!r} is gone")
@@ -188,7 +188,7 @@ def see_through(
         token = paths.fresh_name(kind)
         try:
             process = start(token, output, inherited)
-        # RuntimeError: an interpreter that ends forks no more.
+        # RuntimeError, because an interpreter that ends refuses to fork.
         except (OSError, RuntimeError) as error:
             raise _failed(kind, location, f"it cannot be started: {error}") from error
         in_time = _wait(process, token, deadline)
@@ -207,12 +207,12 @@ def see_through(
 
 
 def _wait(process: Running, token: str, deadline: Deadline) -> bool:
-    """Wait until it ends by itself; else kill its group.  Whether it did."""
+    """Wait until a process ends, or kill its group; returns whether it ended by itself."""
     ended = False
     try:
         ended = wait_for_child(process.pid, deadline.left())
     finally:
-        # Also when this wait is interrupted, by Ctrl-C or a lack of descriptors.
+        # Also if the wait is interrupted, by Ctrl-C or a lack of descriptors.
         if not ended:
             _kill(process, token)
         process.poll()
@@ -225,8 +225,8 @@ def _kill(process: Running, token: str) -> None:
         with ProcessGroup(token, process.pid, started) as group:
             group.end(0, Deadline(LAST_PATIENCE))
     finally:
-        # Without descriptors too: what it does must not go on while others are cleaned.
-        # Its number is its own until it is waited for.
+        # Also without descriptors, because the program must not go on while further artifacts
+        # are cleaned.  Safe by number, because the pid is not reused until it is waited for.
         if process.poll() is None:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)

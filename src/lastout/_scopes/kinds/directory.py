@@ -1,10 +1,10 @@
-"""Directories: removed with all that is in them, and nothing else.
+"""DirectoryKind: removes directories with everything inside, and nothing outside.
 
-A removal walks by descriptors, never by paths: each directory is opened in the one
-above it without following links, emptied, and left through `..`, which must
-be the directory it came from.  So whoever swaps a part of the tree for a link,
-or moves it away, while it is being removed leads it nowhere else.  A mount
-point is not entered.  One descriptor is enough for any depth.
+A removal walks by descriptors, never by paths.  It opens each directory in its parent without
+following links, empties it, and leaves it through `..`, which must be the directory that it
+came from.  So a process that replaces a part of the tree by a link, or moves it away, during
+the removal cannot lead it elsewhere.  The removal enters no mount point, and needs one
+descriptor for any depth.
 
     open(top) -> unlink files -> open(child) -> ... -> open("..") same? -> rmdir(child)
 
@@ -29,15 +29,15 @@ if TYPE_CHECKING:
     from .base import AnyPath, Data
 
 _FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-# For the one above the first, which need not be ours nor readable.
+# For the parent of the first directory, which may belong to another user, or be unreadable.
 _PASSING: Final = PASS_THROUGH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_LOOKS: Final = 10  # at a directory into which somebody still writes
-_ADDING: Final = 2.0  # seconds to add up how big one is
-_TOLD: Final = 5  # how many of the things that stay are named in the error
+_LOOKS: Final = 10  # at a directory into which a process still writes
+_ADDING: Final = 2.0  # seconds to add up the size of a directory
+_TOLD: Final = 5  # how many remaining files the error names
 
 
 class DirectoryKind(Trackable):
-    """A directory with all that is in it, be that recorded or not."""
+    """A directory with everything inside, recorded or not."""
 
     name = "directory"
     at_path = True
@@ -45,19 +45,19 @@ class DirectoryKind(Trackable):
     contains = True
 
     def adopt(self, location: AnyPath, /) -> Recipe[None]:
-        """Take note of the one that is there."""
+        """The recipe for an existing directory."""
         path = paths.resolve(self.name, location)
         return paths.adopted(self.name, path, paths.look(path), stat.S_ISDIR)
 
     def clean(self, location: str, data: Data, deadline: Deadline) -> None:
         """Remove a directory and everything in it.
 
-        What cannot be removed does not stop the rest.
+        A file that cannot be removed does not keep the rest from being removed.
 
         Raises:
-            ArtifactReplaced: something else is there now; nothing was touched.
-            CleanupFailed: something in it stays; the text says what and why.
-            CleanupTimeout: the time was over; the rest stays for the next one.
+            ArtifactReplaced: the path is no longer that directory; nothing was touched.
+            CleanupFailed: files in it stay; the text names them with the reasons.
+            CleanupTimeout: the time was over; the next cleaning removes the rest.
         """
         found = paths.look(location)
         if found is None:
@@ -67,14 +67,14 @@ class DirectoryKind(Trackable):
         try:
             above = os.open(parent, _PASSING)
         except FileNotFoundError:
-            return  # gone in this very moment
+            return  # removed since `look`
         try:
             _Walk(location, deadline).remove(name, above, (found.st_dev, found.st_ino))
         finally:
             os.close(above)
 
     def size(self, location: str, data: Data) -> Size | None:
-        """The size of all files below it, no link followed."""
+        """The sum of the sizes of all files below it, without following links."""
         return _size_below(location, Deadline(_ADDING))
 
 
@@ -82,9 +82,10 @@ def recipe(path: AnyPath | None, base: str) -> Recipe[None]:
     """A directory to be made, with mode 0700: at `path`, or by a fresh name below `base`.
 
     Raises:
-        ArtifactExists: something is there already; also when it is made, if somebody was quicker.
-        ArtifactMissing: the directory that it should be in is not there.
-        UsageError: it cannot be a path.
+        ArtifactExists: the path exists already; also from `create`, if another process made it
+            meanwhile.
+        ArtifactMissing: its directory does not exist.
+        UsageError: no file system can have this path.
     """
     location = paths.new_path(DirectoryKind.name, path, base)
     return Recipe(location, create=lambda: (None, _create(location)))
@@ -117,20 +118,20 @@ def _size_below(path: str, deadline: Deadline) -> Size | None:
 
 
 class _Step:
-    """One directory on the way down: its name, its identity, what is still to be done in it."""
+    """A directory on the way down: its name, its identity, and the work left in it."""
 
     __slots__ = ("identity", "left", "looks", "name", "subdirectories")
 
     def __init__(self, name: str, identity: tuple[int, int], left: int) -> None:
         self.name = name
         self.identity = identity
-        self.left = left  # how much had to stay elsewhere when this one was entered
+        self.left = left  # how many files had to stay when the walk entered this directory
         self.looks = 1
         self.subdirectories: list[str] = []
 
 
 class _Walk:
-    """One removal: where it is (`_here`), how it came there (`_trail`), what had to stay."""
+    """A removal: where it is (`_here`), the way there (`_trail`), files that stay (`_left`)."""
 
     def __init__(self, location: str, deadline: Deadline) -> None:
         self._location = location
@@ -139,7 +140,7 @@ class _Walk:
         self._left: list[str] = []
 
     def remove(self, name: str, above: int, identity: tuple[int, int]) -> None:
-        """Remove the directory `name` in `above`; it must be the one with `identity`."""
+        """Remove the directory `name` in `above`, which must have this identity."""
         self._top = _identity(os.fstat(above))
         self._mount = mount_of(above)
         self._here = os.dup(above)
@@ -153,7 +154,7 @@ class _Walk:
             raise self._failure()
 
     def _go_on(self) -> None:
-        """One step: into the next directory below, or out of this one, which is empty now."""
+        """Go one step: into the next subdirectory, or out of this directory, which is empty now."""
         if self._deadline.passed():
             raise CleanupTimeout(
                 f"the directory {self._location!r} was not removed in its time;"
@@ -201,7 +202,7 @@ class _Walk:
     def _unlink_files(self, step: _Step) -> None:
         here = self._here
         with os.scandir(here) as entries:
-            # Read to its end first: what readdir gives while entries go is not defined.
+            # Read to its end first, because readdir is undefined while entries are removed.
             everything = list(entries)
         for entry in everything:
             if entry.is_dir(follow_symlinks=False):
@@ -210,14 +211,14 @@ class _Walk:
             try:
                 os.unlink(entry.name, dir_fd=here)
             except FileNotFoundError:
-                continue  # somebody else removed it: all the better
-            except IsADirectoryError:  # swapped for one since it was read
+                continue  # another process removed it
+            except IsADirectoryError:  # replaced by a directory since it was read
                 step.subdirectories.append(entry.name)
             except OSError as error:
                 self._stays(error, entry.name)
 
     def _leave(self, step: _Step) -> None:
-        """Go up and remove the directory just left; look again if somebody still writes there."""
+        """Go up and remove the directory just left; stay if a process still writes into it."""
         inside = len(self._trail) > 1
         above = os.open("..", _FLAGS if inside else _PASSING, dir_fd=self._here)
         try:
@@ -231,14 +232,14 @@ class _Walk:
             os.close(above)
 
     def _removed(self, step: _Step, above: int) -> bool:
-        """Whether this directory is over and done with; if not, it has to be looked at again."""
+        """Try to remove a directory; returns whether that is settled, or to be tried again."""
         try:
             os.rmdir(step.name, dir_fd=above)
         except FileNotFoundError:
             return True
         except OSError as error:
             if len(self._left) > step.left:
-                return True  # told already: it is something in it that stays
+                return True  # reported already, because a file in it stays
             if step.looks < _LOOKS:
                 step.looks += 1
                 self._unlink_files(step)

@@ -1,4 +1,4 @@
-"""Entry points: kinds that other packages bring, in the group `lastout.kinds`.
+"""Kinds that other packages provide, by entry points in the group `lastout.kinds`.
 
 [project.entry-points."lastout.kinds"]
 teapot = "kitchen.kinds:TeapotKind"
@@ -25,20 +25,20 @@ _LETTERS: Final = str.maketrans("_-.", "xxx")
 
 
 def find(name: str, built_in: Collection[str]) -> Kind:
-    """The kind of that name that a package brings.
+    """The kind of that name that a package provides.
 
     Args:
-        name: of which name.
-        built_in: the names that nobody else may use.
+        name: the name of the kind.
+        built_in: the names of lastout's own kinds, which packages must not use.
 
     Raises:
-        UnknownKind: none of those that are installed here brings it.
-        UnusableKind: several do, or it fails on import, or it is no kind; or the package
-            that brings it claims a name of ours.
+        UnknownKind: no installed package provides it.
+        UnusableKind: several packages provide it, or its import fails, or it is no kind; or
+            its package also claims a name in `built_in`.
     """
     try:
         every = without_forks(lambda: [*metadata.entry_points(group=GROUP)])
-    except Exception as error:  # what stands in the files of any package may be anything
+    except Exception as error:  # metadata of packages can be damaged in any way
         raise _unusable(name, f"the packages that are installed cannot be read: {error}") from error
     claims = [entry for entry in every if entry.name == name]
     if not claims:
@@ -55,7 +55,7 @@ def find(name: str, built_in: Collection[str]) -> Kind:
 def _check_claims(
     name: str, claims: list[metadata.EntryPoint], taken: list[metadata.EntryPoint]
 ) -> None:
-    """Raise `UnusableKind` unless one package claims it, and no name of ours besides."""
+    """Raise `UnusableKind` unless one package claims `name`, and none of lastout's names."""
     packages = sorted(map(_package_of, claims))
     if len(packages) > 1:
         raise _unusable(name, f"both {' and '.join(packages)} claim that name; remove one of them")

@@ -1,4 +1,4 @@
-"""Files: made empty and for their owner only, and unlinked.
+"""FileKind: makes empty files, accessible to their owner only, and unlinks them.
 
 Tested by: tests/shared/test_makers.py, tests/shared/test_kinds.py
 """
@@ -18,23 +18,23 @@ if TYPE_CHECKING:
 
 
 class FileKind(Trackable):
-    """Anything at a path but a directory; a symbolic link is removed itself."""
+    """Anything at a path but a directory; of a symbolic link the link is removed."""
 
     name = "file"
     at_path = True
     repeatable = True
 
     def adopt(self, location: AnyPath, /) -> Recipe[None]:
-        """Take note of what is there; a link is not followed."""
+        """The recipe for an existing file; a link is not followed."""
         path = paths.resolve(self.name, location)
         return paths.adopted(self.name, path, paths.look(path), _is_no_directory)
 
     def clean(self, location: str, data: Data, deadline: Deadline) -> None:
-        """Unlink it."""
+        """Unlink the file."""
         paths.unlink(self.name, location, data, stat.S_ISREG)
 
     def size(self, location: str, data: Data) -> Size | None:
-        """The size that the file system tells."""
+        """The size of the file, as the file system reports it."""
         return paths.size(location)
 
 
@@ -42,9 +42,10 @@ def recipe(path: AnyPath | None, base: str) -> Recipe[None]:
     """A file to be made, with mode 0600: at `path`, or by a fresh name below `base`.
 
     Raises:
-        ArtifactExists: something is there already; also when it is made, if somebody was quicker.
-        ArtifactMissing: the directory that it should be in is not there.
-        UsageError: it cannot be a path.
+        ArtifactExists: the path exists already; also from `create`, if another process made it
+            meanwhile.
+        ArtifactMissing: its directory does not exist.
+        UsageError: no file system can have this path.
     """
     location = paths.new_path(FileKind.name, path, base)
     return Recipe(location, create=lambda: (None, _create(location)))

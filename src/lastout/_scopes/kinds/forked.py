@@ -1,9 +1,9 @@
-"""Forked: a recorded call made by a fork of this process, where no Python can be started.
+"""ForkedCall: a recorded call made by a fork of this process, where no Python can be started.
 
-A frozen program's `sys.executable` is the program itself: started for a callback, the whole
-application would run once more.  A fork has all that the function may be imported from,
-bundled modules too.  It also has a copy of everything else, so what a callback does with the
-locks of threads that the fork does not have may hang it: until its time is over.
+A frozen program's `sys.executable` is the program itself, so starting it for a callback would
+run the whole application again.  A fork can import every function that this process can, also
+from bundled modules.  But it has copies of all locks, and not the threads that hold these
+locks, so a callback that waits for such a lock hangs until its time is over.
 
 Tested by: tests/shared/test_frozen.py, tests/shared/test_callbacks.py
 """
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 
 
 def make(call: Mapping[str, Any], deadline: Deadline) -> None:
-    """Make a call as `callback` recorded it, with its location as `name`.
+    """Make a call that `callback` recorded, with its location as `name`.
 
     Raises:
-        CleanupFailed: it raised, or ended its process, or nothing can be forked any more.
-        CleanupTimeout: it did not return in its time.
+        CleanupFailed: the call raised, or ended its process, or no process can be forked.
+        CleanupTimeout: the call did not return in time.
     """
 
     def start(_token: str, output: int, inherited: Mapping[str, str]) -> ForkedCall:
@@ -42,11 +42,11 @@ def make(call: Mapping[str, Any], deadline: Deadline) -> None:
 
 
 class ForkedCall:
-    """A forked child that makes a call, with as much of `Popen` as is used here.
+    """A forked child that makes a call, with the part of `Popen` that `see_through` uses.
 
     Args:
-        call: what it calls.
-        output: where what it prints goes.
+        call: the recorded call.
+        output: the descriptor of a file for its output.
         environment: its variables.
     """
 
@@ -60,18 +60,18 @@ class ForkedCall:
             if not self.pid:
                 _be(call, output, environment)
         finally:
-            if os.getpid() != parent:  # also where Ctrl-C came before it could begin
+            if os.getpid() != parent:  # also if Ctrl-C came before `_be`
                 os._exit(1)
-        # By both of us: whoever is first, it has its own group before anybody ends that.
+        # By parent and child, so that the child has its own group before the parent may end it.
         with suppress(OSError):
             os.setpgid(self.pid, self.pid)
 
     def poll(self) -> int | None:
-        """Its status if it has ended."""
+        """The status of the child; `None` if it still runs."""
         if self.returncode is None:
             try:
                 pid, status = os.waitpid(self.pid, os.WNOHANG)
-            except ChildProcessError:  # somebody else has waited for it
+            except ChildProcessError:  # another part of the program has waited for it
                 self.returncode = 0
             else:
                 if pid:
@@ -79,17 +79,17 @@ class ForkedCall:
         return self.returncode
 
     def wait(self, timeout: float | None = None) -> int | None:
-        """Wait for its end; its status, `None` if it goes on."""
+        """Wait for the end of the child; returns its status, `None` if it still runs."""
         wait_for_child(self.pid, timeout)
         return self.poll()
 
 
 def _be(call: Mapping[str, Any], output: int, environment: Mapping[str, str]) -> None:
-    """Be the child: nothing comes out of here."""
+    """Run the child, and end it; never returns or raises."""
     status = 1
     try:
         os.setpgid(0, 0)
-        descriptors.close_inherited()  # the scope is held by who cleans, not by us
+        descriptors.close_inherited()  # else the child would keep the scope locked
         _begin(call, output, environment)
         callback_main.make(call)
         status = 0
@@ -106,24 +106,24 @@ def _be(call: Mapping[str, Any], output: int, environment: Mapping[str, str]) ->
 
 
 def _begin(call: Mapping[str, Any], output: int, environment: Mapping[str, str]) -> None:
-    # Programs without a terminal may have closed the first three.
+    # 3 or higher, because programs without a terminal may have closed the standard streams.
     output = fcntl(output, F_DUPFD_CLOEXEC, 3)
     nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
     for number, what in enumerate((nothing, output, output)):
         os.dup2(what, number)
-    # New ones: in the old ones may be what this process has yet to print.
+    # New objects, because the buffers of the old objects may hold output of the parent.
     sys.stdin = open(0, closefd=False)  # noqa: SIM115
     sys.stdout = open(1, "w", closefd=False, errors="backslashreplace")  # noqa: SIM115
     sys.stderr = open(2, "w", 1, closefd=False, errors="backslashreplace")  # noqa: SIM115
     for name in os.environ.keys() - environment.keys():
         del os.environ[name]
     os.chdir(call["cwd"])
-    # Behind ours: what a frozen program unpacks for itself lies in another place each time.
+    # At the end, because a frozen program unpacks its modules anew, elsewhere, at each start.
     sys.path += [entry for entry in call["path"] if entry not in sys.path]
 
 
 def _status_of(code: object) -> int:
-    """The status that Python ends with for what `sys.exit` was given."""
+    """The exit status of Python for an argument of `sys.exit`."""
     if code is None or isinstance(code, int):
         return (code or 0) & 0xFF
     print(code, file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Values that JSON gives back exactly as they were, and so can be recorded.
+"""Values that JSON gives back exactly, so that they can be recorded.
 
 Tested by: tests/shared/test_kinds.py
 """
@@ -21,6 +21,6 @@ def survives_json(value: object) -> bool:
         if kind is dict:
             every: dict[object, object] = value  # type: ignore[assignment]
             return all(type(key) is str and survives_json(every[key]) for key in every)
-    except RecursionError:  # it contains itself
+    except RecursionError:  # the value contains itself
         return False
     return False

@@ -90,6 +90,7 @@ def _look(name: str) -> os.stat_result | None:
 
 
 def _checked(location: AnyPath) -> str:
+    name = ""
     try:
         name = os.fsdecode(location).removeprefix("/")
         size = len(os.fsencode(name))

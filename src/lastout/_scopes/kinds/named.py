@@ -1,4 +1,4 @@
-"""Named: what POSIX knows by a name of its own and not by a path, such as shared memory.
+"""NamedKind: artifacts with a POSIX name instead of a path, such as shared memory.
 
 Tested by: tests/shared/test_segments.py
 """
@@ -23,43 +23,43 @@ if TYPE_CHECKING:
     from ...deadline import Deadline
     from .base import AnyPath, Data
 
-LONGEST_NAME: Final = 240  # bytes: NAME_MAX less what libc puts before it
+LONGEST_NAME: Final = 240  # bytes: NAME_MAX less the prefix that libc adds
 
 
 class NamedKind(Trackable):
-    """What is found by a name, and by a file too where the system has one for it."""
+    """A kind of things that have names, and on some systems a file for each name."""
 
     repeatable = True
 
     def file_of(self, name: str) -> str | None:
-        """Where its file is; `None` if there is none here."""
+        """The path of the file for a name; `None` if this system has no such files."""
         raise NotImplementedError
 
     def unlink(self, name: str) -> None:
-        """Take its name from it; those who have it open keep it.
+        """Remove a name; processes that have the thing open keep it.
 
         Raises:
-            FileNotFoundError: there is none of that name.
+            FileNotFoundError: the name does not exist.
         """
         raise NotImplementedError
 
     def look(self, name: str) -> os.stat_result | None:
-        """The file behind it, where the system has one."""
+        """The `stat` of the file for a name; `None` if there is no such file."""
         file = self.file_of(name)
         return paths.look(file) if file else None
 
     def facts(self, name: str) -> Data:
-        """By what the one that was just made is known again."""
+        """The data by which a thing that was just made is recognized later."""
         found = self.look(name)
         return paths.facts(found) if found else {}
 
     def adopt(self, location: AnyPath, /) -> Recipe[None]:
-        """Take note of the one that is there; with a slash before its name or without."""
+        """The recipe for an existing name, given with a leading slash or without."""
         name = os.fsdecode(location).removeprefix("/")
         return paths.adopted(self.name, name, self.look(name), stat.S_ISREG)
 
     def clean(self, location: str, data: Data, deadline: Deadline) -> None:
-        """Unlink it."""
+        """Remove the name, unless its file shows that another thing has it now."""
         found = self.look(location)
         if found is not None:
             paths.check_same(self.name, location, data, found, stat.S_ISREG)
@@ -70,12 +70,12 @@ class NamedKind(Trackable):
 
 
 def checked_name(kind: NamedKind, name: str | None) -> str:
-    """`name`, or a fresh one for `None`, if something of that name can be made.
+    """`name`, or a fresh name for `None`, if it can be used for a new thing.
 
     Raises:
-        ArtifactExists: it is there already.
-        UsageError: it is no possible name.
-        TypeError: it is not text.
+        ArtifactExists: the name is in use.
+        UsageError: no thing can have this name.
+        TypeError: the name is not text.
     """
     if name is None:
         return paths.fresh_name("lastout")
@@ -97,11 +97,11 @@ def checked_name(kind: NamedKind, name: str | None) -> str:
 
 
 def check_number(what: str, value: int, least: int) -> None:
-    """Raise an error unless it is a number that there can be so many of.
+    """Raise an error unless `value` is an integer from `least` to what 63 bits hold.
 
     Raises:
         UsageError: it is too small or too large.
-        TypeError: it is no number.
+        TypeError: it is not an integer.
     """
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"{what} must be an int, not {value!r}")
@@ -111,7 +111,7 @@ def check_number(what: str, value: int, least: int) -> None:
 
 @contextmanager
 def refusals(kind: str, name: str, size: int = 0) -> Iterator[None]:
-    """Say how much was asked for and where, when the system refuses to make one."""
+    """Turn an `OSError` of the block into an error that names the size and the place."""
     try:
         yield
     except FileExistsError as error:

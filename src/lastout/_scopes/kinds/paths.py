@@ -1,8 +1,8 @@
-"""Paths of artifacts: how they are written down, and how one is known again.
+"""Paths of artifacts: how they are recorded, and how an artifact is recognized at its path.
 
-A path is recorded absolute and with the links above its last part resolved, so
-that it means the same in every process and whatever its working directory.
-What was made there is known again by type, owner, device and inode.
+A path is recorded absolute and with the links above its last part resolved, so that it means
+the same in every process, independent of working directories.  An artifact is recognized by
+its type, owner, device and inode.
 
 Tested by: tests/shared/test_paths.py, tests/shared/test_cleaners.py
 """
@@ -23,21 +23,21 @@ if TYPE_CHECKING:
 
     from .base import Data
 
-    IsType = Callable[[int], bool]  # asked of a mode, as `stat.S_ISREG` is
+    IsType = Callable[[int], bool]  # a test of a mode, like `stat.S_ISREG`
 
 
 def fresh_name(kind: str) -> str:
-    """A name that nobody can guess and nothing has yet."""
+    """A random name, which cannot be guessed and is not in use."""
     return f"{kind}-{os.urandom(8).hex()}"
 
 
 def new_path(kind: str, path: AnyPath | None, base: str) -> str:
-    """The path of something to be made, as it is recorded; a fresh one below `base` for `None`.
+    """The path at which to make an artifact, as recorded; a fresh path below `base` for `None`.
 
     Raises:
-        ArtifactExists: something is there already, be it a dangling link.
-        ArtifactMissing: the directory that it should be in is not there.
-        UsageError: it is no path that the file system could have.
+        ArtifactExists: the path exists already, if only as a dangling link.
+        ArtifactMissing: its directory does not exist.
+        UsageError: no file system can have this path.
     """
     location = resolve(kind, os.path.join(base, fresh_name(kind)) if path is None else path)
     if look(location) is not None:
@@ -73,7 +73,7 @@ def resolve(kind: str, path: AnyPath) -> str:
 
 
 def already_there(kind: str, location: str) -> ArtifactExists:
-    """The error for something that was to be made and is there already."""
+    """The error if an artifact that is to be made exists already."""
     return ArtifactExists(
         f"cannot make the {kind} {location!r}: something is there already; choose another name,"
         f" or hand it over as it is with track({kind!r}, ...)",
@@ -83,7 +83,7 @@ def already_there(kind: str, location: str) -> ArtifactExists:
 
 
 def look(location: str) -> os.stat_result | None:
-    """What is at `location` itself, links not followed; `None` if nothing."""
+    """The `stat` of `location` itself, links not followed; `None` if it does not exist."""
     try:
         return os.lstat(location)
     except (FileNotFoundError, NotADirectoryError):
@@ -91,13 +91,13 @@ def look(location: str) -> os.stat_result | None:
 
 
 def facts(found: os.stat_result) -> dict[str, Any]:
-    """By what something that was just made is known again."""
+    """The data by which a thing that was just made is recognized later."""
     return {"device": found.st_dev, "inode": found.st_ino}
 
 
 @contextmanager
 def or_without(remove: Callable[[str], object], location: str) -> Iterator[None]:
-    """If the system refuses the rest, take back what was just made."""
+    """Remove what was just made if the block raises an `OSError`."""
     try:
         yield
     except OSError:
@@ -108,10 +108,10 @@ def or_without(remove: Callable[[str], object], location: str) -> Iterator[None]
 def adopted(
     kind: str, location: str, found: os.stat_result | None, is_type: IsType
 ) -> Recipe[None]:
-    """How something that exists is recorded.
+    """The recipe for a thing that exists already.
 
     Raises:
-        ArtifactMissing: nothing is there.
+        ArtifactMissing: it does not exist.
         UsageError: it is not of that kind.
     """
     if found is None:
@@ -131,10 +131,10 @@ def adopted(
 def check_same(
     kind: str, location: str, data: Data, found: os.stat_result, is_type: IsType
 ) -> None:
-    """Raise `ArtifactReplaced` unless `found` is what was recorded.
+    """Raise `ArtifactReplaced` unless `found` is the recorded artifact.
 
-    A maker that was killed before it could record device and inode leaves only
-    the type and the owner to go by: what is there must be of its kind and ours.
+    If the process that made it was killed before it could record device and inode, only type and
+    owner can be compared: `found` must be of that kind, and belong to the user of this process.
     """
     inode, kept_type = data.get("inode"), data.get("type")
     right = stat.S_IFMT(found.st_mode) == kept_type if kept_type else is_type(found.st_mode)
@@ -150,20 +150,20 @@ def check_same(
 
 
 def unlink(kind: str, location: str, data: Data, is_type: IsType) -> None:
-    """Remove what was recorded, if it is there; by one lstat and one unlink.
+    """Remove the recorded file if it exists; by one lstat and one unlink.
 
     Raises:
-        ArtifactReplaced: something else is there now.
+        ArtifactReplaced: something else has its path now.
     """
     try:
         check_same(kind, location, data, os.lstat(location), is_type)
         os.unlink(location)
     except (FileNotFoundError, NotADirectoryError):
-        return  # gone, or the directory that it was in is
+        return  # the file is gone, or its directory is
 
 
 def type_name(found: os.stat_result) -> str:
-    """What sort of thing it is, for a message."""
+    """The type of a file, for a message."""
     names = {
         stat.S_IFDIR: "directory",
         stat.S_IFREG: "file",
@@ -175,7 +175,7 @@ def type_name(found: os.stat_result) -> str:
 
 
 def replaced(kind: str, location: str, what: str) -> ArtifactReplaced:
-    """The error for something else in the place of an artifact."""
+    """The error if something else has the place of an artifact."""
     return ArtifactReplaced(
         f"the {kind} {location!r} was replaced since it was recorded ({what}), and was left alone;"
         " remove it by hand, or forget it with keep()",
@@ -185,7 +185,7 @@ def replaced(kind: str, location: str, what: str) -> ArtifactReplaced:
 
 
 def size(path: str) -> Size | None:
-    """How big the file at `path` is; `None` if there is none."""
+    """The size of the file at `path`; `None` if it does not exist."""
     try:
         return Size(os.lstat(path).st_size)
     except OSError:

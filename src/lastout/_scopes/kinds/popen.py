@@ -1,9 +1,9 @@
-"""Child processes as artifacts: started in a group of their own, ended with the whole group.
+"""PopenKind: starts child processes, each in a group of its own, and ends the whole group.
 
-A process is recorded before it exists, so its pid is not.  Its record has a
-token instead, which it finds in its environment (`tokens`); pid and start time are
-added once it runs, and after that are what it is known by.  A maker that was killed
-in between leaves a process that is found by its token.
+A process is recorded before it exists, when it has no pid.  So the record has a token, which
+is also put in the environment of the process (`tokens`).  Pid and start time are added to the
+record once the process runs, and identify it from then on.  If the starter is killed in
+between, the process is found by its token.
 
 Tested by: tests/shared/test_processes.py
 """
@@ -40,10 +40,10 @@ _ELSEWHERE: Final = (
     "the process {} was started in another container, and none like it can be seen from this one;"
     " run `lastout reap` there or outside of containers, or forget it with keep()"
 )
-_SETTLE: Final = 50  # milliseconds that a new process has to come to its own program
+_SETTLE: Final = 50  # milliseconds for a new process to execute its program
 
-# Those that this process started: only their parent can wait for them, and a
-# Popen object that is dropped while its process runs is a ResourceWarning.
+# The `Popen` objects of this process's children.  Kept, because only a parent can wait for its
+# children, and Python warns of a `Popen` object that is dropped while its process runs.
 _ours: dict[tuple[int, str], subprocess.Popen[Any]] = {}
 
 
@@ -55,19 +55,20 @@ class PopenKind(Kind):
     may_need_scope = True
 
     def limit(self, data: Data) -> float | None:
-        """None: the grace that its user gave it may be longer than any other limit."""
+        """`None`, because the grace that the user chose may be longer than any other limit."""
         return None
 
     def clean(self, location: str, data: Data, deadline: Deadline) -> None:
         """End a process with its whole group: SIGTERM, the recorded grace, SIGKILL.
 
-        It returns when all of them have ended.  If this process started it, its
+        The call returns when all members have ended.  If this process started the group, the
         `Popen` object has the status then.
 
         Raises:
-            CleanupTimeout: some of them did not end even by SIGKILL, or not in time.
-            CleanupFailed: it was started in another container, and cannot be seen from here;
-                or its leader is gone, and who is in a group of that number cannot be told.
+            CleanupTimeout: some members did not end even by SIGKILL, or not in time.
+            CleanupFailed: the process was started in another container, and cannot be seen from
+                here; or the leader is gone, and no proof tells whether processes in a group of
+                that number are members.
         """
         if data["boot"] != pids.boot_id():
             return  # no process outlives a reboot
@@ -75,7 +76,7 @@ class PopenKind(Kind):
         left, seen, unverified_members = _end(location, data, deadline, known=here)
         process = _ours.get((os.getpid(), location))
         if process is not None:
-            # Not before: until it is waited for its number is proof of who is of its group.
+            # Polled only now, because the leader proves who is a member until it is waited for.
             process.poll()
         if left:
             raise CleanupTimeout(_what_remains(data, left), kind=self.name, location=location)
@@ -89,7 +90,7 @@ class PopenKind(Kind):
         self.forget(location, data)
 
     def forget(self, location: str, data: Data) -> None:
-        """It is kept: the user looks after it from now on."""
+        """Drop the `Popen` object, because from now on the user waits for the process."""
         _ours.pop((os.getpid(), location), None)
 
     def describe(self, location: str, data: Data) -> str:
@@ -97,7 +98,7 @@ class PopenKind(Kind):
         return " ".join(data["argv"])
 
     def ends(self, location: str, data: Data, processes: Collection[int]) -> bool:
-        """Whether one of them has its token, or is in its group."""
+        """Whether any of these processes has its token, or is in its group."""
         token, leader = SearchToken(location, bool(data.get("tree"))), data.get("pid")
         return any(
             token.is_of(pid) or (leader is not None and group_of(pid) == leader)
@@ -112,18 +113,18 @@ def recipe(
     grace: float = 5.0,
     tree: bool = False,
 ) -> Recipe[subprocess.Popen[Any]]:
-    """A process to be started in a group of its own; nothing is known of its pid yet.
+    """A process to be started in a group of its own; its pid is not known yet.
 
     Args:
         argv: the program and its arguments, as for `subprocess.Popen`.
-        options: the keyword arguments for `Popen`, as they are when it is started.
+        options: the keyword arguments for `Popen`, read when the process is started.
         grace: seconds between SIGTERM and SIGKILL.
-        tree: whether what has left its group is ended too, as far as it can be found.
+        tree: whether descendants that have left the group are ended too, if they can be found.
 
     Raises:
-        UsageError: it cannot be started so, or not be ended safely here.
-        TypeError: `argv` or `grace` are of no type that there is a use for.
-        OSError: when it is started: there is no such program, or it cannot be started.
+        UsageError: the arguments are not possible, or this system cannot end processes safely.
+        TypeError: `argv` or `grace` are of a wrong type.
+        OSError: from `create`, if there is no such program, or it cannot be started.
     """
     options = {} if options is None else options
     patience = check_seconds(grace, "grace")
@@ -151,7 +152,7 @@ def recipe(
 
 
 def as_text(argv: Arguments) -> list[str]:
-    """`argv` as it is recorded; one text, for a shell, is a list of one."""
+    """`argv` as it is recorded; a single text, for a shell, becomes a list with one item."""
     if isinstance(argv, str | bytes | os.PathLike):
         argv = [argv]
     words = [os.fsdecode(word) for word in argv]
@@ -166,12 +167,13 @@ def start(
     """Start a process with a token, and in a group of its own.
 
     Args:
-        token: its name.
+        token: the name of the token.
         argv: the program and its arguments.
         options: the keyword arguments for `Popen`.
-        tree: whether what it starts has to be known wherever that goes.
-        popen: what starts it; what the user has for `subprocess.Popen` for `None`, but
-            where that is gevent's, which is for the main thread only.
+        tree: whether descendants have to be recognized even outside of the group.
+        popen: the class that starts the process; `None` for the user's `subprocess.Popen`,
+            except outside of the main thread if gevent patched it, because gevent's is for the
+            main thread only.
     """
     if popen is None:
         popen = (genuine.subprocess() if genuine.loses_statuses() else subprocess).Popen
@@ -179,23 +181,24 @@ def start(
     environment = {**(os.environ if given is None else given), ARTIFACT_VARIABLE: token}
     own_group = {} if options.get("start_new_session") else {"process_group": 0}
     known = SearchToken(token)
-    load("resource")  # for marks: not while what runs could be lost
+    load("resource")  # for marks; now, because a failure later could lose the running process
     try:
         process: subprocess.Popen[Any] = popen(argv, **{**options, **own_group, "env": environment})
     except OSError:
         _end_begun(token)
         raise
-    # Also without `tree`: where we are of a tree ourselves, this one is not.
+    # Also without `tree`, because this process may be in a tree, to which the new process must
+    # not belong.
     known.put_on(process.pid)
     if tree:
-        with suppress(OSError):  # without descriptors: it runs, and is not to be lost
+        with suppress(OSError):  # no descriptors are left, but the running process must not be lost
             known.put_on_early_children(process.pid)
     return process
 
 
 def _end_begun(token: str) -> None:
-    """End what an error kept `Popen` from giving to us, though it was started."""
-    # Without descriptors to look with there were none to start it with.
+    """End a process that was started although `Popen` raised an error."""
+    # An OSError means that no descriptors are left, so that none were left to start a process.
     with suppress(OSError), ProcessGroup(token, None, None) as group:
         group.end(0, Deadline(LAST_PATIENCE))
 
@@ -210,10 +213,10 @@ def _create(
 
 
 def started_at(pid: int) -> int | None:
-    """When the process started; `None` where that cannot be known: its token has to do."""
+    """The start time of a process; `None` if unknown, so only the token identifies it."""
     try:
         facts = pids.process_facts(pid)
-    except OSError:  # no descriptors left
+    except OSError:  # no descriptors are left
         return None
     return facts.started if facts else None
 
@@ -237,14 +240,13 @@ def _what_may_be_of_it(data: Data, unverified_members: list[int]) -> str:
 def _end(
     token: str, data: Data, deadline: Deadline, known: bool
 ) -> tuple[list[int], int, list[int]]:
-    """End what is found of it: who remains, how many there were, and who may be of it."""
+    """End the group; returns survivors, the number of members, and unverified members."""
     pid = data.get("pid") if known else None
     with ProcessGroup(token, pid, data.get("started"), data.get("tree", False)) as group:
         left = group.end(data["grace"], deadline)
         if pid is None and not group.seen:
-            # Its starter was killed while starting it: between the end of fork
-            # and that of exec it has its starter's environment, and no event
-            # tells when it comes to its own.
+            # The starter was killed while it started the process.  Between fork and exec the
+            # child has the starter's environment, and no event tells when it gets its own.
             _select.select([], [], [], _SETTLE / 1000)
             left = group.end(data["grace"], deadline)
         return left, group.seen, group.unverified_members(data.get("session"))

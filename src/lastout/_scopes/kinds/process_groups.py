@@ -1,21 +1,20 @@
-"""Ending a whole process group, and never a process that is not of it.
+"""ProcessGroup: ends all processes of a process group, and no other process.
 
-A pid, and so the number of a group, is handed out again once it is free.  So no
-signal goes to a number: each member is held by a descriptor of its own (pidfd)
-before it is known, and is known by one of these, looked at while it is held:
+The kernel reuses a pid, and so the number of a group, once it is free.  So lastout sends no
+signal to a number: it opens a pidfd for each process, and then proves membership by any of:
 
-    the leader's pid and start time are as recorded    then the number is still its group's,
-                                                       also if it has ended, until waited for
-    another member that is held still lives            then so is it
-    it has the token that the leader was started with (see `tokens`)
+    the leader has the recorded pid and start time    so the number still belongs to the group,
+                                                      even after its end, until it is waited for
+    another member, held by a pidfd, still lives      so the number still belongs to the group
+    the process has the token of the leader (see `tokens`)
 
-Who is in a group of that number, and is known by none of them, is not signalled; it is
-told (`unproved`), unless the number is surely another's.
+A process in a group of that number without a proof gets no signal.  It is reported
+(`unverified_members`), unless the number certainly belongs to another group.
 
-With `tree`, the last one alone is enough: whoever has left the group (a daemon) is a
-member too, and is known whatever it has done with its environment.
+With `tree` a token alone proves membership, because a process that has left the group (a
+daemon) is a member too, even with a changed environment.
 
-    look (hold, then know) -> signal each -> wait for all -> look again -> ... -> none
+    look (open a pidfd, then prove) -> signal each -> wait for all -> look again -> ... -> none
 
 Tested by: tests/shared/test_processes.py, tests/shared/test_faults.py
 """
@@ -36,18 +35,21 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Final, Self
 
-LAST_PATIENCE: Final = 5.0  # seconds for the kernel to end what was killed
+LAST_PATIENCE: Final = 5.0  # seconds for the kernel to end killed processes
 
 
 class ProcessGroup:
-    """A process group, while it is being ended; a context manager.
+    """A process group that is being ended; a context manager.
 
     Args:
         token: the name of the token that its leader was started with.
-        leader: the leader's pid, if it is known; else all that have the token
-            are taken for the group.
-        started: when the leader started, if it is known.
-        tree: whether all that have the token are members, whatever group they are in.
+        leader: the leader's pid; `None` if unknown, then all processes with the token are
+            members.
+        started: the start time of the leader; `None` if unknown.
+        tree: whether all processes with the token are members, even outside of the group.
+
+    Attributes:
+        seen: how many members were found so far.
     """
 
     def __init__(
@@ -67,10 +69,10 @@ class ProcessGroup:
         self._let_go(list(self._held))
 
     def end(self, grace: float, deadline: Deadline) -> list[int]:
-        """Ask all members to end, kill what is left after `grace` seconds; who remains.
+        """Send SIGTERM to all members, then SIGKILL after `grace` seconds; returns survivors.
 
-        At least half of the time there is stays for the killing.  This process
-        itself is never asked, should it be a member: it is the one that cleans.
+        At least half of the time until the deadline stays for SIGKILL.  This process gets no
+        signal even if it is a member, because it does the cleaning.
         """
         patience = deadline.share(True, grace) or 0.0
         if patience > 0 and self._signal(signal.SIGTERM, Deadline(patience)):
@@ -79,15 +81,15 @@ class ProcessGroup:
         return sorted(self._held)
 
     def unverified_members(self, session: int | None) -> list[int]:
-        """Who is in a group of that number, which may be ours still, or another one by now.
+        """Processes in a group of that number, which may be a new group by now.
 
         Args:
             session: the session that the group was started in, which it never leaves;
-                `None` if it is not known.
+                `None` if unknown.
         """
         leader = pids.process_facts(self._leader) if self._leader is not None else None
         if leader is not None and leader.started != self._started:
-            return []  # it was handed out again, which takes that none of ours was left
+            return []  # the pid was reused, so no member was left
         return [
             pid
             for pid in self._in_group()
@@ -98,7 +100,7 @@ class ProcessGroup:
         ]
 
     def _signal(self, signum: int, until: Deadline) -> bool:
-        """Send a signal once to each member there is or comes; whether all have ended in time."""
+        """Send a signal once to each present and new member; returns whether all ended in time."""
         told: set[int] = set()
         while self._look():
             for pid in self._held.keys() - told:
@@ -116,9 +118,9 @@ class ProcessGroup:
             send(self._held[pid], signum)
 
     def _look(self) -> dict[int, int]:
-        """Hold all members that live now."""
+        """Open a pidfd for each living member, and close the pidfds of ended members."""
         self._let_go([pid for pid, held in self._held.items() if has_ended(held)])
-        # Those with the token first: they prove that the others are of their group.
+        # Processes with the token first, because they prove the membership of the rest.
         for pid in sorted(self._candidates(), key=self._has_token, reverse=True):
             if pid not in self._held and pid != os.getpid():
                 self._hold(pid)
@@ -132,7 +134,7 @@ class ProcessGroup:
 
     def _in_group(self) -> list[int]:
         if self._leader is None or not _exists(self._leader):
-            return []  # spares a look at every process of the machine
+            return []  # because asking every process of the machine takes long
         return [pid for pid in pids.process_ids() if self._is_in_group(pid)]
 
     def _hold(self, pid: int) -> None:
@@ -143,11 +145,11 @@ class ProcessGroup:
 
     def _is_member(self, pid: int) -> bool:
         if not self._is_in_group(pid):
-            # A guardian of another version may bear the mark of what started it.
+            # A guardian of another version may bear the mark of the process that started it.
             return self._tree and self._has_token(pid) and not is_guardian(pid)
         if self._has_token(pid):
             return True
-        # A number is not handed out again while anybody has it for a group.
+        # The kernel does not reuse the number while a process is in the group.
         return (
             self._leader_is_there()
             or self._is_known(os.getpid())
@@ -175,7 +177,7 @@ class ProcessGroup:
 
 
 def group_of(pid: int) -> int | None:
-    """The process group of `pid`; `None` if it has ended, or that is not for us to know."""
+    """The process group of `pid`; `None` if it has ended, or the system does not tell."""
     try:
         return os.getpgid(pid)
     except (ProcessLookupError, PermissionError):
@@ -183,7 +185,7 @@ def group_of(pid: int) -> int | None:
 
 
 def session_of(pid: int) -> int | None:
-    """The session of `pid`; `None` if it has ended, or that is not for us to know."""
+    """The session of `pid`; `None` if it has ended, or the system does not tell."""
     try:
         return os.getsid(pid)
     except (ProcessLookupError, PermissionError):

@@ -1,4 +1,4 @@
-"""Relay: the exit status of a program, even if gevent may have taken it.
+"""OutputRelay: the exit status of a program, even if gevent may have taken it.
 
 gevent's loop, on the main thread, waits for any child of the process.  It may take the status
 of a program that another thread has started and waits for, and then a failed command would

@@ -1,4 +1,4 @@
-"""Named semaphores: made with a value, and unlinked.
+"""SemaphoreKind: makes named semaphores with a value, and unlinks them.
 
 Tested by: tests/shared/test_segments.py, tests/shared/test_kinds.py
 """
@@ -22,18 +22,18 @@ class SemaphoreKind(named.NamedKind):
     name = "semaphore"
 
     def file_of(self, name: str) -> str | None:
-        """Where the system shows it as a file."""
+        """The path of the file for a semaphore; `None` if this system has no such files."""
         return files.semaphore_file(name)
 
     def unlink(self, name: str) -> None:
-        """Take its name from it; those who have it open keep it."""
+        """Remove the name; processes that have the semaphore open keep it."""
         _multiprocessing.sem_unlink(f"/{name}")
 
 
 def recipe(value: int = 1, name: str | None = None) -> Recipe[untracked.Semaphore]:
-    """A named semaphore to be made with `value`; by a fresh name for `None`.
+    """A named semaphore to be made with `value`; with a fresh name for `None`.
 
-    The resource tracker is not told.
+    It is not registered with the resource tracker.
 
     Raises:
         ArtifactExists, UsageError, TypeError, SystemRefused: as for shared memory.

@@ -1,4 +1,4 @@
-"""Shared memory: all of its room taken at once, and unlinked.
+"""SharedMemoryKind: makes shared memory, all of its room allocated at once, and unlinks it.
 
 Tested by: tests/shared/test_segments.py
 """
@@ -22,29 +22,30 @@ class SharedMemoryKind(named.NamedKind):
     name = "shared_memory"
 
     def file_of(self, name: str) -> str | None:
-        """Where the system shows it as a file."""
+        """The path of the file for shared memory; `None` if this system has no such files."""
         return files.shared_memory_file(name)
 
     def unlink(self, name: str) -> None:
-        """Take its name from it; those who have it mapped keep it until they close it."""
+        """Remove the name; processes that have the memory mapped keep it until they close it."""
         _posixshmem.shm_unlink(f"/{name}")
 
     def size(self, location: str, data: Data) -> Size | None:
-        """The size that it has, or was made with."""
+        """Its size; the size that it was made with, if the system has no file for it."""
         file = self.file_of(location)
         return paths.size(file) if file else Size(data["size"])
 
 
 def recipe(size: int, name: str | None = None) -> Recipe[untracked.SharedMemory]:
-    """Shared memory of `size` bytes to be made; by a fresh name for `None`.
+    """Shared memory of `size` bytes to be made; with a fresh name for `None`.
 
-    It has all of its room from the start, and the resource tracker is not told.
+    All of its room is allocated at once, and it is not registered with the resource tracker.
 
     Raises:
-        ArtifactExists: there is one of that name; also when it is made, if somebody was quicker.
+        ArtifactExists: the name is in use; also from `create`, if another process took it
+            meanwhile.
         UsageError: the size is not positive, or the name impossible.
-        TypeError: they are not a number and text.
-        SystemRefused: when it is made: there is no room for it.
+        TypeError: the size is not an integer, or the name not text.
+        SystemRefused: from `create`, if there is no room.
     """
     named.check_number("size", size, least=1)
     kind, size = SharedMemoryKind(), int(size)
@@ -61,9 +62,10 @@ def recipe(size: int, name: str | None = None) -> Recipe[untracked.SharedMemory]
 
 
 def _take_room(made: untracked.SharedMemory, size: int) -> None:
-    """Have the system give it all of its memory now, or refuse; then it is gone again.
+    """Allocate all of its memory now; if the system refuses, close the shared memory.
 
-    Else who writes to it dies of SIGBUS where there is no room: in containers /dev/shm is small.
+    Otherwise a process that writes to it dies of SIGBUS where there is no room, because /dev/shm
+    is small in containers.
     """
     try:
         files.take_room(made._fd, size)  # type: ignore[attr-defined,unused-ignore]

@@ -1,4 +1,4 @@
-"""Unix sockets: a path that can be bound is reserved, and the socket there unlinked.
+"""SocketKind: reserves a path that a Unix socket can be bound to, and unlinks the socket.
 
 Tested by: tests/shared/test_makers.py, tests/shared/test_kinds.py
 """
@@ -22,38 +22,39 @@ if TYPE_CHECKING:
 
 
 class SocketKind(Trackable):
-    """The socket at a path, whoever has bound it."""
+    """The socket at a path; the process that binds it is not recorded."""
 
     name = "socket"
     at_path = True
     repeatable = True
 
     def adopt(self, location: AnyPath, /) -> Recipe[None]:
-        """Take note of the one that is there."""
+        """The recipe for an existing socket."""
         path = paths.resolve(self.name, location)
         return paths.adopted(self.name, path, paths.look(path), stat.S_ISSOCK)
 
     def clean(self, location: str, data: Data, deadline: Deadline) -> None:
-        """Unlink it."""
+        """Unlink the socket at the path."""
         paths.unlink(self.name, location, data, stat.S_ISSOCK)
 
 
 def recipe(path: AnyPath | None, base: str) -> Recipe[None]:
-    """A path for a socket, which the user binds; for `None` a fresh one, below `base` if it can.
+    """A path for a socket, which the user binds; for `None` a fresh path, short enough to bind.
 
-    Nothing is known of the socket itself: whatever socket of this user is at
-    the path when it is cleaned is taken for it.
+    The fresh path is below `base`, or below another directory if that is too long.  The socket
+    does not exist yet, so its identity is not recorded: cleaning removes any socket of this user
+    at the path.
 
     Raises:
         ArtifactExists, ArtifactMissing, UsageError: as for a file.
-        UsageError: nobody could ever bind it.
+        UsageError: the path is too long for a socket.
     """
     return Recipe(_path_to_bind(path, base))
 
 
 def _path_to_bind(path: AnyPath | None, base: str) -> str:
     location = paths.new_path(SocketKind.name, path, base)
-    # Where the whole path is too long, its caller can bind it as it was given.
+    # If the absolute path is too long, the caller can still bind the path that it gave.
     if _can_be_bound(location) or (path is not None and _can_be_bound(path)):
         return location
     for place in _other_places() if path is None else ():
@@ -73,9 +74,9 @@ def _can_be_bound(path: AnyPath) -> bool:
 
 
 def _other_places() -> Iterator[str]:
-    """Where sockets may lie, if not in the directory for temporary files."""
+    """Directories for sockets, if the path of the directory for temporary files is too long."""
     runtime = os.environ.get("XDG_RUNTIME_DIR", "")
-    # After `su` and `sudo` it is often still that of the former user.
+    # Checked, because after `su` and `sudo` it often still belongs to the former user.
     if os.path.isdir(runtime) and os.stat(runtime).st_uid == os.geteuid():
         yield runtime
     if os.access("/tmp", os.W_OK | os.X_OK):

@@ -1,11 +1,12 @@
-"""Table: all kinds by their names, their flags without loading them, and what packages bring.
+"""The table of kinds: finds a kind by its name, and knows the flags of kinds without loading them.
 
     name --> in the table?    its file, loaded on first use
              else             the entry point of that name, group `lastout.kinds`
 
-Most programs have files and directories only, so nothing but these is loaded with the table, nor
-to know what is special about the others.  Entry points are asked only
-for names that the table does not have: `importlib.metadata` takes 50 ms.
+Only the kinds `directory`, `file` and `socket` are loaded with the table, because most programs
+use no further kinds.
+Entry points are read only for names that the table does not have, because
+`importlib.metadata` takes 50 ms.
 
 Tested by: tests/shared/test_cleaners.py, tests/shared/test_bad_input.py
 """
@@ -17,7 +18,7 @@ from copy import copy
 from ..._platform.imports import load
 from ...deadline import check_seconds
 from ...errors import CleanupFailed, UnknownKind
-from . import base, directory, file, socket  # noqa: F401  (when one is to go it may be too late)
+from . import base, directory, file, socket  # noqa: F401  (now, as a later import may fail)
 from .base import Kind, Trackable
 
 TYPE_CHECKING = False
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 
 class KindFlags:
-    """What has to be known of a kind without loading it; see `Kind`."""
+    """The properties of a kind that are needed without loading it; see `Kind`."""
 
     __slots__ = ("at_path", "contains", "ends_processes", "may_need_scope", "repeatable")
 
@@ -53,7 +54,7 @@ class KindFlags:
 
 
 class BuiltIn:
-    """A kind of lastout's own: its class, in the file of the kind's name."""
+    """A kind of lastout's own, with its class in a module of the kind's name."""
 
     __slots__ = ("class_name", "flags", "needs_logging")
 
@@ -92,9 +93,9 @@ def find(name: str) -> Kind:
     """The kind of that name, loaded on first use.
 
     Raises:
-        UnknownKind: there is none, here and now.
-        UnusableKind: a package brings it, but it cannot be used.
-        ImportError, OSError: one of lastout's own cannot be loaded.
+        UnknownKind: neither lastout nor an installed package has it.
+        UnusableKind: a package provides it, but it cannot be used.
+        ImportError, OSError: a kind of lastout's own cannot be loaded.
     """
     kind = _found.get(name)
     if kind is None:
@@ -103,7 +104,7 @@ def find(name: str) -> Kind:
 
 
 def make_ready(name: BuiltInKind) -> None:
-    """Load one of lastout's own kinds while no other thread forks: its file can be imported now.
+    """Load a kind of lastout's own while no other thread forks, so that its module can be imported.
 
     Raises:
         ImportError, OSError: it cannot be loaded.
@@ -123,11 +124,12 @@ def _load(name: str) -> Kind:
             return brought
         except UnknownKind as error:
             _missing[name] = copy(error)  # without its traceback, which holds frames
-    raise copy(_missing[name])  # a scope may have many of them, and looking takes long
+    # Kept, because a scope may have many artifacts of such a kind, and a search takes long.
+    raise copy(_missing[name])
 
 
 def flags(name: str) -> KindFlags:
-    """What is special about a kind; nothing if it is not to be had."""
+    """The flags of a kind; all false if the kind cannot be loaded."""
     row = TABLE.get(name)
     if row is not None:
         return row.flags
@@ -139,20 +141,20 @@ def flags(name: str) -> KindFlags:
 
 
 def clean(name: str, location: str, data: Data, deadline: Deadline) -> None:
-    """Remove one artifact; one that is gone already is fine.
+    """Remove an artifact; do nothing if it is gone already.
 
     Args:
-        name: its kind.
-        location: what or where it is, as its maker recorded it.
-        data: the facts that its maker recorded, before and after it was made.
-        deadline: by when it has to be over.
+        name: the kind of the artifact.
+        location: the recorded location.
+        data: the recorded data, from before and after the artifact was made.
+        deadline: the time by which the call has to return.
 
     Raises:
-        UnknownKind: it was recorded by a newer version, or by a package that is not here.
-        ArtifactReplaced: something else is there now; it was left alone.
+        UnknownKind: a newer version recorded it, or a package that is not installed here.
+        ArtifactReplaced: its place is taken by something else, which was left alone.
         CleanupFailed: it cannot be removed, or only in part.
         CleanupTimeout: it was not removed in time.
-        OSError: the system does not let us remove it.
+        OSError: the system refused to remove it.
     """
     try:
         find(name).clean(location, data, deadline)
@@ -165,33 +167,33 @@ def clean(name: str, location: str, data: Data, deadline: Deadline) -> None:
 
 
 def forget(name: str, location: str, data: Data) -> None:
-    """It will not be cleaned by us: let go of what this process holds for it."""
-    kind = _found.get(name)  # what was never used here holds nothing here
+    """Drop the objects that this process holds for an artifact, which it will not clean."""
+    kind = _found.get(name)  # a kind that was never used here holds no objects here
     if kind is not None:
         kind.forget(location, data)
 
 
 def limit(name: str, data: Data) -> float | None:
-    """Seconds that cleaning one may take; `None` if it has a limit of its own."""
+    """Seconds that cleaning an artifact may take; `None` if its kind enforces a limit itself."""
     longest: float | None = base.LONGEST
     return _answer(name, lambda kind: check_seconds(kind.limit(data), "limit"), longest)
 
 
 def size(name: str, location: str, data: Data) -> Size | None:
-    """How big it is; `None` if it has no size, or is not there."""
+    """The size of an artifact; `None` if it has no size, or does not exist."""
     return _answer(name, lambda kind: kind.size(location, data), None)
 
 
 def describe(name: str, location: str, data: Data) -> str:
-    """What it is, for people, in one line."""
-    try:  # not by `_answer`: it is asked for each thing that is cleaned
+    """A line that describes an artifact to people."""
+    try:  # not by `_answer`, because every cleanup calls this
         return str(find(name).describe(location, data))
     except Exception:
         return location
 
 
 def ends(name: str, location: str, data: Data, processes: Collection[int]) -> bool:
-    """Whether cleaning it ends one of these processes."""
+    """Whether cleaning an artifact ends any of these processes."""
     return flags(name).ends_processes and _answer(
         name, lambda kind: kind.ends(location, data, processes), False
     )
@@ -203,7 +205,7 @@ def trackable() -> list[str]:
 
 
 def _answer(name: str, ask: Callable[[Kind], Answer], otherwise: Answer) -> Answer:
-    """What a kind says; one that fails, or is not to be had, holds up nobody: `clean` tells."""
+    """The answer of a kind, or `otherwise` if it fails, because `clean` will report the error."""
     try:
         return ask(find(name))
     except Exception:

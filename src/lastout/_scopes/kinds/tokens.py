@@ -1,4 +1,4 @@
-"""Tokens: recognize a process that a scope started, and its descendants.
+"""SearchToken: recognizes a process that a scope started, and its descendants.
 
     in its environment    LASTOUT_ARTIFACT: from its first moment, but a process may change its
                           environment, or write its title over it (setproctitle)

@@ -1,15 +1,15 @@
-"""Shared memory and named semaphores that the standard library's tracker never knows.
+"""Shared memory and named semaphores that are not registered with the resource tracker.
 
-multiprocessing tells its resource tracker of each one, in every process that
-opens it, and the tracker unlinks them and warns when the first process tree
-that used them ends.  Here the scope decides when they go.  So `SharedMemory`
-is the standard one without those calls:
+multiprocessing registers shared memory and semaphores with its resource tracker in every
+process that opens them, and the tracker unlinks them and warns when the first process tree
+that used them ends.  In lastout the scope decides when they are unlinked.  So `SharedMemory` is
+the standard class without the registration:
 
     3.13 and later    track=False, also where it is unpickled
-    3.11, 3.12        the same methods, compiled from the standard library's own
-                      code, but in a namespace whose tracker does nothing
+    3.11, 3.12        the same methods, with the standard library's own code, but in a
+                      namespace whose tracker does nothing
 
-Nothing of the standard library is changed, for anybody else.
+The standard library itself is not changed, so other code in the process is not affected.
 
 Tested by: tests/shared/test_segments.py
 """
@@ -32,11 +32,11 @@ _SEMAPHORE: Final = 1  # SemLock's number for a semaphore; 0 is a recursive lock
 
 
 class _NoTracker:
-    """Stands where the resource tracker is expected, and does nothing."""
+    """A replacement for the resource tracker that does nothing."""
 
     @staticmethod
     def register(name: str, rtype: str) -> None:
-        """Not ours to track."""
+        """Do nothing, because the scope unlinks shared memory and semaphores."""
 
     unregister = register
 
@@ -55,14 +55,14 @@ def _untracked(method: Callable[..., Any]) -> Callable[..., Any]:
 class SharedMemory(shared_memory.SharedMemory):
     """`multiprocessing.shared_memory.SharedMemory`, unknown to the resource tracker.
 
-    It can be pickled to any process, which then does not track it either.  Use
-    it also to open one by its name: the standard class up to 3.12 would track
-    it, and its tracker would unlink it when that process ends.
+    It can be pickled to any process, which then does not register it either.  Use this class
+    also to open shared memory by its name, because the standard class up to 3.12 would register
+    it, and the tracker would unlink it when that process ends.
 
     Args:
-        name: without a slash at its start.
-        create: make it; else open one that is there.
-        size: in bytes, when it is made.
+        name: the name, without a leading slash.
+        create: whether to make new shared memory, or open existing memory.
+        size: the size in bytes of new shared memory.
     """
 
     if TYPE_CHECKING or SHARED_MEMORY_CAN_BE_UNTRACKED:
@@ -85,11 +85,11 @@ class Semaphore:
         ...     print("at most `value` processes at once")
 
     Attributes:
-        name: what it is opened by.
+        name: the name by which processes open it.
     """
 
     def __init__(self, name: str, value: int | None = None) -> None:
-        """Make it with `value`, or open the one that is there."""
+        """Make a semaphore with `value`; open an existing semaphore for `None`."""
         self.name = name
         limit = _multiprocessing.SemLock.SEM_VALUE_MAX
         if value is None:
@@ -98,15 +98,15 @@ class Semaphore:
             self._lock = _multiprocessing.SemLock(_SEMAPHORE, value, limit, f"/{name}", False)
 
     def acquire(self, block: bool = True, timeout: float | None = None) -> bool:
-        """Take one, waiting for `timeout` seconds at most; whether there was one."""
+        """Decrement the value, waiting up to `timeout` seconds; returns whether that succeeded."""
         return bool(self._lock.acquire(block, timeout))
 
     def release(self) -> None:
-        """Give one back."""
+        """Increment the value."""
         self._lock.release()
 
     def get_value(self) -> int:
-        """How many could be taken now."""
+        """The present value."""
         return int(self._lock._get_value())
 
     def __enter__(self) -> Semaphore:

@@ -1,4 +1,4 @@
-"""Places: the places, among the exit handlers of a process, at which it leaves its scopes.
+"""ExitPlace: the place, among the exit handlers of a process, at which it leaves its scopes.
 
 A process leaves a scope of module level after the handlers that are registered later, because
 they may use it.  A fork server joins no scope and runs no handlers, but its children have its

@@ -52,7 +52,7 @@ def follow() -> None:
 
 
 def _before() -> None:
-    # Until the fork is done, so that forks come one after another, and none while a thread
+    # Locked until the fork is done, so that threads fork one at a time, and never while a thread
     # opens a descriptor that a child would have to close.
     _locked_out.append(descriptors.lock_out_forks())
     _handed.clear()
@@ -82,7 +82,7 @@ def _takes_along(membership: Membership) -> bool:
 
 
 def _publish_for_child(membership: Membership, process: Any) -> JournalLock | None:
-    """Make the child's journal; that of a library's own process records its parent."""
+    """Make the child's journal; a process of a library has its parent recorded in it."""
     try:
         grace = membership.workers.grace() if started.is_of_no_use_alone(process) else None
         more = b"" if grace is None else journals.worker(here(), grace)

@@ -103,7 +103,7 @@ class ScopeLeaver:
             survey = ScopeSurvey(held, self._path)
             written = survey.journal(journal.token)
             if written.begun - written.gone and held.is_taken(CLEANER_LOCK):
-                # Another process may be releasing one of them just now.
+                # Another process may be releasing any of these artifacts just now.
                 come_to_turn(held, self._path, _patience(deadline))
                 survey = ScopeSurvey(held, self._path)
             mine = survey.journal(journal.token).unresolved()

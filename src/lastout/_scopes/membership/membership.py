@@ -5,8 +5,8 @@
     leave():  clean the artifacts of this member, then      (no lock taken)
               reap the dead and this member                 (the scope locked)
 
-A process has one membership for each scope that it joined, whatever the number of `Scope`
-objects; it ends when the last of them leaves.
+A process has one membership for each scope that it joined, with any number of `Scope` objects.
+The membership ends when the last `Scope` object leaves.
 
 Tested by: tests/shared/test_scope.py, tests/shared/test_joining.py, tests/shared/test_handover.py
 """
@@ -74,8 +74,8 @@ class Membership:
         patience: seconds to wait, on leaving, for all other members to leave first.
         report: the report of joining; after leaving, the report of leaving.
         busy: the work of other threads that leaving has to wait for.
-        guardian: starts a guardian for the scope, if it wants one.
-        workers: the policy for processes that are of no use without this one.
+        guardian: starts a guardian for the scope, if the scope wants a guardian.
+        workers: the policy for processes that are of no use without this process.
     """
 
     journal: JournalWriter

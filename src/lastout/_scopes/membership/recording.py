@@ -112,7 +112,7 @@ class JournalWriter:
     def will_end_with(
         self, parent: Identity, grace: float, terminates_itself: bool = False
     ) -> None:
-        """This process is a worker of another one, and has no use without it."""
+        """Record that this process has to end when `parent` has; see `orphans`."""
         self.append(journals.worker(parent, grace, terminates_itself))
 
     def unresolved(self) -> list[Artifact]:

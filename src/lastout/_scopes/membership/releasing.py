@@ -46,7 +46,7 @@ class ArtifactReleaser:
         self._clean = clean
 
     def release(self, artifact: Artifact) -> None:
-        """Clean an artifact and those that must go before it; see `Artifact.release`."""
+        """Clean an artifact, after artifacts that must go before it; see `Artifact.release`."""
         journal = self._journal
         with journal.lock_scope() as held, CleaningTurn(held, self._path) as turn:
             ordered = self._claim(held, artifact)

@@ -46,9 +46,9 @@ def clean_own(journal: JournalWriter, clean: Clean, deadline: Deadline) -> Itera
 
 
 def _may_clean(artifact: Artifact) -> bool:
-    """Whether it may be cleaned though other journals cannot be read.
+    """Whether an artifact may be cleaned though other journals cannot be read.
 
-    It has nothing of others in it, and whoever cleans it does it the same way.
+    True if it contains no artifacts of other members, and every process cleans it the same way.
     """
     its = flags(artifact.kind)
     if artifact.after:

@@ -41,7 +41,7 @@ def wait_until_alone(journal: JournalWriter, deadline: Deadline) -> bool:
 
 
 def _sleep_until_one_ends(pids: list[int | None], seconds: float) -> None:
-    """Wake when one of these processes ends, or after some seconds."""
+    """Wake when any of these processes ends, or after some seconds."""
     opened: list[int] = []
     try:
         for pid in pids:

@@ -37,7 +37,7 @@ class Worker:
     Args:
         root: the directory that the scope lies in.
         name: the scope.
-        grace: seconds from SIGTERM to SIGKILL once the process that made this has
+        grace: seconds from SIGTERM to SIGKILL once the process that made this object has
             ended; `None` if workers are not to be ended.
 
     Attributes:
@@ -52,9 +52,8 @@ class Worker:
         self.terminates_itself = False
         self._parent: Identity | None = None
         if grace is not None:
-            load(
-                "lastout._scopes.reaping.orphans"
-            )  # a signal may end this process, and its workers first
+            # Now, because a signal may end this process, which ends its workers first.
+            load("lastout._scopes.reaping.orphans")
         if grace is not None and not is_forkserver():
             self._take_parent()
         elif grace is not None:

@@ -1,7 +1,7 @@
-"""Zombies: remove the empty journals of forked children that ended or became another program.
+"""ForkedChildren: removes the empty journals of children that ended or executed a program.
 
 A child becomes a member before it is forked, because it may use the scope.  Most children
-do not: a program that starts others by a fork in Python (`preexec_fn`, gevent's `Popen`,
+do not: a program that starts programs by a fork in Python (`preexec_fn`, gevent's `Popen`,
 pexpect) would leave a dead member for each until a process joins, leaves or reaps.  So the
 parent looks now and then, when it forks again:
 

@@ -62,7 +62,7 @@ class CleaningPass:
     def __call__(
         self, ordered: Sequence[Artifact], edges: Edges | None = None
     ) -> Iterator[Outcome]:
-        """Clean artifacts that were not tried yet, unless one that must go before them stays."""
+        """Clean artifacts that were not tried yet, unless a prerequisite of theirs stays."""
         tried = self.cleaned | self.stuck
         ordered = [one for one in ordered if one.id not in tried]
         left = len(ordered)
@@ -107,7 +107,7 @@ class CleaningPass:
 
 
 def _batches(ordered: Sequence[Artifact]) -> Iterator[list[Artifact]]:
-    """Runs of plain artifacts of one member; artifacts of further kinds one by one."""
+    """Runs of plain artifacts of a member; each artifact of further kinds by itself."""
     batch: list[Artifact] = []
     member = ""
     for artifact in ordered:

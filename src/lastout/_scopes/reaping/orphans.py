@@ -2,17 +2,17 @@
 
 They are members, and nothing that they may use is touched while they live.  So
 they are asked to end first (SIGTERM, so that their handlers run), killed when
-their grace is over, and cleaned up after like any other member.  One that ends by a
-signal already is not asked again: that would cut its handlers off.
+their grace is over, and cleaned up after like any other member.  A worker that
+ends by a signal already is not asked again, because that would cut its handlers off.
 
 There are two ways because each works where the other cannot.  From within: a thread of the
 worker waits for the parent and sends SIGTERM to its own process, once (`_exits/parent.py`).
 That takes no scope and no guardian, so `end_with_parent` has it, and the workers of
 `integrations/pools.py`, whose parent `integrations/orphans.py` finds; but a worker that hangs is
 not killed by it.  From outside, here: `membership/workers.py` has the worker write down its
-parent and its grace, so that others can end it, by SIGKILL too.  The guardian does (its
-job "orphans"), or who reaps (both `end_in`); so does the parent itself when it ends by a signal
-(`end_own`), before it leaves: where the rest of its cgroup is killed with it, nobody else can.
+parent and its grace, so that other processes can end it, by SIGKILL too.  The guardian does (its
+job "orphans"), or a process that reaps (both `end_in`).  The parent itself does when it ends by a
+signal (`end_own`), before it leaves, because no other process can if its cgroup is killed with it.
 A worker that the first way ends says so (`terminates_itself`), and is only killed by the second.
 
 Tested by: tests/shared/test_orphans.py
@@ -174,7 +174,7 @@ def _ask_to_end(journal: Journal, process: int, ask_all: bool) -> None:
         assert journal.who.pid is not None
         ask_to_end(process, journal.who.pid)
     else:
-        send(process, signal.SIGCONT)  # one that is stopped would not come to ask itself
+        send(process, signal.SIGCONT)  # a stopped worker could not ask itself to end
 
 
 def _hold(journal: Journal) -> int | None:

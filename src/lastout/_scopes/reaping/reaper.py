@@ -43,8 +43,8 @@ def reap(
     is removed too, if no artifact had to stay.  `joining` says that a process is about to
     join, which may use the artifacts of helpers.
 
-    If another process is cleaning, this waits for it, and then surveys the scope anew.  It
-    does not wait if that process may wait for this one, or if this process leaves and living
+    If another process is cleaning, this process waits for it, and then surveys the scope anew.
+    It does not wait if the other process may wait for it in turn, or if it leaves and living
     members remain.
 
     Raises:

@@ -79,7 +79,7 @@ def do(job: str, root: str, name: str) -> None:
 def reap_all(
     backend: Backend, names: Sequence[str], only: str | None = None, clean: Clean = clean
 ) -> dict[str, list[Outcome]]:
-    """Clean up after dead members of these scopes, and delete remains of scopes, or of `only` one.
+    """Clean up after dead members of these scopes; delete remains of all scopes, or of `only`.
 
     Returns:
         The outcomes for each scope, by its name.

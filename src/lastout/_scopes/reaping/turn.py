@@ -1,4 +1,4 @@
-"""Turn: one process at a time cleans a scope, even while it has let go of the scope.
+"""CleaningTurn: one process at a time cleans a scope, even while it has let go of the scope.
 
     take the turn  -->  let go of the scope  -->  end, call, wait  -->  take it again
     (cleaner.lock)      the awaited process        (only the turn       record the result,

@@ -1,4 +1,4 @@
-"""Records: what is written down of a scope, and what follows from it.
+"""Records: the journals of a scope, and conclusions from them.
 
 Tested by: tests/shared/test_journal.py
 """

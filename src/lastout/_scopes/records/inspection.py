@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     State = Literal["in use", "abandoned", "unreadable"]
 
-_PATIENCE: Final = 5.0  # seconds to wait for whoever holds the scope
+_PATIENCE: Final = 5.0  # seconds to wait for a process that has the scope locked
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,5 +238,5 @@ def size_of(artifact: Artifact) -> Size | None:
 
 
 def described(artifact: Artifact) -> str:
-    """What it is, for people: its place, or the command line."""
+    """A line that describes an artifact to people: its place, or the command line."""
     return table.describe(artifact.kind, artifact.location, artifact.data)

@@ -108,7 +108,7 @@ class Journal:
 
     Attributes:
         token: the token of the member.
-        who: its process; without a pid if it never recorded one.
+        who: the identity of its process; without a pid if it never recorded a pid.
         joined_ns: when it joined, on the monotonic clock.
         made: all artifacts that it recorded, by number.
         begun: the numbers of artifacts that a process began to clean.
@@ -226,7 +226,7 @@ def _load(bodies: list[bytes]) -> tuple[list[Any], int]:
     except ValueError:
         if len(bodies) == 1:
             return [], 1
-    loaded = [_load([body]) for body in bodies]  # one by one, to skip only unreadable records
+    loaded = [_load([body]) for body in bodies]  # singly, to skip only unreadable records
     return [value for values, _ in loaded for value in values], sum(bad for _, bad in loaded)
 
 

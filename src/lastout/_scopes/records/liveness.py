@@ -34,7 +34,7 @@ def counts_as_dead(
 ) -> bool:
     """The rule: whether a member is dead, for good.
 
-    its lock is held            alive, whatever else is seen
+    its lock is held            alive, regardless of the rest
     it wrote "left"             dead, though its process may live on
     it is of this interpreter   alive if that knows of it
     its process runs            alive: it lost its descriptors, as daemons do
@@ -95,9 +95,9 @@ def find_dead(held: LockedScope, token: str, read: Callable[[str], Journal]) -> 
     """The journal of a member that is dead; `None` if it is alive.
 
     Args:
-        held: the scope, held.
+        held: the locked scope.
         token: the member.
-        read: reads its journal; not called for a locked one, which may be long or damaged.
+        read: reads its journal; not called while that is locked, as it may be long or damaged.
 
     Raises:
         LastoutError, OSError: it is not known whether the member is dead.

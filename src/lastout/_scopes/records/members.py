@@ -121,7 +121,7 @@ def command_of(who: Identity) -> tuple[str, ...] | None:
         return None
     argv = command_line(who.pid)
     try:
-        there = is_running(who)  # asked last, so `argv` is of this process, not of a later one
+        there = is_running(who)  # asked last, so `argv` is of this process, not of a later process
     except OSError:
         there = True  # this process may not look at it
     return argv if there else None

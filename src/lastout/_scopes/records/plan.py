@@ -32,8 +32,8 @@ def order(
 
     Args:
         due: the artifacts to be cleaned.
-        others: artifacts that stay for now.  An artifact of `due` that must go after
-            one of these stays too, and is left out.
+        others: artifacts that stay for now.  An artifact of `due` that must go after any
+            of these stays too, and is left out.
         edges: the result of `before` for all of them, if it is known already.
     """
     newest_first = _newest_first(due)
@@ -125,7 +125,7 @@ def _nearest(path: str, directories: Collection[str], nearest: dict[str, str]) -
 
 
 def _held_up(edges: Edges, staying: set[str]) -> set[str]:
-    """The ids of all artifacts that must go after one of `staying`, directly or indirectly."""
+    """The ids of all artifacts that must go after any of `staying`, directly or indirectly."""
     later: Edges = {}
     for one, earlier in edges.items():
         for other in earlier:

@@ -1,4 +1,4 @@
-"""Survey: the members of a locked scope, which of them are dead, and the artifacts they left.
+"""ScopeSurvey: the members of a locked scope, which of them are dead, and the artifacts they left.
 
 Tested by: tests/shared/test_survey.py, tests/shared/test_reaper.py
 """
