@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import lastout
+from lastout._scopes.records import journal
+from lastout.backends.local import LocalBackend
+from lastout.deadline import Deadline
 
 from .test_list_show import documented_keys, killed
 
@@ -78,6 +82,39 @@ def test_what_stays_is_status_1(run: Run, tmp_path: Path) -> None:
     assert (outcome["status"], bool(outcome["error"])) == ("failed", True)
     (tmp_path / "tidy").touch()
     assert run("reap").status == 0
+
+
+def leave_behind(*things: tuple[str, str]) -> None:
+    """The journal of a dead member of the scope `s`, who made these, with no data."""
+    backend = LocalBackend(None)
+    made = [journal.made(n, n, *thing, "scope", (), {}) for n, thing in enumerate(things, 1)]
+    with backend.lock_scope("s", Deadline(10), create=True):
+        backend.publish("s", "abc", journal.header("abc") + b"".join(made)).close()
+
+
+def test_an_error_of_any_type_says_of_what_it_is(run: Run, tmp_path: Path) -> None:
+    """It is printed with artifact and type; one of lastout's own says of what it is by itself."""
+    leave_behind(("container", "box"), ("file", str(tmp_path)))
+    shown = run("reap")
+    replaced, missing = sorted(shown.err.splitlines(), key=lambda line: "container" in line)
+    assert (shown.status, missing) == (1, "lastout: s: container box: KeyError: 'engine'")
+    assert replaced.startswith(f"lastout: s: the file '{tmp_path}' was replaced")
+    [scope] = json.loads(run("reap", "--json").out)["scopes"]
+    errors = {one["what"]: one["error"] for one in scope["outcomes"]}
+    assert errors["container box"] == "KeyError: 'engine'"
+    assert errors[f"file {tmp_path}"].startswith("the file")
+    shutil.rmtree(Path(os.environ["LASTOUT_ROOT"], "s"))
+
+
+def test_a_missing_package_is_named_once(run: Run) -> None:
+    """One thing is named with it; several things are counted, and the reason is printed once."""
+    leave_behind(("pidfile", "/a.pid"), ("pidfile", "/b.pid"), ("teapot", "/pot"))
+    shown = run("reap")
+    assert shown.status == 1
+    [pot, pids] = shown.err.splitlines()
+    assert pot.startswith("lastout: s: teapot /pot: nothing here cleans a 'teapot': ")
+    assert pids.startswith("lastout: s: 2 artifacts: nothing here cleans a 'pidfile': ")
+    shutil.rmtree(Path(os.environ["LASTOUT_ROOT"], "s"))
 
 
 def test_long_ones_show_progress(shell: Shell, killed: Path) -> None:

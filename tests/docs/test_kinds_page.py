@@ -6,7 +6,7 @@ import os
 import re
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lastout.kinds import Kind
 from support.packages import install
@@ -14,6 +14,8 @@ from support.program import IMPORTED_FROM
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    import pytest
 
     from support import Program
 
@@ -36,9 +38,24 @@ def test_the_package_of_the_page(tmp_path: Path, program: Callable[..., Program]
     assert re.fullmatch(re.escape(said).replace(r"\.\.\.", ".*"), ended.out), ended
 
 
+def test_the_class_of_the_page_takes_any_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Text, bytes and paths name the same table, and so does a path that leads over a link."""
+    [module] = [block for block in blocks("py") if "class SqliteTableKind" in block]
+    names: dict[str, Any] = {}
+    exec(module, names)
+    kind = names["SqliteTableKind"]()
+    (tmp_path / "link").symlink_to(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    text = "link/orders.db#open"
+    said = [text, text.encode(), Path(text), f"{tmp_path}/orders.db#open"]
+    assert {kind.adopt(one).location for one in said} == {f"{tmp_path.resolve()}/orders.db#open"}
+
+
 def test_the_page_names_all_that_a_kind_can_say() -> None:
     """Each flag and each method of the base class stands on the page."""
     table = PAGE.partition("## What else it can say")[2].partition("\n## ")[0]
     named = set(re.findall(r"^\| `(\w+)", table, re.MULTILINE))
     asked = {name for name in vars(Kind) if not name.startswith("_")}
-    assert asked - named == {"clean", "ends"}, "`ends` is for kinds that know their processes"
+    assert asked - named == {"clean"}

@@ -509,6 +509,20 @@ def test_it_goes_before_its_directory() -> None:
     assert scope.report.ok
 
 
+def test_it_goes_before_its_directory_by_whatever_link(tmp_path: Path) -> None:
+    """A path is recorded with its links resolved, though the kind itself does not resolve any."""
+    real, link = tmp_path / "real", tmp_path / "link"
+    real.mkdir()
+    link.symlink_to(real)
+    os.mkfifo(real / "there")
+    with lastout.Scope() as scope:
+        for name in ("new", "there"):
+            assert os.fspath(scope.track("fifo", link / name)) == str(real / name)
+        scope.track("directory", real)
+    assert [one.name.split()[0] for one in scope.report] == ["fifo", "fifo", "directory"]
+    assert scope.report.ok
+
+
 def test_it_is_recorded_before_it_is_made(path: Path, program: Callable[..., Program]) -> None:
     """A maker that is killed in the making leaves a record, and that is clean."""
     child = program(
@@ -717,3 +731,48 @@ def test_one_that_is_only_cleaned_cannot_be_handed_over() -> None:
     """A kind without `adopt` has no way into a scope but its package's own."""
     with lastout.Scope() as scope, pytest.raises(errors.UsageError, match="cannot track"):
         scope.track("only_cleaned", "pot")
+
+
+def test_one_that_is_no_trackable_says_so() -> None:
+    """Who derived from the wrong class reads from which one to derive."""
+    with lastout.Scope() as scope, pytest.raises(errors.UsageError) as raised:
+        scope.track("only_cleaned", "pot")
+    assert "'only_cleaned' is no Trackable: nothing can be handed over" in str(raised.value)
+
+
+def test_a_mistyped_kind_is_not_said_to_be_recorded() -> None:
+    """Nothing was recorded, so there is no advice about who recorded it."""
+    with lastout.Scope() as scope, pytest.raises(errors.UsageError) as raised:
+        scope.track("pidfle", "pot")
+    text = str(raised.value)
+    assert text.startswith("cannot track a 'pidfle': no package that is installed brings it")
+    assert "semaphore" in text
+    assert "recorded it" not in text
+
+
+def test_a_trackable_without_adopt() -> None:
+    """What is missing is said with the class that lacks it."""
+    for method, arguments in (("adopt", ["pot"]), ("clean", ["pot", {}, Deadline()])):
+        with pytest.raises(NotImplementedError, match=rf"Trackable does not define {method}\("):
+            getattr(Trackable(), method)(*arguments)
+
+
+def test_a_recipe_shows_what_it_says() -> None:
+    """A recipe in a message or in a debugger can be read."""
+    assert repr(base.Recipe("/x", {"a": 1})) == "Recipe('/x', {'a': 1})"
+    assert repr(base.Recipe("/x", None, os.getpid)) == (
+        "Recipe('/x', {}, create=<built-in function getpid>)"
+    )
+
+
+@pytest.mark.parametrize("created", [None, "pot", ("pot",), ("pot", {}, 1)])
+def test_a_create_that_does_not_give_two_values(created: object) -> None:
+    """It is an error that names the kind; the thing stays recorded, and is cleaned."""
+    from kitchen import odd
+
+    with lastout.Scope() as scope:
+        with pytest.raises(errors.UsageError, match="create of the kind 'not_two' must give two"):
+            scope.track("not_two", "pot", created=created)
+        assert odd.made == ["pot"]
+    assert scope.report.ok
+    assert odd.made == []

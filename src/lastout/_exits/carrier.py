@@ -1,4 +1,4 @@
-"""HandlerCarrier: brings inheritable handlers to children that were not forked from this process.
+"""HandlerCarrier: brings inheritable handlers to children of another start method than fork.
 
     this process                                     the child
     current_process()._config["_lastout"] = HandlerCarrier

@@ -1,6 +1,6 @@
 """Children: each child process gets a registry of its own that runs when it ends.
 
-A child can begin and end in many ways, and no single hook sees all of them:
+A child can begin by any start method and end in many ways, and no single hook sees all of them:
 
     how a child begins            how lastout notices
     os.fork                       os.register_at_fork

@@ -1,4 +1,4 @@
-"""Where files of `_exits` lay in a former version: a line leads to each that journals may name.
+"""Nothing to change here: a line for each former file of `_exits` that journals may name.
 
 Tested by: tests/shared/test_upgrades.py
 """

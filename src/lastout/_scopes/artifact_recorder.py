@@ -89,9 +89,8 @@ class ArtifactRecorder:
             # may belong to another program.
             member.keep(artifact)
             raise
-        made, more = created
+        made, more = tracking.check_created(kind, created)
         if more:
-            tracking.check_data(kind, "what was known only later", more)
             artifact = member.journal.add(artifact, more)
         return artifact, made
 

@@ -1,4 +1,4 @@
-"""Where files of `_scopes` lay in a former version: a line leads to each that journals may name.
+"""Nothing to change here: a line for each former file of `_scopes` that journals may name.
 
 Tested by: tests/shared/test_upgrades.py
 """

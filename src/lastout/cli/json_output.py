@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 
-from .output import printing
+from .output import describe_error, printing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def outcome_as_json(outcome: Outcome) -> dict[str, Any]:
         "what": outcome.name,
         "status": outcome.status,
         "seconds": _seconds(outcome.seconds),
-        "error": str(outcome.failure.exception) if outcome.failure else None,
+        "error": describe_error(outcome.failure.exception) if outcome.failure else None,
     }
 
 

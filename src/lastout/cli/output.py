@@ -13,7 +13,7 @@ import os
 import sys
 from contextlib import contextmanager, suppress
 
-from ..errors import SystemRefused
+from ..errors import LastoutError, SystemRefused
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -62,6 +62,13 @@ def print_error(text: str) -> None:
         print(f"lastout: {text}", file=sys.stderr, flush=True)
     except OSError:
         _lead_nowhere(sys.stderr)
+
+
+def describe_error(error: BaseException) -> str:
+    """Why something failed, in a line; the type is named unless it is an error of lastout."""
+    if isinstance(error, LastoutError):
+        return str(error)
+    return ": ".join(filter(None, (type(error).__name__, str(error))))
 
 
 def _lead_nowhere(stream: TextIO) -> None:

@@ -13,9 +13,10 @@ from .._scopes.reaping.recovery import reap_all
 from .._scopes.records.inspection import inspect
 from ..backends.local import LocalBackend
 from ..backends.root import check_name
+from ..errors import LastoutError, UnknownKind
 from . import json_output
 from .list_show import describe_artifact, warn_problems, warn_strays
-from .output import print_error
+from .output import describe_error, print_error
 from .tables import TableColumn, TextTable, is_rich, print_tables
 
 TYPE_CHECKING = False
@@ -124,6 +125,28 @@ def _say_what_was_done(
     rows = [(name, one.status, f"{one.seconds:.3f}", one.name) for name, one in told]
     if rows:
         print_tables([TextTable(_DONE, rows)])
-    for name, one in told:
+    for name, outcomes in cleaned.items():
+        for reason in _reasons(outcomes):
+            print_error(f"{name}: {reason}")
+
+
+def _reasons(outcomes: list[Outcome]) -> Iterator[str]:
+    """Why things stay; that a kind cannot be had is said once, with the number of its things."""
+    lacking: dict[str, list[str]] = {}
+    for one in outcomes:
         if one.failure:
-            print_error(f"{name}: {one.failure.exception}")
+            error = one.failure.exception
+            reason = describe_error(error)
+            if isinstance(error, UnknownKind):
+                lacking.setdefault(reason, []).append(one.name)
+            elif _names_artifact(error):
+                yield reason
+            else:
+                yield f"{one.name}: {reason}"
+    for reason, names in lacking.items():
+        yield f"{names[0] if len(names) == 1 else f'{len(names)} artifacts'}: {reason}"
+
+
+def _names_artifact(error: BaseException) -> bool:
+    """Whether an error's text says of which artifact it is, or it is of none."""
+    return isinstance(error, LastoutError) and str(getattr(error, "location", "")) in str(error)

@@ -50,7 +50,10 @@ def _rebuild(cls: type[LastoutError], message: str, data: dict[str, object]) -> 
 
 
 class UsageError(LastoutError, ValueError):
-    """The caller asked for something impossible; nothing was changed."""
+    """The caller, or a kind of a package, asked for something impossible; nothing was changed.
+
+    A thing that `create` of such a kind has made by then is there, and stays recorded.
+    """
 
 
 class HandlerTimeout(LastoutError, TimeoutError):

@@ -5,7 +5,7 @@
     a lock is freed   (flock)   --+                           "reap", or "orphans"
 
 Each member has one state, the event that the guardian waits for (`WatchState`; the rule is
-`watch_state`).  When a journal is removed, the state of its member is dropped.
+`records.liveness.watch_state`).  When a journal is removed, the state of its member is dropped.
 
     a journal comes --look--> FOLLOWED --its process ends--> ENDED --look--> LOCKED or DEAD
                          `--> SILENT --a moment later--> FOLLOWED, LOCKED or DEAD

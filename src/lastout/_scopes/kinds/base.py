@@ -78,6 +78,10 @@ class Recipe(Generic[Thing]):
         self.data: Data = data or {}
         self.create = create
 
+    def __repr__(self) -> str:
+        create = f", create={self.create!r}" if self.create else ""
+        return f"Recipe({self.location!r}, {self.data!r}{create})"
+
 
 class Size:
     """The size of an artifact in bytes; `complete` is false if there may be more."""
@@ -144,7 +148,9 @@ class Kind:
             Exception: the artifact could not be removed, and stays recorded.  `ArtifactReplaced`
                 if its place is taken by something else, which is left alone.
         """
-        raise NotImplementedError
+        raise NotImplementedError(
+            f"{type(self).__name__} does not define clean(location, data, deadline)"
+        )
 
     def forget(self, location: str, data: Data) -> None:
         """Drop the objects that this process holds for an artifact, because it is kept for good."""
@@ -183,4 +189,6 @@ class Trackable(Kind):
             ArtifactMissing: the thing does not exist.
             UsageError: it is not of this kind, or the options are invalid.
         """
-        raise NotImplementedError
+        raise NotImplementedError(
+            f"{type(self).__name__} does not define adopt(location, /, **options)"
+        )

@@ -27,7 +27,7 @@ from ..._scopes.kinds.table import flags
 from ..._scopes.kinds.tokens import SearchToken
 from ...deadline import Deadline
 from ...errors import LastoutError, UsageError
-from ..output import print_error
+from ..output import describe_error, print_error
 from .descendants import DescendantGroup, belongs_to_artifact
 from .foreground import ForegroundCommand
 from .interruptible_wait import InterruptibleWait, WaitInterrupted
@@ -149,7 +149,7 @@ def _end(scope: Scope, process: Popen[Any] | None, grace: float, wait: Interrupt
         return
     for outcome in report:
         if outcome.failure:
-            print_error(f"not cleaned: {outcome.name}: {outcome.failure.exception}")
+            print_error(f"not cleaned: {outcome.name}: {describe_error(outcome.failure.exception)}")
     if not report.ok:
         print_error(f"`lastout reap {scope.name}` tries again")
     # Artifacts are spared if the scope still exists, because its other members may use them.

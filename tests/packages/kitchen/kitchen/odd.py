@@ -52,6 +52,21 @@ class NoJsonLaterKind(OddKind):
         return super()._make(location)[0], {"handle": object()}
 
 
+class NotTwoKind(OddKind):
+    """Which makes a thing, and gives something else than two values."""
+
+    name = "not_two"
+
+    def adopt(self, location: AnyPath, /, *args: Any, **options: Any) -> Recipe[str]:
+        """One that gives what the user said."""
+
+        def create() -> Any:
+            self._make(str(location))
+            return options["created"]
+
+        return Recipe(str(location), {}, create)
+
+
 class NoRecipeKind(OddKind):
     """Which gives something else than a recipe."""
 
