@@ -18,6 +18,7 @@ from lastout._scopes.kinds import callback as callbacks
 from lastout._scopes.kinds import paths
 from lastout._scopes.kinds import popen as processes
 from lastout._scopes.kinds import table as cleaners
+from lastout._scopes.kinds.base import Trackable
 from support.artifacts import make, recipe
 
 if TYPE_CHECKING:
@@ -40,12 +41,16 @@ def no_descriptors_left() -> Iterator[None]:
 
 
 def test_every_kind_has_its_maker_and_its_cleaner() -> None:
-    """Each kind is prepared, created and cleaned, and no more kinds than those of the design."""
+    """Each kind is made or handed over, and cleaned, and there are no more than in the design."""
     design = "directory file socket shared_memory semaphore popen command callback"
-    assert frozenset(design.split()) == cleaners.KINDS
+    handed_over = "url message_queue sysv mount container"
+    assert {*design.split(), *handed_over.split()} == cleaners.KINDS
     for kind in cleaners.KINDS:
-        assert callable(import_module(f"lastout._scopes.kinds.{kind}").recipe)
         assert cleaners.find(kind).name == kind
+    for kind in design.split():
+        assert callable(import_module(f"lastout._scopes.kinds.{kind}").recipe)
+    for kind in handed_over.split():
+        assert isinstance(cleaners.find(kind), Trackable)
 
 
 @pytest.mark.parametrize(

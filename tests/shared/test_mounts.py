@@ -27,10 +27,15 @@ LIBC = ctypes.CDLL(None, use_errno=True)
 
 def mount(point: Path, *options: str) -> None:
     """Mount memory there, or what the options say; skips where that is refused."""
+    if not options:
+        none = ctypes.c_ulong(0), None
+        if LIBC.mount(b"lastout-test", os.fsencode(point), b"tmpfs", *none):
+            pytest.skip(f"mounting needs root: {os.strerror(ctypes.get_errno())}")
+        return
     tool = shutil.which("mount")
-    if tool is None or os.geteuid():
-        pytest.skip("mounting needs root")
-    command = [tool, *(options or ("-t", "tmpfs", "lastout-test")), str(point)]
+    if tool is None:
+        pytest.skip("there is no mount(8) here")
+    command = [tool, *options, str(point)]
     tried = subprocess.run(command, capture_output=True, text=True, check=False)
     if tried.returncode:
         pytest.skip(f"cannot mount here: {tried.stderr}")

@@ -41,6 +41,8 @@ class MountKind(Trackable):
     def adopt(self, location: AnyPath, /) -> Recipe[None]:
         """Take note of what is mounted there, on top if there are several."""
         path = os.path.realpath(paths.resolve(self.name, location))
+        if path == "/":  # of a chroot nothing is mounted there, as seen from within
+            raise UsageError("what is mounted at / cannot go before the program", kind=self.name)
         found = _look(self.name, path)
         if found is None:
             raise ArtifactMissing(
@@ -48,8 +50,6 @@ class MountKind(Trackable):
                 kind=self.name,
                 location=path,
             )
-        if path == "/":
-            raise UsageError("what is mounted at / cannot go before the program", kind=self.name)
         return Recipe(path, {**found, **_program(self.name, path, found)})
 
     def clean(self, location: str, data: Data, deadline: Deadline) -> None:
