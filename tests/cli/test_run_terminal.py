@@ -18,13 +18,14 @@ if TYPE_CHECKING:
 # Says which signals it felt, and ends when it has felt as many as it is told to.  It has them
 # blocked: one that comes just before it waits is not lost, as it would be with `pause`.
 PROGRAM = """
-import signal, sys
+import os, signal, sys
 felt = {signal.SIGINT, signal.SIGTERM, signal.SIGCONT, signal.SIGWINCH}
 signal.pthread_sigmask(signal.SIG_BLOCK, felt)
 print("running", flush=True)
 for count in range(1, int(sys.argv[1]) + 1):
     signum = signal.sigwait(felt)
-    print("felt", signal.Signals(signum).name, count, flush=True)
+    # In one write: the prompt of the shell may come between two.
+    os.write(1, f"felt {signal.Signals(signum).name} {count}\\n".encode())
 sys.exit(9)
 """
 
