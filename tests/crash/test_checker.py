@@ -272,7 +272,7 @@ def test_without_the_lock(tape: Tape) -> None:
     assert wrong.startswith("I4")
 
 
-def test_twice(tape: Tape) -> None:
+def test_a_cleanup_that_is_done_again(tape: Tape) -> None:
     """I4: what is done is done again."""
     tape.make(ONE, 1, "first", "member")
     tape.record(ONE, ["done", [1]])
