@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -14,6 +14,9 @@ from lastout._scopes.records.survey import ScopeSurvey
 from lastout.backends.memory import MemoryBackend
 from lastout.errors import JournalTooNew
 from support.journals import WrittenScope, made
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 TOO_NEW = journal.seal('["lastout",99,"m"]')
 
@@ -177,22 +180,18 @@ def test_what_the_living_have_goes_first(hall: CountedScope) -> None:
     assert [one.location for one in survey.plan(due, last=True)[0]] == ["/e", "/d"]
 
 
-def test_who_waits_for_the_living(hall: CountedScope) -> None:
-    """What is to go after something of a living member stays for as long as that is there."""
-    hall.unlocked("a", made(1, "/x", after=["b.1"]), made(2, "/y", after=["b.2"]))
-    hall.member("b", made(1, "/first"))
+@pytest.mark.parametrize(
+    "other", [CountedScope.member, CountedScope.unlocked], ids=["living", "dead"]
+)
+def test_what_waits_for_another_member_stays(
+    hall: CountedScope, other: Callable[..., object]
+) -> None:
+    """What is to go after something of another member stays, if that is not to go now."""
+    hall.unlocked("a", made(1, "/x", after=["b.1"]), made(2, "/y", after=["b.2"]), made(3, "/z"))
+    other(hall, "b", made(1, "/first"))
     survey = hall.survey()
     due = survey.departed[0].unresolved()
-    assert [one.location for one in survey.plan(due)[0]] == ["/y"]
-
-
-def test_who_waits_for_the_dead(hall: CountedScope) -> None:
-    """So does what is to go after something of a dead member that is not to go now."""
-    hall.unlocked("a", made(1, "/x", after=["b.1"]), made(2, "/y"))
-    hall.unlocked("b", made(1, "/first"))
-    survey = hall.survey()
-    due = survey.departed[0].unresolved()
-    assert [one.location for one in survey.plan(due)[0]] == ["/y"]
+    assert [one.location for one in survey.plan(due)[0]] == ["/z", "/y"]
 
 
 def test_nothing_due_reads_nothing(hall: CountedScope) -> None:
