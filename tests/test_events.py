@@ -180,7 +180,7 @@ def test_no_descriptors_left(program: Callable[..., Program]) -> None:
 
 
 @pytest.mark.parametrize("how", LINES)
-def test_a_bell(program: Callable[..., Program], how: str) -> None:
+def test_any_thread_can_wake_a_bell(program: Callable[..., Program], how: str) -> None:
     """Any thread can wake it, also before it sleeps; and it sleeps no longer than it is told."""
     lines = run(
         program,

@@ -296,7 +296,9 @@ def test_one_without_members(run: Run) -> None:
     assert run("reap").status == 0
 
 
-def test_ctrl_c(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_while_it_looks_is_a_status_without_a_traceback(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Ctrl-C while it looks is the status that a shell shows for it, without a traceback."""
 
     def interrupted(_: object) -> int:

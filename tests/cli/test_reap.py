@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import lastout
-from lastout._scopes.records import journal
 from lastout.backends.local import LocalBackend
-from lastout.deadline import Deadline
+from support.journals import WrittenScope, made
 
 from .test_list_show import documented_keys, killed
 
@@ -86,10 +85,8 @@ def test_what_stays_is_status_1(run: Run, tmp_path: Path) -> None:
 
 def leave_behind(*things: tuple[str, str]) -> None:
     """The journal of a dead member of the scope `s`, who made these, with no data."""
-    backend = LocalBackend(None)
-    made = [journal.made(n, n, *thing, "scope", (), {}) for n, thing in enumerate(things, 1)]
-    with backend.lock_scope("s", Deadline(10), create=True):
-        backend.publish("s", "abc", journal.header("abc") + b"".join(made)).close()
+    left = (made(number, place, kind) for number, (kind, place) in enumerate(things, 1))
+    WrittenScope(LocalBackend(None)).unlocked("abc", *left, who=None)
 
 
 def test_an_error_of_any_type_says_of_what_it_is(run: Run, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from lastout.cli.tables import format_age, print_tables
     ("seconds", "text"),
     [(None, "?"), (0.4, "0s"), (59.0, "59s"), (60.0, "1m"), (7200.0, "2h"), (172800.0, "2d")],
 )
-def test_ages(seconds: float | None, text: str) -> None:
+def test_an_age_is_told_in_the_biggest_unit_that_it_fills(seconds: float | None, text: str) -> None:
     """An age is told in the biggest unit that it fills."""
     assert format_age(seconds) == text
 

@@ -23,6 +23,9 @@ SCOPE = "s"
 class World:
     """Where one exploration happens: a root, and a directory for all that is made.
 
+    Unlike `support.world` it has real processes, each killed at one of its calls; what is in
+    its scope is read by `things`, without lastout's own code, so it shares no code with that.
+
     Args:
         base: a directory of its own.
         shim: to tell the judge what the step is about to do.

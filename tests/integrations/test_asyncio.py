@@ -496,7 +496,7 @@ def test_a_signal_to_a_busy_loop(program: Start) -> None:
     assert "__main__.bye" in end.err
 
 
-def test_ctrl_c(program: Start) -> None:
+def test_ctrl_c_cancels_the_main_coroutine_before_handlers_run(program: Start) -> None:
     """Ctrl-C cancels the main coroutine, as asyncio does it, and then they run."""
     child = program(
         HEAD

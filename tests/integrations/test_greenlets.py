@@ -52,32 +52,23 @@ while True:
 """
 
 
-def test_a_signal_ends_a_busy_main_greenlet(start: Start) -> None:
-    """SIGTERM runs the handlers while the main greenlet computes and never yields."""
-    child = start("lastout.register(say, 'handler')\nlastout.handle_signals()" + BUSY)
-    child.wait_for("ready")
-    child.signal(signal.SIGTERM)
-    assert child.end().status == -signal.SIGTERM
-    assert child.lines == ["ready", "handler"]
-
-
-def test_a_signal_ends_a_main_greenlet_that_waits(start: Start) -> None:
-    """SIGTERM runs the handlers while the main greenlet waits, and the loop with it."""
-    child = start(
-        "lastout.register(say, 'handler')\nlastout.handle_signals()\nsay('ready')\ntime.sleep(60)"
-    )
-    child.wait_for("ready")
-    child.signal(signal.SIGTERM)
-    assert child.end().status == -signal.SIGTERM
-    assert child.lines == ["ready", "handler"]
-
-
-def test_handling_signals_from_a_greenlet(start: Start) -> None:
-    """A greenlet of the main thread may ask for signals, as one of no other thread may."""
-    child = start(
-        "lastout.register(say, 'handler')\n"
-        "one = threading.Thread(target=lastout.handle_signals); one.start(); one.join()" + BUSY
-    )
+@pytest.mark.parametrize(
+    "asked_and_busy",
+    [
+        pytest.param("lastout.handle_signals()" + BUSY, id="a busy main greenlet"),
+        pytest.param(
+            "lastout.handle_signals()\nsay('ready')\ntime.sleep(60)",
+            id="a main greenlet that waits",
+        ),
+        pytest.param(
+            "one = threading.Thread(target=lastout.handle_signals); one.start(); one.join()" + BUSY,
+            id="asked for by a greenlet of the main thread",
+        ),
+    ],
+)
+def test_a_signal_ends_the_main_greenlet(start: Start, asked_and_busy: str) -> None:
+    """SIGTERM runs the handlers whether the main greenlet computes or waits, whoever asked."""
+    child = start("lastout.register(say, 'handler')\n" + asked_and_busy)
     child.wait_for("ready")
     child.signal(signal.SIGTERM)
     assert child.end().status == -signal.SIGTERM

@@ -96,7 +96,9 @@ def test_begins_as_a_plain_entry_does() -> None:
     ],
     ids=["function", "class", "method", "builtin", "bound builtin", "object", "unaskable"],
 )
-def test_name(func: Callable[..., object], name: str) -> None:
+def test_a_report_names_a_handler_by_its_qualname_or_repr(
+    func: Callable[..., object], name: str
+) -> None:
     """A report says module.qualname where there is one, and the repr where not."""
     assert name_of(func) == name
     assert ExitHandler(func).name == name

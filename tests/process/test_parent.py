@@ -208,7 +208,7 @@ def test_nobody_to_end_with(above: int, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @pytest.mark.parametrize("wrong", ["1", 1.5, True])
-def test_no_pid(wrong: object) -> None:
+def test_a_parent_that_is_no_pid_is_refused(wrong: object) -> None:
     """What is no pid is refused."""
     with pytest.raises(TypeError, match="pid"):
         lastout.end_with_parent(wrong)

@@ -70,7 +70,7 @@ def test_every_normal_end(program: Start, ending: str, status: int) -> None:
     assert lines(program, text, status) == ["bye"]
 
 
-def test_ctrl_c(program: Start) -> None:
+def test_handlers_run_once_on_keyboard_interrupt(program: Start) -> None:
     """Handlers run once on KeyboardInterrupt."""
     child = program("""
         import lastout, time

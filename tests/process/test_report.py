@@ -70,7 +70,9 @@ def test_report_has_the_whole_time() -> None:
     ("outcomes", "ok"),
     [([], True), ([DONE], True), ([DONE, FAILED], False), ([DONE, LATE], False)],
 )
-def test_ok(outcomes: list[Outcome], ok: bool) -> None:
+def test_a_report_is_ok_when_nothing_failed_or_ran_out_of_time(
+    outcomes: list[Outcome], ok: bool
+) -> None:
     """A report is ok when nothing failed and nothing ran out of time."""
     assert Report(outcomes).ok is ok
 

@@ -29,7 +29,7 @@ def stuck() -> Iterator[threading.Event]:
         sleep(0.001)
 
 
-def test_in_time() -> None:
+def test_a_call_that_ends_in_time_is_waited_for() -> None:
     """A call that ends in time is waited for to its end."""
     done: list[str] = []
     assert call_within(lambda: done.append("done"), 60) is True

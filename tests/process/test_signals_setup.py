@@ -263,7 +263,9 @@ def test_after_restore_the_signal_kills_as_it_did(program: Start) -> None:
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGUSR1])
 @pytest.mark.parametrize("where", ["inside", "between"])
-def test_nested(program: Start, signum: int, where: str) -> None:
+def test_inner_handling_leaves_the_outer_one_as_it_was(
+    program: Start, signum: int, where: str
+) -> None:
     """Inner handling adds signals and, when it ends, leaves the outer one as it was."""
     child = program(
         WAITING

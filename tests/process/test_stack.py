@@ -59,7 +59,7 @@ def test_length_counts_handlers(stack: Watched) -> None:
 
 
 @pytest.mark.parametrize("place", ["bottom", "middle", "top", "every"])
-def test_remove(stack: Watched, place: str) -> None:
+def test_a_callable_is_removed_wherever_it_lies(stack: Watched, place: str) -> None:
     """A callable is removed wherever it lies, and everything else stays in order."""
     gone: Callable[[], object] = functools.partial(stack.log.append, "gone")
     for here in ("bottom", "middle", "top"):

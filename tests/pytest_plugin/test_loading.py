@@ -27,7 +27,9 @@ UNUSED = """
 
 
 @pytest.mark.parametrize("options", [[], ["-n1"]])
-def test_unused(suite: Callable[..., Suite], options: list[str]) -> None:
+def test_a_run_that_does_not_use_the_plugin_loads_nothing(
+    suite: Callable[..., Suite], options: list[str]
+) -> None:
     """A run that uses nothing of it loads no shared half, in no process, and writes nothing."""
     ran = suite(
         conftest="""

@@ -25,7 +25,7 @@ class LimitKeeper:
         self.seen.append(("keep", artifact))
 
 
-def test_a_value() -> None:
+def test_artifacts_are_equal_by_their_fields() -> None:
     """Artifacts are equal by their fields, and survive pickling and copying."""
     for twin in (pickle.loads(pickle.dumps(THING)), copy.copy(THING), copy.deepcopy(THING)):
         assert twin == THING
@@ -39,7 +39,7 @@ def test_who_made_it() -> None:
     assert (THING.member, THING.number) == ("abc", 7)
 
 
-def test_a_path() -> None:
+def test_an_artifact_at_a_path_can_be_used_as_one() -> None:
     """What is found at a path can be used as one; the rest cannot."""
     assert os.path.join(THING, "y") == "/tmp/x/y"
     assert str(THING) == "/tmp/x"

@@ -152,7 +152,7 @@ def test_its_variables_and_directory_are_those_of_a_cleaner(frozen: Any) -> None
     assert child.lines == ["there False", "done None", "another /"]
 
 
-def test_at_exit(frozen: Any) -> None:
+def test_the_last_one_out_of_a_frozen_program_calls_what_others_made(frozen: Any) -> None:
     """The last one out calls what another one made, also while the interpreter ends.
 
     CPython 3.12 forks no more by then: an error says so, and the next one calls it.

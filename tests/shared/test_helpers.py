@@ -174,7 +174,7 @@ def test_what_a_manager_makes(program: Start) -> None:
 
 
 @pytest.mark.parametrize("how", ["os.fork", "fork", "forkserver", "spawn", "subprocess"])
-def test_without(program: Start, how: str) -> None:
+def test_what_is_started_without_a_scope_is_no_member(program: Start, how: str) -> None:
     """What is started in `with scope.without()` is no member; what comes after it is again."""
     jobs = """
         import sys

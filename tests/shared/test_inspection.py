@@ -144,7 +144,7 @@ def test_members_that_keep_nothing(program: Callable[..., Program]) -> None:
     assert [one.keeps for one in found.values()].count(True) == 2  # values of that moment
 
 
-def test_sizes(tmp_path: Path) -> None:
+def test_a_directory_is_as_big_as_the_files_in_it(tmp_path: Path) -> None:
     """A directory is as big as the files in it; a link in it is not followed."""
     with lastout.Scope() as scope:
         place, file = scope.directory(tmp_path / "d"), scope.file(tmp_path / "f")

@@ -103,7 +103,9 @@ POOLS = {
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 @pytest.mark.parametrize("kind", list(POOLS))
-def test_pools(program: Callable[..., Program], kind: str, method: str) -> None:
+def test_workers_of_any_pool_join_by_its_initializer(
+    program: Callable[..., Program], kind: str, method: str
+) -> None:
     """The workers of any pool join by `initializer=scope.worker`, and all is cleaned at the end."""
     if kind == "loky" and method == "fork":
         pytest.skip("loky starts its workers in its own way")
@@ -274,7 +276,7 @@ def test_wait_for_the_others(program: Callable[..., Program]) -> None:
     assert child.lines == ["ready", "True", "True"]
 
 
-def test_at_exit(program: Callable[..., Program]) -> None:
+def test_a_process_leaves_its_scope_when_it_ends(program: Callable[..., Program]) -> None:
     """A process that ends without leaving leaves, after the handlers registered since it joined."""
     child = program("""
         import os

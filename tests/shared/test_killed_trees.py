@@ -22,7 +22,9 @@ ORDERS = [order for number in range(4) for order in permutations(PARTS, number)]
 
 @pytest.mark.thorough(one_in=5)
 @pytest.mark.parametrize("order", ORDERS, ids="-".join)
-def test_killed(order: tuple[str, ...], program: Callable[..., Program]) -> None:
+def test_a_killed_tree_leaves_nothing_after_one_reap(
+    order: tuple[str, ...], program: Callable[..., Program]
+) -> None:
     """After at most one reap no process, directory, socket or shared memory is left.
 
     With a living guardian not even that is needed; who is not killed ends as usual.

@@ -23,11 +23,10 @@ from lastout import errors
 from lastout._platform import mounts, pids
 from lastout._scopes.kinds import base, callback, popen, table
 from lastout._scopes.kinds.base import Size, Trackable
-from lastout._scopes.records import journal
 from lastout._scopes.records.inspection import inspect, size_of
 from lastout.backends.local import LocalBackend
 from lastout.deadline import Deadline
-from support import eventually
+from support import eventually, journals
 from support.artifacts import failures
 from support.packages import KITCHEN, install
 from support.program import IMPORTED_FROM
@@ -418,13 +417,11 @@ def test_data_that_it_never_wrote_is_no_crash_of_others(kind: str, path: Path) -
 
 def leave_behind(things: list[tuple[str, str, dict[str, Any]]]) -> None:
     """The journal of a dead member of the scope `left`, who made these."""
-    backend = LocalBackend(None)
-    made = [
-        journal.made(number, number, kind, location, "scope", (), data)
+    records = (
+        journals.made(number, location, kind, data=data)
         for number, (kind, location, data) in enumerate(things, 1)
-    ]
-    with backend.lock_scope("left", Deadline(10), create=True):
-        backend.publish("left", "abc", journal.header("abc") + b"".join(made)).close()
+    )
+    journals.WrittenScope(LocalBackend(None), "left").unlocked("abc", *records, who=None)
 
 
 def test_a_reap_of_files_loads_nothing_that_it_does_not_need(

@@ -71,7 +71,7 @@ def test_what_has_no_place_hides_nothing() -> None:
     assert ids(plan.order(made)) == ["m.3", "m.1", "m.2"]
 
 
-def test_after() -> None:
+def test_after_outweighs_the_order_of_registration() -> None:
     """`after` puts one behind another, against the order of registration."""
     made = [thing(1), thing(2), thing(3, after=("m.1",))]
     assert ids(plan.order(made)) == ["m.2", "m.1", "m.3"]
@@ -89,7 +89,7 @@ def test_what_must_wait_is_left_out() -> None:
     assert ids(plan.order(due, others)) == ["m.2"]
 
 
-def test_first() -> None:
+def test_what_must_go_before_an_artifact_is_found() -> None:
     """What must go before a given one is found, over several steps."""
     made = [
         thing(1, "/d"),

@@ -11,70 +11,19 @@ from lastout._identity import Identity, here, new_token
 from lastout._platform import pids
 from lastout._scopes.reaping import reaper
 from lastout._scopes.records import journal, liveness
-from lastout.backends.local import LocalBackend
-from lastout.backends.memory import MemoryBackend
 from lastout.deadline import Deadline
 from lastout.errors import CleanupBlocked, JournalDamaged, JournalTooNew, SystemRefused
+from support.journals import WrittenScope
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-    from pathlib import Path
+    from collections.abc import Callable, Iterator
 
-    from lastout.backends.base import Backend, JournalLock, LockedScope
-
-DEAD = Identity(None)
+    from lastout.backends.base import Backend, LockedScope
 
 
-class World:
-    """Members that come, record and go, and a cleaner that only writes down what it did."""
-
-    def __init__(self, backend: Backend) -> None:
-        self.backend = backend
-        self.cleaned: list[str] = []
-        self.broken: set[str] = set()
-        self.journal_locks: dict[str, JournalLock] = {}
-        self._clock = 0
-
-    def hold(self) -> LockedScope:
-        held = self.backend.lock_scope("s", Deadline(10), create=True)
-        assert held is not None
-        return held
-
-    def member(self, token: str, who: Identity | None = DEAD) -> str:
-        start = journal.header(token) + (journal.join(self.tick(), who) if who else b"")
-        with self.hold():
-            self.journal_locks[token] = self.backend.publish("s", token, start)
-        return token
-
-    def tick(self) -> int:
-        self._clock += 1
-        return self._clock
-
-    def made(self, member: str, location: str, number: int = 0, **options: Any) -> str:
-        number = number or self.tick()
-        kind, lifetime = options.get("kind", "file"), options.get("lifetime", "scope")
-        after, data = options.get("after", ()), options.get("data", {})
-        record = journal.made(self.tick(), number, kind, location, lifetime, after, data)
-        self.journal_locks[member].append(record)
-        return f"{member}.{number}"
-
-    def kill(self, member: str) -> None:
-        self.journal_locks.pop(member).close()
-
-    def clean(self, kind: str, location: str, data: Mapping[str, Any], deadline: Deadline) -> None:
-        if location in self.broken:
-            raise OSError(f"cannot clean {location}")
-        self.cleaned.append(location)
-
-    def reap(self, leaving: str = "") -> reaper.Reaped:
-        with self.hold() as held:
-            return reaper.reap(held, "/r/s", self.clean, Deadline(), leaving)
-
-
-@pytest.fixture(params=["local", "memory"])
-def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
-    local = request.param == "local"
-    world = World(LocalBackend(tmp_path / "place") if local else MemoryBackend())
+@pytest.fixture
+def world(backend: Backend) -> Iterator[WrittenScope]:
+    world = WrittenScope(backend)
     yield world
     for token in list(world.journal_locks):
         world.kill(token)
@@ -84,7 +33,7 @@ def errors(reaped: reaper.Reaped) -> list[type[BaseException]]:
     return [type(one.failure.exception) for one in reaped.outcomes if one.failure]
 
 
-def test_the_last_ones_things_go_newest_first(world: World) -> None:
+def test_the_last_ones_things_go_newest_first(world: WrittenScope) -> None:
     """When all are dead, everything goes in reverse order, and the scope with it."""
     a, b = world.member("a"), world.member("b")
     for member, location in ((a, "/1"), (b, "/2"), (a, "/3")):
@@ -96,7 +45,7 @@ def test_the_last_ones_things_go_newest_first(world: World) -> None:
     assert world.backend.scopes() == []
 
 
-def test_the_living_keep_what_is_the_scopes(world: World) -> None:
+def test_the_living_keep_what_is_the_scopes(world: WrittenScope) -> None:
     """While one lives, only the member-lifetime things of the dead go, and once."""
     a, b = world.member("a"), world.member("b")
     world.made(a, "/scope")
@@ -111,7 +60,7 @@ def test_the_living_keep_what_is_the_scopes(world: World) -> None:
     assert world.cleaned == ["/member", "/other", "/scope"]
 
 
-def test_a_dead_member_with_nothing_left_is_forgotten(world: World) -> None:
+def test_a_dead_member_with_nothing_left_is_forgotten(world: WrittenScope) -> None:
     """The journal of a dead member is removed once nothing stands in it any more."""
     a, b = world.member("a"), world.member("b")
     world.made(a, "/member", lifetime="member")
@@ -121,15 +70,15 @@ def test_a_dead_member_with_nothing_left_is_forgotten(world: World) -> None:
         assert held.members() == [b]
 
 
-def test_leaving_is_reaping_oneself(world: World) -> None:
+def test_leaving_is_reaping_oneself(world: WrittenScope) -> None:
     """One who leaves is counted as dead, though it still holds its lease."""
-    a = world.member("a", here())
+    a = world.member("a", who=here())
     world.made(a, "/scope")
     assert world.reap(leaving=a).swept
     assert world.cleaned == ["/scope"]
 
 
-def test_what_fails_stays_recorded(world: World) -> None:
+def test_what_fails_stays_recorded(world: WrittenScope) -> None:
     """What cannot be cleaned does not stop the rest, and is tried again."""
     a = world.member("a")
     for location in ("/1", "/2", "/3"):
@@ -145,7 +94,7 @@ def test_what_fails_stays_recorded(world: World) -> None:
     assert world.cleaned == ["/3", "/1", "/2"]
 
 
-def test_what_must_go_after_a_failure_stays_too(world: World) -> None:
+def test_what_must_go_after_a_failure_stays_too(world: WrittenScope) -> None:
     """A directory stays while something in it, or before it, cannot be cleaned."""
     a = world.member("a")
     world.made(a, "/d", kind="directory")
@@ -162,7 +111,7 @@ def test_what_must_go_after_a_failure_stays_too(world: World) -> None:
     assert world.cleaned == ["/d/x", "/later", "/d"]
 
 
-def test_a_directory_waits_for_what_others_have_in_it(world: World) -> None:
+def test_a_directory_waits_for_what_others_have_in_it(world: WrittenScope) -> None:
     """A dead member's directory stays while a living one has something in it."""
     a, b = world.member("a"), world.member("b")
     world.made(a, "/d", kind="directory", lifetime="member")
@@ -176,7 +125,7 @@ def test_a_directory_waits_for_what_others_have_in_it(world: World) -> None:
     assert world.cleaned == ["/e", "server", "/d"]
 
 
-def test_after_across_members(world: World) -> None:
+def test_after_across_members(world: WrittenScope) -> None:
     """What is to go after something of a living member waits for it."""
     a, b = world.member("a"), world.member("b")
     first = world.made(b, "/first")
@@ -189,7 +138,7 @@ def test_after_across_members(world: World) -> None:
     assert world.cleaned == ["/first", "/second"]
 
 
-def test_what_is_marked_done_is_not_done_again(world: World) -> None:
+def test_what_is_marked_done_is_not_done_again(world: WrittenScope) -> None:
     """After a cleaner was killed, the next one does only what is not marked done."""
     a = world.member("a")
     for number in (1, 2, 3):
@@ -201,13 +150,13 @@ def test_what_is_marked_done_is_not_done_again(world: World) -> None:
     assert world.cleaned == ["/2"]
 
 
-def test_marks_come_before_and_after(world: World) -> None:
+def test_marks_come_before_and_after(world: WrittenScope) -> None:
     """Whatever is cleaned was marked begun before and is marked done after."""
     a, seen = world.member("a"), []
     world.made(a, "/stays")
     for number in (7, 8):
         world.made(a, "do", number=number, kind="command", lifetime="member")
-    world.member("b", here())
+    world.member("b", who=here())
     world.kill(a)
     with world.hold() as held:
 
@@ -220,19 +169,19 @@ def test_marks_come_before_and_after(world: World) -> None:
         assert journal.parse("a", held.read("a")).gone == {7, 8}
 
 
-def test_a_running_process_is_alive_without_its_lock(world: World) -> None:
+def test_a_running_process_is_alive_without_its_lock(world: WrittenScope) -> None:
     """A member that lost its descriptors but runs is alive."""
     parent = Identity(os.getppid(), None, pids.boot_id(), pids.pid_namespace())
-    a = world.member("a", parent)
+    a = world.member("a", who=parent)
     world.made(a, "/1")
     world.kill(a)
     assert not world.reap().swept
     assert world.cleaned == []
 
 
-def test_a_former_life_of_this_process_is_dead(world: World) -> None:
+def test_a_former_life_of_this_process_is_dead(world: WrittenScope) -> None:
     """This very process knows which members it is: any other of its pid is dead."""
-    a = world.member("a", here())
+    a = world.member("a", who=here())
     world.made(a, "/1")
     world.kill(a)
     liveness.ours.add("a")
@@ -243,13 +192,13 @@ def test_a_former_life_of_this_process_is_dead(world: World) -> None:
 
 @pytest.mark.parametrize(("mine", "theirs"), [(0, 1), (1, 0)])
 def test_another_interpreter_of_this_process(
-    world: World, monkeypatch: pytest.MonkeyPatch, mine: int, theirs: int
+    world: WrittenScope, monkeypatch: pytest.MonkeyPatch, mine: int, theirs: int
 ) -> None:
     """A member of another interpreter of this process is alive, for all that can be known."""
     me = here()
     me.interpreter = theirs
     monkeypatch.setattr(liveness, "interpreter_id", lambda: mine)
-    world.made(world.member("a", me), "/1")
+    world.made(world.member("a", who=me), "/1")
     world.kill("a")
     assert not world.reap().swept
     assert world.cleaned == []
@@ -257,14 +206,14 @@ def test_another_interpreter_of_this_process(
     assert world.reap().swept
 
 
-def test_another_program_in_a_forked_process(world: World) -> None:
+def test_another_program_in_a_forked_process(world: WrittenScope) -> None:
     """A forked child that made nothing and runs another program now is dead; else it is alive."""
     facts = pids.process_facts(os.getppid())
     assert facts is not None
     assert facts.started is not None
     place = (pids.boot_id(), pids.pid_namespace())
     for token, image in (("same", facts.image), ("other", facts.image + 1), ("made", 1)):
-        world.member(token, Identity(os.getppid(), facts.started, *place, image=image))
+        world.member(token, who=Identity(os.getppid(), facts.started, *place, image=image))
     world.made("made", "/1")
     for token in ("same", "other", "made"):
         world.kill(token)
@@ -276,7 +225,7 @@ def test_another_program_in_a_forked_process(world: World) -> None:
         held.sweep()
 
 
-def test_a_member_that_never_said_who_it_is(world: World) -> None:
+def test_a_member_that_never_said_who_it_is(world: WrittenScope) -> None:
     """Of one without a pid only the lock tells."""
     a = world.member("a", who=None)
     assert not world.reap().swept
@@ -284,7 +233,7 @@ def test_a_member_that_never_said_who_it_is(world: World) -> None:
     assert world.reap().swept
 
 
-def test_garbage_is_reported_and_kept(world: World) -> None:
+def test_garbage_is_reported_and_kept(world: WrittenScope) -> None:
     """Of a damaged journal what can be read is obeyed, and the rest kept for its owner to see."""
     a = world.member("a")
     world.made(a, "/1")
@@ -298,7 +247,7 @@ def test_garbage_is_reported_and_kept(world: World) -> None:
     assert world.cleaned == ["/2", "/1"]
 
 
-def test_a_newer_journal_is_not_touched(world: World) -> None:
+def test_a_newer_journal_is_not_touched(world: WrittenScope) -> None:
     """A dead member of a newer format is reported, and keeps the scope as it is."""
     a = world.member("a")
     world.made(a, "/1")
@@ -312,9 +261,11 @@ def test_a_newer_journal_is_not_touched(world: World) -> None:
         assert held.read("b") == newer
 
 
-def test_a_full_disk_does_not_stop_cleaning(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_does_not_stop_cleaning(
+    world: WrittenScope, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What cannot be marked is cleaned all the same: that may be what makes room."""
-    a, b = world.member("a"), world.member("b", here())
+    a, b = world.member("a"), world.member("b", who=here())
     world.made(a, "/1", lifetime="member")
     world.kill(a)
     with world.hold() as held:
@@ -339,7 +290,7 @@ def test_a_full_disk_does_not_stop_cleaning(world: World, monkeypatch: pytest.Mo
     ],
 )
 def test_that_a_process_was_ended_is_said(
-    world: World, kind: str, broken: bool, ended: bool
+    world: WrittenScope, kind: str, broken: bool, ended: bool
 ) -> None:
     """Whether processes were ended is said, and only then: they may have been members."""
     a = world.member("a")
@@ -351,7 +302,7 @@ def test_that_a_process_was_ended_is_said(
 
 @pytest.mark.parametrize("error", [SystemRefused("no", path="/r/s"), OSError("no")])
 def test_a_scope_that_cannot_be_removed(
-    world: World, monkeypatch: pytest.MonkeyPatch, error: Exception
+    world: WrittenScope, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     """Why a scope could not be removed is reported, and it does not count as removed."""
     world.kill(world.member("a"))
@@ -368,7 +319,9 @@ def test_a_scope_that_cannot_be_removed(
     assert world.reap().swept
 
 
-def test_what_remains_of_a_scope_is_reported(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_remains_of_a_scope_is_reported(
+    world: WrittenScope, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A scope that is gone, but for what could not be deleted of it, says so, and only then."""
     world.kill(world.member("a"))
     reaped = world.reap()
@@ -382,7 +335,7 @@ def test_what_remains_of_a_scope_is_reported(world: World, monkeypatch: pytest.M
     world.reap()
 
 
-def test_time_that_runs_out_is_shared(world: World) -> None:
+def test_time_that_runs_out_is_shared(world: WrittenScope) -> None:
     """Each artifact gets a part of the time left, so a slow one leaves some for the rest."""
     a, given = world.member("a"), []
     for number in range(3):
@@ -404,9 +357,9 @@ def test_tokens_are_fit_for_names() -> None:
     assert new_token().isalnum()
 
 
-def test_one_that_left_is_dead(world: World) -> None:
+def test_one_that_left_is_dead(world: WrittenScope) -> None:
     """Who left is dead, though its process lives on; what it left behind is cleaned."""
-    a = world.member("a", here())
+    a = world.member("a", who=here())
     liveness.ours.add("a")
     world.made(a, "/1")
     world.journal_locks[a].append(journal.left(99))
@@ -438,7 +391,7 @@ class Meddled:
         return getattr(self._held, name)
 
 
-def test_one_that_forked_and_died_while_others_were_looked_at(world: World) -> None:
+def test_one_that_forked_and_died_while_others_were_looked_at(world: WrittenScope) -> None:
     """Nothing goes under a child that got its journal after the members were listed."""
     a = world.member("a")
     world.made(a, "/scope")
@@ -457,7 +410,9 @@ def test_one_that_forked_and_died_while_others_were_looked_at(world: World) -> N
     assert world.cleaned == ["/scope"]
 
 
-def test_one_that_writes_while_it_is_judged(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_that_writes_while_it_is_judged(
+    world: WrittenScope, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What a member without its lock wrote just before it died is cleaned too."""
     a = world.member("a")
     world.kill(a)

@@ -6,20 +6,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lastout.backends.local import LocalBackend
-from lastout.backends.memory import MemoryBackend
 from support.world import World
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
+
+    from lastout.backends.base import Backend
 
 
-@pytest.fixture(params=["local", "memory"])
-def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
+@pytest.fixture
+def world(backend: Backend) -> Iterator[World]:
     """Two members, in one place or the other."""
-    local = request.param == "local"
-    world = World(LocalBackend(tmp_path / "place") if local else MemoryBackend())
+    world = World(backend)
     world.join()
     world.join()
     yield world

@@ -67,7 +67,7 @@ def test_it_is_said_how_long_each_took(clock: Clock) -> None:
     assert [outcome.seconds for outcome in outcomes] == [1.5, 1.5, 1.5]
 
 
-def test_batches() -> None:
+def test_plain_artifacts_of_one_member_share_their_marks() -> None:
     """Only plain artifacts of one member share their marks."""
 
     def thing(text: str) -> Artifact:

@@ -152,7 +152,7 @@ def test_what_appears_meanwhile_is_not_touched(
     assert (tmp_path / "theirs").exists()
 
 
-def test_track(tmp_path: Path) -> None:
+def test_what_exists_already_can_be_tracked(tmp_path: Path) -> None:
     """Something that exists can be handed over."""
     (tmp_path / "there").write_text("x")
     with Scope("s") as scope:
@@ -217,7 +217,7 @@ def test_release_that_fails_stays_recorded(tmp_path: Path) -> None:
         file.release()
 
 
-def test_keep(tmp_path: Path) -> None:
+def test_a_kept_artifact_is_never_cleaned(tmp_path: Path) -> None:
     """A kept thing is never cleaned."""
     with Scope("s") as scope:
         kept = scope.directory(tmp_path / "kept")
@@ -227,7 +227,7 @@ def test_keep(tmp_path: Path) -> None:
     assert (tmp_path / "kept").exists()
 
 
-def test_after(tmp_path: Path) -> None:
+def test_after_takes_artifacts_and_what_was_made_of_them(tmp_path: Path) -> None:
     """`after` takes artifacts and what was made of them, one or several."""
     with Scope("s") as scope:
         memory = scope.shared_memory(10)

@@ -13,9 +13,9 @@ import pytest
 
 import lastout
 from lastout import Scope
-from lastout._identity import Identity, new_token
-from lastout._scopes.reaping import reaper, turn
-from lastout._scopes.records import journal as journals
+from lastout._identity import new_token
+from lastout._scopes.reaping import turn
+from lastout._scopes.records import journal
 from lastout.backends.held import LockedDirectory
 from lastout.backends.local import LocalBackend
 from lastout.backends.memory import MemoryBackend
@@ -23,12 +23,13 @@ from lastout.deadline import Deadline
 from lastout.errors import ScopeBusy, ScopeGone, SystemRefused, UsageError
 from lastout.layout import CLEANER_LOCK
 from support import eventually
+from support.journals import DEAD, WrittenScope, made
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from lastout.backends.base import Backend, LockedScope
+    from lastout.backends.base import Backend
     from support import Program
 
 WAIT = 60
@@ -254,34 +255,22 @@ def in_it() -> tuple[lastout.Artifact, ...]:
 # With a cleaner that only looks around.
 
 
-class Meeting:
+class Meeting(WrittenScope):
     """A scope with dead members, and what is done while one of their things is cleaned."""
 
+    patience = 1.0
+
     def __init__(self, backend: Backend) -> None:
-        self.backend = backend
-        self.cleaned: list[str] = []
+        super().__init__(backend)
         self.meanwhile: dict[str, Callable[[], object]] = {}
 
-    def hold(self) -> LockedScope:
-        held = self.backend.lock_scope("s", Deadline(1), create=True)
-        assert held is not None
-        return held
-
-    def dead(self, *kinds: str, lifetime: str = "scope") -> None:
-        token = new_token()
-        records = journals.header(token) + journals.join(1, Identity(None))
-        for number, kind in enumerate(kinds, 1):
-            records += journals.made(number, number, kind, f"/{kind}", lifetime, (), {})
-        with self.hold() as held:
-            held.publish(token, records).close()
+    def dead(self, *kinds: str) -> None:
+        things = (made(number, f"/{kind}", kind) for number, kind in enumerate(kinds, 1))
+        self.unlocked(new_token(), *things)
 
     def clean(self, kind: str, location: str, data: Mapping[str, Any], limit: Deadline) -> None:
         self.cleaned.append(kind)
         self.meanwhile.get(kind, lambda: None)()
-
-    def reap(self, **options: Any) -> reaper.Reaped:
-        with self.hold() as held:
-            return reaper.reap(held, "/r/s", self.clean, Deadline(), **options)
 
     def elsewhere(self, act: Callable[[], object]) -> Callable[[], None]:
         """Have it done by another thread, to its end."""
@@ -294,10 +283,9 @@ class Meeting:
         return run
 
 
-@pytest.fixture(params=["local", "memory"])
-def meeting(request: pytest.FixtureRequest, tmp_path: Path) -> Meeting:
-    local = request.param == "local"
-    return Meeting(LocalBackend(tmp_path / "place") if local else MemoryBackend())
+@pytest.fixture
+def meeting(backend: Backend) -> Meeting:
+    return Meeting(backend)
 
 
 @pytest.mark.parametrize(
@@ -323,16 +311,10 @@ def test_what_is_let_go_of(meeting: Meeting, kind: str, free: bool) -> None:
 def test_who_is_last_is_decided_anew(meeting: Meeting) -> None:
     """What belongs to the scope stays if somebody has come in while something was waited for."""
     meeting.dead("file", "command")
-    journal_locks = []
-
-    def come_in() -> None:
-        with meeting.hold() as held:
-            journal_locks.append(held.publish("living", journals.header("living")))
-
-    meeting.meanwhile["command"] = meeting.elsewhere(come_in)
+    meeting.meanwhile["command"] = meeting.elsewhere(lambda: meeting.member("living", who=None))
     reaped = meeting.reap()
     assert (meeting.cleaned, reaped.swept) == (["command"], False)
-    journal_locks[0].close()
+    meeting.kill("living")
     assert meeting.reap().swept
     assert meeting.cleaned == ["command", "file"]
 
@@ -407,7 +389,7 @@ def test_one_that_is_waited_for(meeting: Meeting) -> None:
         lock = held.take(CLEANER_LOCK)
         assert lock
         [member] = held.members()
-        held.append(member, journals.mark("begun", [2]))  # by this very process
+        held.append(member, journal.mark("begun", [2]))  # by this very process
     assert (meeting.reap().outcomes, meeting.cleaned) == ([], [])
     lock.give_up()
     assert meeting.reap().swept
@@ -430,9 +412,9 @@ def test_from_inside_a_cleanup(what: str) -> None:
     with Scope("s") as scope:
         with scope._membership().journal.lock_scope() as held:
             token = new_token()
-            records = journals.header(token) + journals.join(1, Identity(None))
-            records += journals.made(1, 1, "command", "/x", "member", (), {})
-            held.publish(token, records + journals.mark("begun", [1])).close()
+            records = journal.header(token) + journal.join(1, DEAD)
+            records += made(1, "/x", "command", lifetime="member")
+            held.publish(token, records + journal.mark("begun", [1])).close()
             lock = held.take(CLEANER_LOCK)
             assert lock
         [command] = scope.artifacts()

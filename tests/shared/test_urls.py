@@ -192,7 +192,9 @@ def test_without_fsspec(monkeypatch: pytest.MonkeyPatch, place: Path) -> None:
         made.clean()
 
 
-def test_it_hangs(monkeypatch: pytest.MonkeyPatch, place: Path) -> None:
+def test_a_url_that_does_not_answer_keeps_its_time(
+    monkeypatch: pytest.MonkeyPatch, place: Path
+) -> None:
     """Its time is kept, also where nobody answers."""
     made = track("url", f"file://{place}/job/")
     monkeypatch.setattr(url, "_CHILD", "import time; time.sleep(60)")

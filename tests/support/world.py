@@ -7,7 +7,6 @@ cleanup (`_clean`) from what members and things did, without asking lastout.
 
 from __future__ import annotations
 
-import os
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -17,19 +16,17 @@ from lastout._scopes.reaping import reaper
 from lastout._scopes.records import liveness, members
 from lastout._scopes.records.artifact import keep_here
 from lastout._scopes.records.scope_lock import ScopeRef
-from lastout._scopes.records.survey import ScopeSurvey
 from lastout.deadline import Deadline
 from lastout.errors import LastoutError
 
 from .fragile import FragileBackend, Killed, Mortal
+from .journals import NAME, ObservedScope
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from lastout._scopes.records.artifact import Artifact
     from lastout.backends.base import Backend
-
-NAME = "s"
 
 
 class Thing:
@@ -50,11 +47,11 @@ class Thing:
         self.done = False  # that it was cleaned is written down
 
 
-class World:
-    """One scope on one backend."""
+class World(ObservedScope):
+    """One scope on one backend, with members that join it as processes do."""
 
     def __init__(self, backend: Backend) -> None:
-        self.backend = backend
+        super().__init__(backend)
         self.mortal = Mortal()
         self.order: dict[str, int] = {}  # tokens, in the order in which they were seen
         self.members: dict[int, Membership] = {}  # those that live
@@ -109,12 +106,10 @@ class World:
 
     def seen(self) -> Any:
         """Members, artifacts and things, in words that do not depend on the backend."""
-        place = os.path.join(self.backend.place, NAME)
-        with ScopeRef(self.backend, NAME).lock() as held:
-            if held is None:
+        with self.surveyed() as survey:
+            if survey is None:
                 found: Any = "no scope"
             else:
-                survey = ScopeSurvey(held, place)
                 there = [known.member for known in members.known(survey)]
                 who = [(one.alive, one.unresolved) for one in there]
                 found = who, [one.location for one in members.artifacts(survey)]
@@ -122,11 +117,8 @@ class World:
 
     def known(self) -> set[str]:
         """What is still recorded."""
-        place = os.path.join(self.backend.place, NAME)
-        with ScopeRef(self.backend, NAME).lock() as held:
-            return (
-                {one.location for one in ScopeSurvey(held, place).unresolved()} if held else set()
-            )
+        with self.surveyed() as survey:
+            return {one.location for one in survey.unresolved()} if survey else set()
 
     # --- how it is done
 
@@ -200,12 +192,11 @@ class World:
         return self._outcomes(report)
 
     def _reap(self) -> Any:
-        place = os.path.join(self.backend.place, NAME)
         fragile: Any = FragileBackend(self.backend, self.mortal, self._place_of)
         with ScopeRef(fragile, NAME).lock() as held:
             if held is None:
                 return None
-            return self._outcomes(reaper.reap(held, place, self._clean, Deadline()))
+            return self._outcomes(reaper.reap(held, self.ref.path, self._clean, Deadline()))
 
     def _outcomes(self, report: Any) -> Any:
         outcomes = getattr(report, "outcomes", report)
