@@ -58,6 +58,7 @@ def test_a_pool_that_is_closed(program: Start) -> None:
     assert said[-1] == "gone"
 
 
+@pytest.mark.thorough
 def test_workers_that_are_recycled(program: Start) -> None:
     """So do those of workers that end after one job each."""
     rest = "[pool.apply(job, (n,)) for n in range(3)]; pool.close(); pool.join()"

@@ -114,6 +114,7 @@ def test_all_of_a_label(engine: Engine) -> None:
     made.clean()
 
 
+@pytest.mark.thorough
 def test_somebody_else_removes_it_already(engine: Engine) -> None:
     """The engine refuses while it is being removed; then it is gone."""
     engine.run("one")
@@ -123,6 +124,7 @@ def test_somebody_else_removes_it_already(engine: Engine) -> None:
     assert engine.names() == []
 
 
+@pytest.mark.thorough
 def test_it_cannot_be_removed(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the engine says of it is in the error."""
     monkeypatch.setattr(container, "_PAUSE", 0)
@@ -144,6 +146,7 @@ def test_more_come_as_they_are_removed(engine: Engine, monkeypatch: pytest.Monke
         made.clean()
 
 
+@pytest.mark.thorough
 def test_its_time_is_over(engine: Engine) -> None:
     """With no time left it is not tried again."""
     engine.run("one")
@@ -184,6 +187,7 @@ def test_the_program_is_gone(engine: Engine) -> None:
         made.clean()
 
 
+@pytest.mark.thorough
 def test_the_engine_that_was_asked_is_the_one_that_cleans(
     engine: Engine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -309,6 +309,7 @@ def test_the_table_says_what_the_class_says(kind: str) -> None:
         assert getattr(table.flags(kind), flag) is getattr(found, flag), flag
 
 
+@pytest.mark.thorough(one_in=3)
 @EVERY
 @pytest.mark.parametrize("at_once", [False, True], ids=["at rest", "just after making"])
 def test_what_a_killed_member_made_is_cleaned(
@@ -330,6 +331,7 @@ def test_what_a_killed_member_made_is_cleaned(
     assert os.listdir(os.environ["LASTOUT_ROOT"]) == []
 
 
+@pytest.mark.thorough(one_in=3)
 @EVERY
 def test_cleaning_twice_is_cleaning_once(kind: str, path: Path) -> None:
     """A cleaner that was killed after it was through is followed by another one."""
@@ -358,6 +360,7 @@ def test_what_took_its_place_is_left_alone(kind: str, path: Path) -> None:
         put_away(artifact._replaced(data={}))
 
 
+@pytest.mark.thorough(one_in=3)
 @EVERY
 def test_what_is_kept_stays(kind: str, path: Path) -> None:
     """Nobody cleans what was kept, and this process holds nothing for it any more."""
@@ -371,6 +374,7 @@ def test_what_is_kept_stays(kind: str, path: Path) -> None:
         made.wait(10)
 
 
+@pytest.mark.thorough(one_in=3)
 @EVERY
 def test_its_size_and_what_people_read(kind: str, path: Path) -> None:
     """Each says how big it is, and what it is."""
@@ -386,6 +390,7 @@ def test_its_size_and_what_people_read(kind: str, path: Path) -> None:
         assert size_of(artifact) is None
 
 
+@pytest.mark.thorough(one_in=3)
 @EVERY
 def test_one_that_is_there_is_handed_over(kind: str, path: Path) -> None:
     """Who can be tracked is taken over as it is; the others are refused by name."""

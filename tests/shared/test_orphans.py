@@ -191,6 +191,7 @@ EXECUTOR = """
 """
 
 
+@pytest.mark.thorough(one_in=3)
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 @pytest.mark.parametrize(
     "join", ["scope.worker", "lastout.integrations.pools.worker(scope)"], ids=["scope", "pools"]
@@ -233,6 +234,7 @@ def test_a_parent_that_a_signal_ends_kills_them_after_their_grace(
     assert all_gone(tree, 0)
 
 
+@pytest.mark.thorough
 def test_workers_that_may_live_on_are_not_ended_by_a_signal_of_their_parent(
     program: Callable[..., Program],
 ) -> None:

@@ -64,6 +64,7 @@ def test_what_is_yet_to_come(place: Path) -> None:
     assert not (place / "new").exists()
 
 
+@pytest.mark.thorough
 def test_a_link_is_not_followed(place: Path) -> None:
     """What a link points to stays."""
     (place / "job" / "link").symlink_to(place / "job2")
@@ -74,6 +75,7 @@ def test_a_link_is_not_followed(place: Path) -> None:
     assert sorted(os.listdir(place)) == ["job2"]
 
 
+@pytest.mark.thorough
 def test_another_file_in_its_place_is_left_alone(place: Path) -> None:
     """Where the file system numbers its files, another one is known."""
     made = track("url", f"file://{place}/job/a")
@@ -84,6 +86,7 @@ def test_another_file_in_its_place_is_left_alone(place: Path) -> None:
     assert (place / "job" / "a").read_text() == "another"
 
 
+@pytest.mark.thorough
 def test_another_type_in_its_place_is_left_alone(place: Path) -> None:
     """A directory where a file was stays, and a file where a prefix was."""
     made = track("url", f"file://{place}/job/a")
@@ -175,6 +178,7 @@ def test_nothing_is_there(place: Path) -> None:
         track("url", f"file://{place}/none")
 
 
+@pytest.mark.thorough
 def test_an_unknown_protocol() -> None:
     """What fsspec says of it is in the error."""
     with pytest.raises(errors.SystemRefused, match="Protocol not known: teapot"):
@@ -259,6 +263,7 @@ def test_after_a_kill(place: Path, tmp_path: Path) -> None:
     assert left(place) == ["job2/c"]
 
 
+@pytest.mark.thorough
 def test_it_is_listed(place: Path, tmp_path: Path) -> None:
     """`lastout show` names it."""
     with lastout.Scope("job", root=tmp_path / "root") as scope:
@@ -374,6 +379,7 @@ def test_s3_after_a_kill(store: Store, tmp_path: Path) -> None:
     assert store.names() == ["job", "job2/d"]
 
 
+@pytest.mark.thorough
 def test_what_is_recorded_is_json() -> None:
     """Type and number of a file, and nothing of how it is reached."""
     recorded = json.dumps(track("url", f"file://{__file__}").data)
