@@ -176,14 +176,16 @@ EARLY = {
         fields = open("/proc/self/stat").read().rpartition(")")[2].split()
         ctypes.memset(int(fields[47]), 0, int(fields[48]) - int(fields[47]))
         os.rename("pid", "overwritten")
-    signal.signal(signal.SIGUSR1, overwrite)
+    # Waited for, not handled: a signal just before `pause` would wake nobody.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+    signal.pause = lambda: overwrite(signal.sigwait({signal.SIGUSR1}))
 """
     ),
     "a child, that did so already": """
     import os, subprocess, sys
-    code = "import os, signal; signal.signal(signal.SIGUSR1, lambda *_: os.rename('pid', 'over'"
-    code += "'written')); open('new', 'w').write(str(os.getpid())); os.rename('new', 'pid')"
-    code += chr(10) + "while True: signal.pause()"
+    code = "import os, signal; signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})"
+    code += "; open('new', 'w').write(str(os.getpid())); os.rename('new', 'pid')" + chr(10)
+    code += "while True: signal.sigwait({signal.SIGUSR1}); os.rename('pid', 'overwritten')"
     command = [sys.executable, "-I", "-S", "-c", code]
     child = subprocess.Popen(command, env={}, start_new_session=True)
     while not os.path.exists("overwritten"):
