@@ -22,11 +22,13 @@ from typing import TYPE_CHECKING, NamedTuple
 import psutil
 import pytest
 
-from support import eventually
-from support.waiting import is_running
+import lastout
+from support import eventually, is_running
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from _pytest.mark import ParameterSet
 
     from support import Program
 
@@ -78,6 +80,10 @@ class Seen(NamedTuple):
     handlers: str
 
 
+# Of each server, by its identity, and event: once for all that is compared with it.
+_without: dict[tuple[int, str], Seen] = {}
+
+
 def require(server: Server) -> None:
     """Skip the test where something is not installed."""
     for package in (FRAMEWORKS, *server.packages):
@@ -85,6 +91,38 @@ def require(server: Server) -> None:
             distribution(package)
         except PackageNotFoundError:
             pytest.skip(f"{package} is not installed; `nox -s frameworks` has it")
+
+
+def cases(servers: Mapping[str, Server]) -> list[ParameterSet]:
+    """A case for each server and each of the events that it is to be compared in."""
+    return [
+        pytest.param(server, event, id=f"{name} {event}")
+        for name, server in servers.items()
+        for event in server.events
+    ]
+
+
+def compare(
+    server: Server, event: str, guest: str, start: Start, clear: Callable[[], bool]
+) -> list[str]:
+    """What differs with lastout from what is seen without it; handlers run as the server says.
+
+    Args:
+        server: the server or queue.
+        event: one of its events.
+        guest: how lastout is used: `"signals"` or `"worker"`.
+        start: the fixture `program`.
+        clear: removes jobs that the run without lastout has left; whether it could.
+    """
+    key = id(server), event
+    if key not in _without:
+        _without[key] = run(server, event, "without", start)
+    assert clear()
+    expected = _without[key]._replace(handlers=server.handlers.get(event, "once"))
+    seen = run(server, event, guest, start)
+    if "lost" in seen.handlers:
+        lastout.reap()  # as whoever comes next does; it has to be enough
+    return differences(seen, expected)
 
 
 def differences(seen: Seen, expected: Seen) -> list[str]:
